@@ -1,0 +1,334 @@
+//! What a worker counts.
+//!
+//! One writer (the worker), any number of readers (control threads): each counter is a relaxed
+//! atomic that the worker updates by a plain load and store, so counting costs no locked
+//! instruction. Reads may be a little old, never torn.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::drop::DropReason;
+
+/// Something that a worker counts besides drops.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[repr(usize)]
+pub enum Event {
+    /// Frames received.
+    RxFrames,
+    /// Octets of frames received.
+    RxBytes,
+    /// Frames sent.
+    TxFrames,
+    /// Octets of frames sent.
+    TxBytes,
+    /// Frames that the worker made (as opposed to forwarded or received).
+    Generated,
+    /// Received frames whose content was taken in.
+    Consumed,
+    /// Packets handed to the worker that owns their flow.
+    HandedOver,
+    /// Packets that another worker handed to this one.
+    TakenOver,
+    /// ARP requests and neighbor solicitations answered.
+    NeighborAnswered,
+    /// ARP requests and neighbor solicitations sent.
+    NeighborAsked,
+    /// Neighbors that answered, or told of themselves.
+    NeighborLearned,
+    /// Neighbors given up after the last retry.
+    NeighborFailed,
+    /// Echo requests answered.
+    EchoAnswered,
+    /// ICMP errors sent.
+    IcmpErrorsSent,
+    /// ICMP errors not sent because of the rate limit.
+    IcmpErrorsSuppressed,
+    /// ICMP errors received and handed to a connection.
+    IcmpErrorsReceived,
+    /// TCP connections accepted from clients (handshake complete).
+    TcpAccepted,
+    /// TCP connections begun towards backends.
+    TcpConnects,
+    /// TCP connections towards backends that were established.
+    TcpConnected,
+    /// TCP connections in any state now: a gauge.
+    TcpConnections,
+    /// Half-open TCP handshakes of clients now: a gauge.
+    TcpHalfOpen,
+    /// TIME-WAIT entries now: a gauge.
+    TcpTimeWaitEntries,
+    /// TIME-WAIT entries given up early because the table was full.
+    TcpTimeWaitEvicted,
+    /// Connections reopened by a SYN on a flow in TIME-WAIT.
+    TcpTimeWaitReused,
+    /// Resets sent.
+    TcpResetsSent,
+    /// Resets not sent because of the rate limit.
+    TcpResetsSuppressed,
+    /// Connections that the peer reset.
+    TcpResetsReceived,
+    /// Challenge ACKs sent (RFC 5961).
+    TcpChallengeAcks,
+    /// Segments sent again.
+    TcpRetransmits,
+    /// Handshakes of clients that did not finish in time.
+    TcpHandshakeTimeouts,
+    /// Connects to backends that did not finish in time.
+    TcpConnectTimeouts,
+    /// Connections closed because nothing moved for too long.
+    TcpIdleTimeouts,
+    /// Connections closed because one direction stayed open too long after the other ended.
+    TcpHalfClosedTimeouts,
+    /// Connections closed because the peer did not end its direction after ours was done.
+    TcpFinWait2Timeouts,
+    /// Connections closed because the peer stopped acknowledging.
+    TcpUserTimeouts,
+    /// Connections whose engine panicked, and which were reset.
+    TcpEnginePanics,
+    /// Connects refused because every source port is in use.
+    TcpPortsExhausted,
+    /// Connects refused because the worker has all the connections it may have.
+    TcpConnectRefused,
+    /// Sessions begun: a client was accepted.
+    SessionsOpened,
+    /// Sessions ended.
+    SessionsClosed,
+    /// Sessions now: a gauge.
+    SessionsActive,
+    /// Sessions that ended by a reset or a timeout.
+    SessionsAborted,
+    /// Sessions that found no backend willing.
+    SessionsNoBackend,
+    /// Connects tried again with another backend.
+    SessionsRetried,
+    /// Octets from clients to backends.
+    BytesToBackend,
+    /// Octets from backends to clients.
+    BytesToClient,
+    /// Turns of the worker's loop.
+    Turns,
+    /// Turns that found nothing to do.
+    IdleTurns,
+    /// Times the worker went to sleep.
+    Sleeps,
+}
+
+impl Event {
+    /// All events, in declaration order.
+    pub const ALL: [Self; 49] = [
+        Self::RxFrames,
+        Self::RxBytes,
+        Self::TxFrames,
+        Self::TxBytes,
+        Self::Generated,
+        Self::Consumed,
+        Self::HandedOver,
+        Self::TakenOver,
+        Self::NeighborAnswered,
+        Self::NeighborAsked,
+        Self::NeighborLearned,
+        Self::NeighborFailed,
+        Self::EchoAnswered,
+        Self::IcmpErrorsSent,
+        Self::IcmpErrorsSuppressed,
+        Self::IcmpErrorsReceived,
+        Self::TcpAccepted,
+        Self::TcpConnects,
+        Self::TcpConnected,
+        Self::TcpConnections,
+        Self::TcpHalfOpen,
+        Self::TcpTimeWaitEntries,
+        Self::TcpTimeWaitEvicted,
+        Self::TcpTimeWaitReused,
+        Self::TcpResetsSent,
+        Self::TcpResetsSuppressed,
+        Self::TcpResetsReceived,
+        Self::TcpChallengeAcks,
+        Self::TcpRetransmits,
+        Self::TcpHandshakeTimeouts,
+        Self::TcpConnectTimeouts,
+        Self::TcpIdleTimeouts,
+        Self::TcpHalfClosedTimeouts,
+        Self::TcpFinWait2Timeouts,
+        Self::TcpUserTimeouts,
+        Self::TcpEnginePanics,
+        Self::TcpPortsExhausted,
+        Self::TcpConnectRefused,
+        Self::SessionsOpened,
+        Self::SessionsClosed,
+        Self::SessionsActive,
+        Self::SessionsAborted,
+        Self::SessionsNoBackend,
+        Self::SessionsRetried,
+        Self::BytesToBackend,
+        Self::BytesToClient,
+        Self::Turns,
+        Self::IdleTurns,
+        Self::Sleeps,
+    ];
+
+    /// The stable name, as in metrics and in the output of `replay`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RxFrames => "rx_frames",
+            Self::RxBytes => "rx_bytes",
+            Self::TxFrames => "tx_frames",
+            Self::TxBytes => "tx_bytes",
+            Self::Generated => "generated",
+            Self::Consumed => "consumed",
+            Self::HandedOver => "handed_over",
+            Self::TakenOver => "taken_over",
+            Self::NeighborAnswered => "neighbor_answered",
+            Self::NeighborAsked => "neighbor_asked",
+            Self::NeighborLearned => "neighbor_learned",
+            Self::NeighborFailed => "neighbor_failed",
+            Self::EchoAnswered => "echo_answered",
+            Self::IcmpErrorsSent => "icmp_errors_sent",
+            Self::IcmpErrorsSuppressed => "icmp_errors_suppressed",
+            Self::IcmpErrorsReceived => "icmp_errors_received",
+            Self::TcpAccepted => "tcp_accepted",
+            Self::TcpConnects => "tcp_connects",
+            Self::TcpConnected => "tcp_connected",
+            Self::TcpConnections => "tcp_connections",
+            Self::TcpHalfOpen => "tcp_half_open",
+            Self::TcpTimeWaitEntries => "tcp_time_wait_entries",
+            Self::TcpTimeWaitEvicted => "tcp_time_wait_evicted",
+            Self::TcpTimeWaitReused => "tcp_time_wait_reused",
+            Self::TcpResetsSent => "tcp_resets_sent",
+            Self::TcpResetsSuppressed => "tcp_resets_suppressed",
+            Self::TcpResetsReceived => "tcp_resets_received",
+            Self::TcpChallengeAcks => "tcp_challenge_acks",
+            Self::TcpRetransmits => "tcp_retransmits",
+            Self::TcpHandshakeTimeouts => "tcp_handshake_timeouts",
+            Self::TcpConnectTimeouts => "tcp_connect_timeouts",
+            Self::TcpIdleTimeouts => "tcp_idle_timeouts",
+            Self::TcpHalfClosedTimeouts => "tcp_half_closed_timeouts",
+            Self::TcpFinWait2Timeouts => "tcp_fin_wait_2_timeouts",
+            Self::TcpUserTimeouts => "tcp_user_timeouts",
+            Self::TcpEnginePanics => "tcp_engine_panics",
+            Self::TcpPortsExhausted => "tcp_ports_exhausted",
+            Self::TcpConnectRefused => "tcp_connect_refused",
+            Self::SessionsOpened => "sessions_opened",
+            Self::SessionsClosed => "sessions_closed",
+            Self::SessionsActive => "sessions_active",
+            Self::SessionsAborted => "sessions_aborted",
+            Self::SessionsNoBackend => "sessions_no_backend",
+            Self::SessionsRetried => "sessions_retried",
+            Self::BytesToBackend => "bytes_to_backend",
+            Self::BytesToClient => "bytes_to_client",
+            Self::Turns => "turns",
+            Self::IdleTurns => "idle_turns",
+            Self::Sleeps => "sleeps",
+        }
+    }
+}
+
+/// One worker's counters. Shared with readers behind an `Arc`.
+#[derive(Debug)]
+pub struct Counters {
+    events: [AtomicU64; Event::ALL.len()],
+    drops: [AtomicU64; DropReason::ALL.len()],
+}
+
+impl Counters {
+    /// All counters at zero.
+    pub const fn new() -> Self {
+        Self {
+            events: [const { AtomicU64::new(0) }; Event::ALL.len()],
+            drops: [const { AtomicU64::new(0) }; DropReason::ALL.len()],
+        }
+    }
+
+    /// Adds one.
+    pub fn increment(&self, event: Event) {
+        self.add(event, 1);
+    }
+
+    /// Adds `amount`. Only the worker that owns the counters may call this.
+    pub fn add(&self, event: Event, amount: u64) {
+        bump(&self.events[event as usize], amount);
+    }
+
+    /// Sets a gauge. Only the worker that owns the counters may call this.
+    pub fn set(&self, event: Event, value: u64) {
+        self.events[event as usize].store(value, Ordering::Relaxed);
+    }
+
+    /// Counts a dropped packet. Only the worker that owns the counters may call this.
+    pub fn drop_packet(&self, reason: DropReason) {
+        bump(&self.drops[reason as usize], 1);
+    }
+
+    /// How often `event` was counted.
+    pub fn event(&self, event: Event) -> u64 {
+        self.events[event as usize].load(Ordering::Relaxed)
+    }
+
+    /// How many packets were dropped for `reason`.
+    pub fn drops(&self, reason: DropReason) -> u64 {
+        self.drops[reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// How many packets were dropped, for any reason.
+    pub fn drops_total(&self) -> u64 {
+        DropReason::ALL
+            .into_iter()
+            .map(|reason| self.drops(reason))
+            .sum()
+    }
+
+    /// Names and values of all counters that are not zero; drops have the prefix `drop_`.
+    pub fn non_zero(&self) -> Vec<(String, u64)> {
+        let events = Event::ALL
+            .into_iter()
+            .map(|e| (e.name().to_owned(), self.event(e)));
+        let drops = DropReason::ALL
+            .into_iter()
+            .map(|r| (format!("drop_{}", r.name()), self.drops(r)));
+        events
+            .chain(drops)
+            .filter(|(_, value)| *value != 0)
+            .collect()
+    }
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A single writer needs no read-modify-write instruction.
+fn bump(counter: &AtomicU64, amount: u64) {
+    counter.store(
+        counter.load(Ordering::Relaxed).wrapping_add(amount),
+        Ordering::Relaxed,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_complete_and_in_order() {
+        for (index, event) in Event::ALL.into_iter().enumerate() {
+            assert_eq!(event as usize, index, "{}", event.name());
+        }
+        assert_eq!(Event::ALL.len(), Event::Sleeps as usize + 1);
+    }
+
+    #[test]
+    fn only_moved_counters_are_listed() {
+        let counters = Counters::new();
+        counters.add(Event::RxFrames, 3);
+        counters.drop_packet(DropReason::IpFragment);
+        assert_eq!(
+            counters.non_zero(),
+            [
+                ("rx_frames".to_owned(), 3),
+                ("drop_ip_fragment".to_owned(), 1)
+            ]
+        );
+        assert_eq!(counters.drops_total(), 1);
+    }
+}

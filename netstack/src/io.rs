@@ -1,0 +1,164 @@
+//! The seam between the stack and whatever moves packets.
+//!
+//! A [`PacketIo`] is one queue pair of one port: it hands over received frames, takes frames to
+//! send, and lends empty buffers. A [`PacketBuf`] is one owned frame; dropping it gives its memory
+//! back. Buffers are contiguous on the way in and out: a device that receives in pieces joins them
+//! before the stack sees the frame.
+//!
+//! Backends: [`mem`] (queues in memory) here, DPDK queues in the `dpdk-io` crate.
+
+mod burst;
+pub mod mem;
+
+pub use burst::{BURST_SIZE, Burst};
+
+use crate::wire::ethernet::MacAddr;
+
+/// An owned frame buffer: `headroom | data | tailroom`.
+pub trait PacketBuf: Send + 'static {
+    /// The frame, starting at its Ethernet header.
+    fn data(&self) -> &[u8];
+
+    /// The frame, writable.
+    fn data_mut(&mut self) -> &mut [u8];
+
+    /// Octets free before the data.
+    fn headroom(&self) -> usize;
+
+    /// Octets free after the data.
+    fn tailroom(&self) -> usize;
+
+    /// Grows the data by `len` octets at its front and returns all of it; the new octets hold
+    /// anything. `None`, and no change, if the headroom is too small.
+    fn prepend(&mut self, len: usize) -> Option<&mut [u8]>;
+
+    /// Grows the data by `len` octets at its end and returns all of it; the new octets hold
+    /// anything. `None`, and no change, if the tailroom is too small.
+    fn append(&mut self, len: usize) -> Option<&mut [u8]>;
+
+    /// Removes `len` octets (at most all) from the front.
+    fn trim_front(&mut self, len: usize);
+
+    /// Shortens the data to `len` octets; no change if it is shorter already.
+    fn truncate(&mut self, len: usize);
+
+    /// What the device found out about the checksums of this received frame.
+    fn rx_checksum(&self) -> RxChecksum;
+
+    /// The RSS hash that the device computed, if it did.
+    fn rss_hash(&self) -> Option<u32>;
+
+    /// Asks the device to do work on this frame while it sends it. Only what the port's
+    /// [`Capabilities`] offer may be asked for.
+    fn set_tx_offload(&mut self, offload: TxOffload);
+
+    /// Brings the first cache line of the data closer; a hint.
+    fn prefetch(&self) {}
+}
+
+/// One queue pair of one port.
+pub trait PacketIo {
+    /// The buffers this queue pair works with.
+    type Buf: PacketBuf;
+
+    /// Appends received frames to `burst`, as many as are there and fit. Returns how many.
+    fn rx_burst(&mut self, burst: &mut Burst<Self::Buf>) -> usize;
+
+    /// Takes frames from the front of `burst` and sends them. Returns how many were taken; the
+    /// rest stays in `burst`, in order, and the caller decides what becomes of it.
+    fn tx_burst(&mut self, burst: &mut Burst<Self::Buf>) -> usize;
+
+    /// Lends an empty buffer with room for headers and at least one MTU of packet.
+    ///
+    /// `None` when the pool is empty: the caller counts it and does without.
+    fn alloc(&mut self) -> Option<Self::Buf>;
+
+    /// What the port can do. Does not change while the worker runs.
+    fn capabilities(&self) -> &Capabilities;
+}
+
+/// What a port can do for the stack.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Capabilities {
+    /// The MAC address the port answers to.
+    pub mac: MacAddr,
+    /// The largest IP packet that fits a frame, in octets.
+    pub mtu: usize,
+    /// Checksums the port fills in when a frame asks for it by [`TxOffload`].
+    pub tx_checksum: TxChecksumCapability,
+    /// The largest TCP segment (octets of IP packet) the port cuts up itself, for IPv4.
+    pub tso_ipv4: Option<usize>,
+    /// The largest TCP segment (octets of IP packet) the port cuts up itself, for IPv6.
+    pub tso_ipv6: Option<usize>,
+    /// How the port spreads received packets over its queues; `None` if nobody can tell.
+    pub rss: Option<Rss>,
+}
+
+/// Which checksums a port computes on transmit.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct TxChecksumCapability {
+    /// The IPv4 header checksum.
+    pub ipv4: bool,
+    /// The TCP checksum. The field must hold the pseudo-header sum.
+    pub tcp: bool,
+    /// The UDP checksum. The field must hold the pseudo-header sum.
+    pub udp: bool,
+}
+
+/// Receive-side scaling as the port is configured: the hash key and the indirection table.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rss {
+    /// Toeplitz key, at least 40 octets.
+    pub key: Vec<u8>,
+    /// Redirection table (RETA): the queue for each value of `hash % reta.len()`.
+    pub reta: Vec<u16>,
+}
+
+/// What the device says about one layer's checksum of a received frame.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ChecksumStatus {
+    /// The device did not look: verify in software.
+    #[default]
+    Unknown,
+    /// The device verified it.
+    Good,
+    /// The device found it wrong.
+    Bad,
+}
+
+/// What the device says about the checksums of a received frame.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RxChecksum {
+    /// The IPv4 header checksum.
+    pub ip: ChecksumStatus,
+    /// The TCP or UDP checksum.
+    pub l4: ChecksumStatus,
+}
+
+/// Work for the device while it sends one frame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TxOffload {
+    /// IP version of the packet, 4 or 6.
+    pub ip_version: u8,
+    /// Octets of the Ethernet header.
+    pub l2_len: u8,
+    /// Octets of the IP header with options or extension headers.
+    pub l3_len: u16,
+    /// Octets of the TCP or UDP header with options.
+    pub l4_len: u8,
+    /// Fill in the IPv4 header checksum.
+    pub ip_checksum: bool,
+    /// Fill in this layer-4 checksum; the field holds the pseudo-header sum.
+    pub l4_checksum: Option<L4Checksum>,
+    /// Cut the payload into TCP segments of this many octets.
+    pub tso_segment_size: Option<u16>,
+}
+
+/// A layer-4 protocol whose checksum a device can fill in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum L4Checksum {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
