@@ -12,6 +12,7 @@
 
 pub mod counters;
 pub mod drop;
+pub mod flow_table;
 pub mod io;
 pub mod ip;
 pub mod time;
