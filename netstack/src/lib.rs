@@ -16,4 +16,5 @@ pub mod flow_table;
 pub mod io;
 pub mod ip;
 pub mod time;
+pub mod timer_wheel;
 pub mod wire;
