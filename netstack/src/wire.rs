@@ -10,7 +10,9 @@
 // Tests index as they like.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
+pub mod checksum;
 pub mod ethernet;
+pub mod udp;
 
 /// Why octets are not what they should be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
