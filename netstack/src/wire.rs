@@ -10,6 +10,7 @@
 // Tests index as they like.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
+pub mod arp;
 pub mod checksum;
 pub mod ethernet;
 pub mod udp;
