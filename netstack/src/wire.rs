@@ -13,6 +13,7 @@
 pub mod arp;
 pub mod checksum;
 pub mod ethernet;
+pub mod ipv4;
 pub mod udp;
 
 /// Why octets are not what they should be.
