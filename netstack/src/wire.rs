@@ -14,6 +14,8 @@ pub mod arp;
 pub mod checksum;
 pub mod ethernet;
 pub mod ipv4;
+pub mod ipv6;
+pub mod ipv6_ext;
 pub mod udp;
 
 /// Why octets are not what they should be.
