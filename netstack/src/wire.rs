@@ -17,6 +17,7 @@ pub mod ip_header;
 pub mod ipv4;
 pub mod ipv6;
 pub mod ipv6_ext;
+pub mod tcp;
 pub mod udp;
 
 /// Why octets are not what they should be.
