@@ -13,6 +13,7 @@
 pub mod arp;
 pub mod checksum;
 pub mod ethernet;
+pub mod icmp;
 pub mod ip_header;
 pub mod ipv4;
 pub mod ipv6;
