@@ -18,6 +18,7 @@ pub mod ip_header;
 pub mod ipv4;
 pub mod ipv6;
 pub mod ipv6_ext;
+pub mod ndp;
 pub mod tcp;
 pub mod udp;
 
