@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::ParseError;
+use super::{ParseError, header_mut};
 
 /// Octets of an Ethernet header without tags.
 pub const HEADER_LEN: usize = 14;
@@ -102,9 +102,10 @@ impl Header {
     /// # Panics
     /// If `frame` is shorter than the header.
     pub fn emit(&self, frame: &mut [u8]) {
+        let frame: &mut [u8; HEADER_LEN] = header_mut(frame);
         frame[..6].copy_from_slice(&self.destination.0);
         frame[6..12].copy_from_slice(&self.source.0);
-        frame[12..14].copy_from_slice(&self.ethertype.to_be_bytes());
+        frame[12..].copy_from_slice(&self.ethertype.to_be_bytes());
     }
 }
 
