@@ -11,6 +11,7 @@
 //! driver that wants to sleep, or to jump ahead in virtual time, asks [`PacketIo::next_event`].
 
 mod burst;
+pub mod capture;
 pub mod mem;
 
 pub use burst::{BURST_SIZE, Burst};
