@@ -13,6 +13,7 @@
 mod burst;
 pub mod capture;
 pub mod mem;
+pub mod pcap;
 
 pub use burst::{BURST_SIZE, Burst};
 
