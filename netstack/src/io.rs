@@ -14,6 +14,7 @@ mod burst;
 pub mod capture;
 pub mod mem;
 pub mod pcap;
+pub mod tap;
 
 pub use burst::{BURST_SIZE, Burst};
 
