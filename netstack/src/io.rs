@@ -5,13 +5,17 @@
 //! back. Buffers are contiguous on the way in and out: a device that receives in pieces joins them
 //! before the stack sees the frame.
 //!
-//! Backends: [`mem`] (queues in memory) here, DPDK queues in the `dpdk-io` crate.
+//! Backends: [`mem`] (queues in memory) and [`pcap`] (capture files in virtual time) here, DPDK
+//! queues in the `dpdk-io` crate. Wrappers around any backend, and around each other: [`tap`]
+//! (writes what passes to a capture) and [`impair`] (loses, delays, reorders, duplicates and
+//! corrupts). [`capture`] reads and writes the capture files themselves.
 //!
 //! Some of these live in time, so each turn of a worker starts by [`PacketIo::begin_turn`], and a
 //! driver that wants to sleep, or to jump ahead in virtual time, asks [`PacketIo::next_event`].
 
 mod burst;
 pub mod capture;
+pub mod impair;
 pub mod mem;
 pub mod pcap;
 pub mod tap;
