@@ -1,9 +1,9 @@
 //! Capture files: the records of a pcap or pcapng file, and a writer of pcap files.
 //!
-//! [`CaptureReader`] reads from any [`Read`]: pcap with microseconds or nanoseconds, and pcapng with
-//! any time resolution and any number of interfaces, in both byte orders. [`CaptureWriter`] writes
-//! pcap with nanoseconds, little endian on every machine, so that equal frames give equal files.
-//! Both hold Ethernet frames only.
+//! [`CaptureReader`] reads from any [`Read`]: pcap with microseconds or nanoseconds, and pcapng
+//! with any time resolution and any number of interfaces, in both byte orders. [`CaptureWriter`]
+//! writes pcap with nanoseconds, little endian on every machine, so that equal frames give equal
+//! files. Both hold Ethernet frames only.
 //!
 //! The formats are draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng. Record headers are taken
 //! apart here, because `pcap-file` refuses captures with a snap length and reads every pcapng time
@@ -45,7 +45,8 @@ pub enum CaptureError {
     },
     /// The frames are not Ethernet frames.
     #[error(
-        "the capture has link type {0}, only Ethernet (1) can be read: capture on one interface, not on \"any\""
+        "the capture has link type {0}, only Ethernet (1) can be read: \
+         capture on one interface, not on \"any\""
     )]
     LinkType(u32),
     /// The input cannot be read.

@@ -10,8 +10,8 @@
 //! network's doing, and counted by [`Impair::tx_counters`].
 //!
 //! Offloads of the inner side are not offered: a checksum that is filled in later would hide what
-//! was corrupted, and a copy of a frame does not carry its requests. Copies of received frames carry
-//! no verdict of the device either, so that the stack verifies them.
+//! was corrupted, and a copy of a frame does not carry its requests. Copies of received frames
+//! carry no verdict of the device either, so that the stack verifies them.
 
 use core::cmp::Ordering;
 use core::time::Duration;

@@ -4,8 +4,8 @@
 //! once the inner side has taken them, both stamped with the time of the turn. The capture shows
 //! frames as the stack hands them over: a checksum that the port fills in is not filled in yet.
 //!
-//! The stack comes first. An output that fails stops the capture, is reported by [`Tap::error`], and
-//! leaves the packets alone.
+//! The stack comes first. An output that fails stops the capture, is reported by [`Tap::error`],
+//! and leaves the packets alone.
 
 use std::io::Write;
 
