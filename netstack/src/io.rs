@@ -5,13 +5,24 @@
 //! back. Buffers are contiguous on the way in and out: a device that receives in pieces joins them
 //! before the stack sees the frame.
 //!
-//! Backends: [`mem`] (queues in memory) here, DPDK queues in the `dpdk-io` crate.
+//! Backends: [`mem`] (queues in memory) and [`pcap`] (capture files in virtual time) here, DPDK
+//! queues in the `dpdk-io` crate. Wrappers around any backend, and around each other: [`tap`]
+//! (writes what passes to a capture) and [`impair`] (loses, delays, reorders, duplicates and
+//! corrupts). [`capture`] reads and writes the capture files themselves.
+//!
+//! Some of these live in time, so each turn of a worker starts by [`PacketIo::begin_turn`], and a
+//! driver that wants to sleep, or to jump ahead in virtual time, asks [`PacketIo::next_event`].
 
 mod burst;
+pub mod capture;
+pub mod impair;
 pub mod mem;
+pub mod pcap;
+pub mod tap;
 
 pub use burst::{BURST_SIZE, Burst};
 
+use crate::time::Instant;
 use crate::wire::ethernet::MacAddr;
 
 /// An owned frame buffer: `headroom | data | tailroom`.
@@ -75,6 +86,18 @@ pub trait PacketIo {
 
     /// What the port can do. Does not change while the worker runs.
     fn capabilities(&self) -> &Capabilities;
+
+    /// Tells the time. To be called once a turn, before anything is received or sent; time does
+    /// not go backwards. Only those that live in time care.
+    fn begin_turn(&mut self, _now: Instant) {}
+
+    /// When this queue pair will next do something by itself: have a frame to receive, or send one
+    /// that it held back. Not later than that, and in the past if it could do so now.
+    ///
+    /// `None` if there is nothing, or if nobody can know, as with frames that come from outside.
+    fn next_event(&self) -> Option<Instant> {
+        None
+    }
 }
 
 /// What a port can do for the stack.

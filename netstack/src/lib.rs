@@ -15,6 +15,7 @@ pub mod drop;
 pub mod flow_table;
 pub mod io;
 pub mod ip;
+pub mod rss;
 pub mod time;
 pub mod timer_wheel;
 pub mod wire;
