@@ -14,5 +14,6 @@ pub mod counters;
 pub mod drop;
 pub mod io;
 pub mod ip;
+pub mod rate_limit;
 pub mod time;
 pub mod wire;
