@@ -15,5 +15,6 @@ pub mod drop;
 pub mod io;
 pub mod ip;
 pub mod rate_limit;
+pub mod route;
 pub mod time;
 pub mod wire;
