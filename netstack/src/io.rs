@@ -25,6 +25,10 @@ pub use burst::{BURST_SIZE, Burst};
 use crate::time::Instant;
 use crate::wire::ethernet::MacAddr;
 
+/// A NIC port, by the number that whoever opened the ports gave it.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct PortId(pub u16);
+
 /// An owned frame buffer: `headroom | data | tailroom`.
 pub trait PacketBuf: Send + 'static {
     /// The frame, starting at its Ethernet header.

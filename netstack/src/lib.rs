@@ -16,6 +16,8 @@ pub mod flow_table;
 pub mod io;
 pub mod ip;
 pub mod rss;
+pub mod rate_limit;
+pub mod route;
 pub mod time;
 pub mod timer_wheel;
 pub mod wire;
