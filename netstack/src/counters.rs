@@ -100,6 +100,8 @@ pub enum Event {
     SessionsNoBackend,
     /// Connects tried again with another backend.
     SessionsRetried,
+    /// Reports of ended sessions that nobody took in time: log lines that are missing.
+    ReportsLost,
     /// Octets from clients to backends.
     BytesToBackend,
     /// Octets from backends to clients.
@@ -114,7 +116,7 @@ pub enum Event {
 
 impl Event {
     /// All events, in declaration order.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::RxFrames,
         Self::RxBytes,
         Self::TxFrames,
@@ -159,6 +161,7 @@ impl Event {
         Self::SessionsAborted,
         Self::SessionsNoBackend,
         Self::SessionsRetried,
+        Self::ReportsLost,
         Self::BytesToBackend,
         Self::BytesToClient,
         Self::Turns,
@@ -213,6 +216,7 @@ impl Event {
             Self::SessionsAborted => "sessions_aborted",
             Self::SessionsNoBackend => "sessions_no_backend",
             Self::SessionsRetried => "sessions_retried",
+            Self::ReportsLost => "reports_lost",
             Self::BytesToBackend => "bytes_to_backend",
             Self::BytesToClient => "bytes_to_client",
             Self::Turns => "turns",

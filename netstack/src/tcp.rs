@@ -1,0 +1,105 @@
+//! TCP (RFC 9293): one seam, an engine behind it, and the layer around it.
+//!
+//! [`Connection`] is the seam: segments go in as owned packet buffers and come out the same way,
+//! time is an argument, received octets are looked at as [`Chunk`]s. Behind it stands an engine
+//! that runs the state machine of one connection; the first is smoltcp.
+//!
+//! [`Endpoint`] is the layer around the connections of one worker, the same for every engine:
+//! it finds the connection of a segment, listens, limits half-open handshakes, chooses initial
+//! sequence numbers and source ports, keeps deadlines, remembers TIME-WAIT without a connection,
+//! and answers what belongs to nobody. In: parsed segments, time. Out: IP packets without
+//! checksums and without a link-layer header, by the caller's [`Output`]; and events, by
+//! [`Endpoint::poll_event`].
+
+mod bare;
+mod connection;
+mod deadline;
+mod demux;
+mod endpoint;
+mod isn;
+mod listen;
+mod ports;
+pub mod seq;
+mod smoltcp_engine;
+mod time_wait;
+
+pub use connection::{Chunk, CloseCause, Connection, ConnectionOptions, State, Timeout};
+pub use deadline::Timeouts;
+pub use demux::TcpIp;
+pub use endpoint::{
+    Arrival, ConnId, ConnectError, ConnectTarget, Endpoint, EndpointConfig, Event, Misdirected,
+    UnreachableError,
+};
+pub use isn::IsnGenerator;
+pub use listen::{Listener, ListenerId};
+pub use ports::PortShares;
+
+use crate::io::PacketBuf;
+use crate::ip::{FiveTuple, V4, V6};
+use crate::wire::tcp::Header;
+
+pub use crate::wire::tcp::PROTOCOL;
+
+/// The flow of a connection, as in a received packet: the peer is the source.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Flow {
+    /// Over IPv4.
+    V4(FiveTuple<V4>),
+    /// Over IPv6.
+    V6(FiveTuple<V6>),
+}
+
+impl Flow {
+    /// Our end.
+    pub fn local(self) -> core::net::SocketAddr {
+        match self {
+            Self::V4(flow) => (flow.dst, flow.dport).into(),
+            Self::V6(flow) => (flow.dst, flow.dport).into(),
+        }
+    }
+
+    /// The peer's end.
+    pub fn remote(self) -> core::net::SocketAddr {
+        match self {
+            Self::V4(flow) => (flow.src, flow.sport).into(),
+            Self::V6(flow) => (flow.src, flow.sport).into(),
+        }
+    }
+}
+
+/// A received segment whose checksum and header have been checked.
+#[derive(Debug)]
+pub struct Segment<B> {
+    /// The packet, from its IP header (without options or extension headers) to the end of the
+    /// segment: no link-layer header, no padding.
+    pub packet: B,
+    /// Where in the packet the TCP header begins.
+    pub tcp_offset: usize,
+    /// The TCP header.
+    pub header: Header,
+}
+
+impl<B: PacketBuf> Segment<B> {
+    /// Octets of payload.
+    pub fn payload_len(&self) -> usize {
+        (self.packet.data().len() - self.tcp_offset).saturating_sub(self.header.header_len)
+    }
+}
+
+/// Where segments to be sent go.
+///
+/// They are IP packets whose checksums are not filled in; the buffer has headroom for the
+/// link-layer header.
+pub trait Output {
+    /// The buffers of the worker.
+    type Buf: PacketBuf;
+
+    /// Lends an empty buffer; `None` if there is none, or no room to send it.
+    fn alloc(&mut self) -> Option<Self::Buf>;
+
+    /// Takes a packet. Room for it was promised by `alloc`.
+    fn send(&mut self, packet: Self::Buf);
+
+    /// A packet was not made because `alloc` had no buffer, and will not be made again.
+    fn lost(&mut self);
+}

@@ -1,0 +1,575 @@
+//! All TCP connections of one worker.
+//!
+//! In: segments ([`Endpoint::handle_segment`]), time ([`Endpoint::handle_timeouts`]), and what
+//! the sessions want (`connect`, [`Connection`]'s methods, [`Endpoint::flush`],
+//! [`Endpoint::release`]). Out: packets, and [`Event`]s for the sessions.
+//!
+//! A connection is in somebody's hands at every moment ([`Holder`]): this layer's while the
+//! handshake lasts, a session's from when it is claimed until it is released, and this layer's
+//! again until nothing of it is left but an entry in the TIME-WAIT table. No call costs more with
+//! more connections.
+
+mod receive;
+
+use core::net::SocketAddr;
+use core::ops::RangeInclusive;
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use slab::Slab;
+
+pub use receive::Arrival;
+
+use super::connection::{CloseCause, Connection, ConnectionOptions, Timeout};
+use super::deadline::Timeouts;
+use super::demux::{Demux, FlowTables, TcpIp};
+use super::isn::IsnGenerator;
+use super::listen::{Listener, ListenerId, Listeners};
+use super::ports::{PortShares, SourcePorts};
+use super::smoltcp_engine::Context;
+use super::time_wait::{TimeWait, TimeWaitTable};
+use super::{Flow, Output, PROTOCOL, State, seq};
+use crate::counters::{self, Counters};
+use crate::flow_table::FlowTable;
+use crate::ip::{FiveTuple, Ip, NetworkId};
+use crate::rate_limit::RateLimit;
+use crate::time::Instant;
+use crate::timer_wheel::TimerWheel;
+
+/// Segments of one connection sent before others get their turn.
+const SEGMENTS_PER_FLUSH: usize = 64;
+
+/// TIME-WAIT entries forgotten in one turn at most.
+const EXPIRIES_PER_TURN: usize = 64;
+
+/// How old an entry in TIME-WAIT must be before we may use its port for a new connection. Our own
+/// initial sequence number is then above the old ones.
+const PORT_REST: Duration = Duration::from_secs(1);
+
+/// Names a connection of a worker, from its beginning until it is released.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct ConnId(u32);
+
+impl ConnId {
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a worker's TCP is made with.
+#[derive(Clone, Debug)]
+pub struct EndpointConfig {
+    /// Connections in any state.
+    pub max_connections: usize,
+    /// Connections that clients opened, in any state.
+    pub max_accepted: usize,
+    /// Connections of clients whose handshake has not finished.
+    pub syn_backlog: usize,
+    /// Flows remembered in TIME-WAIT, for each IP version.
+    pub time_wait_entries: usize,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+    /// The largest MTU of all ports.
+    pub mtu: usize,
+    /// Resets and challenge ACKs for segments of no connection, a second.
+    pub resets_per_second: u32,
+    /// Source ports of all workers together.
+    pub source_ports: RangeInclusive<u16>,
+    /// This worker.
+    pub worker: u16,
+    /// How many workers there are.
+    pub workers: u16,
+    /// Keys for initial sequence numbers and flow tables; secret and random.
+    pub secret: [u64; 4],
+}
+
+/// Something a session has to look at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// A client finished its handshake. Claim it, or abort and release it.
+    Accepted {
+        /// The connection.
+        id: ConnId,
+        /// Where it was accepted.
+        listener: ListenerId,
+        /// Its ends.
+        flow: Flow,
+        /// When its SYN arrived.
+        opened_at: Instant,
+    },
+    /// Something happened to a claimed connection: octets came, room came, its state changed.
+    Progress {
+        /// The connection.
+        id: ConnId,
+        /// Who claimed it.
+        owner: u32,
+    },
+}
+
+/// Where a connection is to be opened to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ConnectTarget<I: Ip> {
+    /// The network of both addresses.
+    pub network: NetworkId,
+    /// Our address.
+    pub local: I::Addr,
+    /// The address and port of the backend.
+    pub remote: (I::Addr, u16),
+}
+
+/// Why a connection could not be opened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ConnectError {
+    /// Every source port towards that end is in use.
+    #[error("no free source port towards the backend")]
+    NoPort,
+    /// The worker has all the connections it may have.
+    #[error("all connections of the worker are in use")]
+    NoConnection,
+}
+
+/// What the network says about a packet that we sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct UnreachableError {
+    /// The sequence number of the segment.
+    pub seq: u32,
+}
+
+/// A packet whose connection belongs to another worker.
+#[derive(Debug)]
+pub struct Misdirected<B> {
+    /// The worker it belongs to.
+    pub worker: u16,
+    /// The packet, as it came.
+    pub packet: B,
+}
+
+/// In whose hands a connection is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Holder {
+    /// The handshake of a client is going on.
+    Handshake(ListenerId),
+    /// The handshake is over; no session has claimed it yet.
+    Unclaimed(ListenerId),
+    /// A session's.
+    Session(u32),
+    /// No session's any more; it only has to end.
+    Orphan,
+}
+
+struct Entry {
+    connection: Connection,
+    network: NetworkId,
+    flow: Flow,
+    /// Whether a client opened it.
+    accepted: bool,
+    holder: Holder,
+    /// Whether it is in a queue.
+    queued: bool,
+    /// When its timer fires. Never later than needed; may be earlier.
+    armed: Option<Instant>,
+}
+
+/// All TCP connections of one worker.
+pub struct Endpoint {
+    connections: Slab<Entry>,
+    context: Context,
+    demux: Demux,
+    listeners: Listeners,
+    ports: SourcePorts,
+    timers: TimerWheel,
+    /// Connections to look at in this turn.
+    ready: VecDeque<ConnId>,
+    /// Connections to look at in the next turn: they had more to send than they were allowed.
+    later: VecDeque<ConnId>,
+    isn: IsnGenerator,
+    resets: RateLimit,
+    accepted: usize,
+    half_open: usize,
+    config: EndpointConfig,
+    counters: Arc<Counters>,
+}
+
+impl Endpoint {
+    /// A worker's TCP, listening on `listeners`.
+    ///
+    /// `None` if `config` gives the workers no source port each.
+    pub fn new(
+        now: Instant,
+        config: EndpointConfig,
+        listeners: impl IntoIterator<Item = Listener>,
+        counters: Arc<Counters>,
+    ) -> Option<Self> {
+        let shares = PortShares::new(config.source_ports.clone(), config.workers)?;
+        let listeners = Listeners::new(listeners);
+        let ports = SourcePorts::new(shares, config.worker, listeners.ports());
+        let [isn_0, isn_1, flow_0, flow_1] = config.secret;
+        Some(Self {
+            connections: Slab::with_capacity(config.max_connections),
+            context: Context::new(now, config.mtu),
+            demux: Demux {
+                v4: flow_tables(&config, [flow_0, flow_1]),
+                v6: flow_tables(&config, [flow_0, flow_1]),
+            },
+            listeners,
+            ports,
+            timers: TimerWheel::new(config.max_connections as u32, TimerWheel::DEFAULT_TICK, now),
+            ready: VecDeque::with_capacity(config.max_connections),
+            later: VecDeque::with_capacity(config.max_connections),
+            isn: IsnGenerator::new((isn_0, isn_1)),
+            resets: RateLimit::new(config.resets_per_second, config.resets_per_second),
+            accepted: 0,
+            half_open: 0,
+            config,
+            counters,
+        })
+    }
+
+    /// Runs the timers that are due.
+    pub fn handle_timeouts(&mut self, now: Instant) {
+        for &id in &self.later {
+            self.ready.push_back(id);
+        }
+        self.later.clear();
+        while let Some(token) = self.timers.poll_expired(now) {
+            self.handle_timer(ConnId(token), now);
+        }
+        self.demux.v4.time_wait.expire(now, EXPIRIES_PER_TURN);
+        self.demux.v6.time_wait.expire(now, EXPIRIES_PER_TURN);
+        self.update_gauges();
+    }
+
+    /// When [`Endpoint::handle_timeouts`] must be called at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.later.is_empty() || !self.ready.is_empty() {
+            return Some(Instant::ZERO);
+        }
+        let time_wait = [
+            self.demux.v4.time_wait.poll_timeout(),
+            self.demux.v6.time_wait.poll_timeout(),
+        ];
+        self.timers
+            .next_deadline()
+            .into_iter()
+            .chain(time_wait.into_iter().flatten())
+            .min()
+    }
+
+    /// The next thing a session has to look at. What concerns no session is done on the way.
+    pub fn poll_event<O: Output>(&mut self, now: Instant, out: &mut O) -> Option<Event> {
+        while let Some(id) = self.ready.pop_front() {
+            let Some(entry) = self.connections.get_mut(id.index()) else {
+                continue;
+            };
+            entry.queued = false;
+            match entry.holder {
+                Holder::Session(owner) => return Some(Event::Progress { id, owner }),
+                Holder::Handshake(listener) if entry.connection.is_established() => {
+                    entry.holder = Holder::Unclaimed(listener);
+                    let (flow, opened_at) = (entry.flow, entry.connection.opened_at());
+                    self.half_open -= 1;
+                    self.counters.increment(counters::Event::TcpAccepted);
+                    return Some(Event::Accepted {
+                        id,
+                        listener,
+                        flow,
+                        opened_at,
+                    });
+                }
+                Holder::Handshake(_) | Holder::Unclaimed(_) | Holder::Orphan => {
+                    self.flush(id, now, out);
+                }
+            }
+        }
+        None
+    }
+
+    /// Opens a connection, held by session `owner`. Only source ports whose replies satisfy
+    /// `comes_home` are used.
+    pub fn connect<I: TcpIp>(
+        &mut self,
+        now: Instant,
+        target: ConnectTarget<I>,
+        options: &ConnectionOptions,
+        owner: u32,
+        mut comes_home: impl FnMut(&FiveTuple<I>) -> bool,
+    ) -> Result<ConnId, ConnectError> {
+        if self.connections.len() >= self.config.max_connections {
+            self.counters.increment(counters::Event::TcpConnectRefused);
+            return Err(ConnectError::NoConnection);
+        }
+        let ConnectTarget {
+            network,
+            local,
+            remote,
+        } = target;
+        let flow_from = |dport| FiveTuple::<I> {
+            src: remote.0,
+            dst: local,
+            sport: remote.1,
+            dport,
+            protocol: PROTOCOL,
+        };
+        let remote_end = SocketAddr::new(remote.0.into(), remote.1);
+        let tables = I::tables(&self.demux);
+        let port = self
+            .ports
+            .allocate(network, local.into(), remote_end, |port| {
+                let flow = flow_from(port);
+                let resting = tables.time_wait.get(network, &flow);
+                tables.connections.get(network, &flow).is_none()
+                    && resting.is_none_or(|entry| entry.since + PORT_REST <= now)
+                    && comes_home(&flow)
+            });
+        let Some(port) = port else {
+            self.counters.increment(counters::Event::TcpPortsExhausted);
+            return Err(ConnectError::NoPort);
+        };
+        let flow = flow_from(port);
+        let iss = self.isn_above_old::<I>(now, network, flow);
+        let connection = Connection::connect(&mut self.context, options, iss, I::flow(flow), now);
+        self.counters.increment(counters::Event::TcpConnects);
+        Ok(self.insert(network, flow, connection, Holder::Session(owner)))
+    }
+
+    /// Takes an accepted connection into a session's hands.
+    pub fn claim(&mut self, id: ConnId, owner: u32) {
+        self.connections[id.index()].holder = Holder::Session(owner);
+    }
+
+    /// The connection of a session.
+    pub fn connection(&mut self, id: ConnId) -> &mut Connection {
+        &mut self.connections[id.index()].connection
+    }
+
+    /// Both connections of a session, `None` if they are the same.
+    pub fn pair(&mut self, a: ConnId, b: ConnId) -> Option<(&mut Connection, &mut Connection)> {
+        let (a, b) = self.connections.get2_mut(a.index(), b.index())?;
+        Some((&mut a.connection, &mut b.connection))
+    }
+
+    /// The ends of a connection.
+    pub fn flow(&self, id: ConnId) -> Flow {
+        self.connections[id.index()].flow
+    }
+
+    /// Sends what a connection has to send and arms its timer. To be called after whatever a
+    /// session did to it.
+    pub fn flush<O: Output>(&mut self, id: ConnId, now: Instant, out: &mut O) {
+        let entry = &mut self.connections[id.index()];
+        let done = entry
+            .connection
+            .poll_transmit(&mut self.context, now, out, SEGMENTS_PER_FLUSH);
+        let retransmitted = entry.connection.take_retransmitted();
+        if retransmitted > 0 {
+            self.counters
+                .add(counters::Event::TcpRetransmits, u64::from(retransmitted));
+        }
+        if !done {
+            if !entry.queued {
+                entry.queued = true;
+                self.later.push_back(id);
+            }
+            return;
+        }
+        let over = entry.connection.ended().is_some();
+        match entry.holder {
+            Holder::Handshake(_) | Holder::Orphan if over => self.bury(id, now),
+            _ => self.arm(id, now),
+        }
+    }
+
+    /// Ends the session's hold: the connection is to end by itself, or has ended.
+    pub fn release<O: Output>(&mut self, id: ConnId, now: Instant, out: &mut O) {
+        self.connections[id.index()].holder = Holder::Orphan;
+        self.flush(id, now, out);
+    }
+
+    /// How many connections there are, in any state.
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Whether there is no connection.
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// Refuses all new connections of clients from now on.
+    pub fn stop_listening(&mut self) {
+        self.listeners = Listeners::new([]);
+    }
+
+    fn insert<I: TcpIp>(
+        &mut self,
+        network: NetworkId,
+        flow: FiveTuple<I>,
+        connection: Connection,
+        holder: Holder,
+    ) -> ConnId {
+        let index = self.connections.insert(Entry {
+            connection,
+            network,
+            flow: I::flow(flow),
+            accepted: false,
+            holder,
+            queued: false,
+            armed: None,
+        });
+        let id = ConnId(index as u32);
+        // There is room: the table was made for as many flows as there may be connections.
+        let inserted = I::tables_mut(&mut self.demux)
+            .connections
+            .insert(network, &flow, id);
+        debug_assert!(inserted.is_ok());
+        id
+    }
+
+    /// Removes a connection that has ended and that nobody holds.
+    fn bury(&mut self, id: ConnId, now: Instant) {
+        let entry = self.connections.remove(id.index());
+        self.timers.cancel(id.0);
+        if entry.accepted {
+            self.accepted -= 1;
+            if matches!(entry.holder, Holder::Handshake(_)) {
+                self.half_open -= 1;
+            }
+        } else {
+            let (local, remote) = (entry.flow.local(), entry.flow.remote());
+            self.ports
+                .release(entry.network, local.ip(), remote, local.port());
+        }
+        let remembered = (entry.connection.state() == State::TimeWait)
+            .then(|| entry.connection.next_numbers())
+            .flatten()
+            .map(|(snd_nxt, rcv_nxt)| TimeWait {
+                snd_nxt,
+                rcv_nxt,
+                since: now,
+            });
+        match entry.flow {
+            Flow::V4(flow) => forget(&mut self.demux.v4, entry.network, flow, remembered),
+            Flow::V6(flow) => forget(&mut self.demux.v6, entry.network, flow, remembered),
+        }
+    }
+
+    fn handle_timer(&mut self, id: ConnId, now: Instant) {
+        let Some(entry) = self.connections.get_mut(id.index()) else {
+            return;
+        };
+        entry.armed = None;
+        if let Some((at, timeout)) = self.config.timeouts.deadline(&entry.connection)
+            && at <= now
+        {
+            entry.connection.end(CloseCause::TimedOut(timeout));
+            self.counters.increment(timeout_counter(timeout));
+            self.enqueue(id);
+            return;
+        }
+        let due = entry.connection.poll_timeout(&mut self.context, now);
+        if due.is_some_and(|at| at <= now) {
+            self.enqueue(id);
+        } else {
+            self.arm(id, now);
+        }
+    }
+
+    /// Makes sure that the timer fires no later than needed.
+    fn arm(&mut self, id: ConnId, now: Instant) {
+        let entry = &mut self.connections[id.index()];
+        let deadline = self
+            .config
+            .timeouts
+            .deadline(&entry.connection)
+            .map(|(at, _)| at);
+        let engine = entry.connection.poll_timeout(&mut self.context, now);
+        let Some(at) = deadline.into_iter().chain(engine).min() else {
+            return;
+        };
+        // A timer that fires too early finds nothing due and is armed again: cheaper than moving
+        // it at every segment.
+        if entry.armed.is_none_or(|armed| at < armed) {
+            entry.armed = Some(at);
+            self.timers.schedule(id.0, at);
+        }
+    }
+
+    fn enqueue(&mut self, id: ConnId) {
+        let entry = &mut self.connections[id.index()];
+        if !entry.queued {
+            entry.queued = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// An initial sequence number above those of an earlier connection of the flow (RFC 6191
+    /// section 2, without time stamps); the earlier one is forgotten.
+    fn isn_above_old<I: TcpIp>(
+        &mut self,
+        now: Instant,
+        network: NetworkId,
+        flow: FiveTuple<I>,
+    ) -> u32 {
+        let iss = self.isn.isn(network, I::flow(flow), now);
+        let time_wait = &mut I::tables_mut(&mut self.demux).time_wait;
+        let Some(old) = time_wait.get(network, &flow) else {
+            return iss;
+        };
+        time_wait.remove(network, &flow);
+        self.counters.increment(counters::Event::TcpTimeWaitReused);
+        if seq::le(iss, old.snd_nxt) {
+            old.snd_nxt.wrapping_add(1)
+        } else {
+            iss
+        }
+    }
+
+    fn update_gauges(&self) {
+        let time_wait = &self.demux.v4.time_wait;
+        let time_wait_6 = &self.demux.v6.time_wait;
+        for (event, value) in [
+            (counters::Event::TcpConnections, self.connections.len()),
+            (counters::Event::TcpHalfOpen, self.half_open),
+            (
+                counters::Event::TcpTimeWaitEntries,
+                time_wait.len() + time_wait_6.len(),
+            ),
+        ] {
+            self.counters.set(event, value as u64);
+        }
+        let evicted = time_wait.evicted() + time_wait_6.evicted();
+        self.counters
+            .set(counters::Event::TcpTimeWaitEvicted, evicted);
+    }
+}
+
+fn flow_tables<I: Ip>(config: &EndpointConfig, key: [u64; 2]) -> FlowTables<I> {
+    FlowTables {
+        connections: FlowTable::with_capacity(config.max_connections, key),
+        time_wait: TimeWaitTable::new(config.time_wait_entries, config.timeouts.time_wait, key),
+    }
+}
+
+fn forget<I: Ip>(
+    tables: &mut FlowTables<I>,
+    network: NetworkId,
+    flow: FiveTuple<I>,
+    remembered: Option<TimeWait>,
+) {
+    tables.connections.remove(network, &flow);
+    if let Some(entry) = remembered {
+        tables.time_wait.insert(network, flow, entry);
+    }
+}
+
+fn timeout_counter(timeout: Timeout) -> counters::Event {
+    match timeout {
+        Timeout::Handshake => counters::Event::TcpHandshakeTimeouts,
+        Timeout::Connect => counters::Event::TcpConnectTimeouts,
+        Timeout::Idle => counters::Event::TcpIdleTimeouts,
+        Timeout::HalfClosed => counters::Event::TcpHalfClosedTimeouts,
+        Timeout::FinWait2 => counters::Event::TcpFinWait2Timeouts,
+        Timeout::User => counters::Event::TcpUserTimeouts,
+    }
+}

@@ -1,0 +1,516 @@
+//! smoltcp as the engine of a connection.
+//!
+//! smoltcp looks for the socket of a packet by scanning a set of sockets. So every connection has
+//! a set of its own with one socket in it, and one interface (plain IP, any address) serves all
+//! sets of a worker; which set a packet belongs to is decided before, by our flow table.
+//!
+//! smoltcp draws its initial sequence numbers from a generator that can be predicted. Ours are
+//! keyed (RFC 6528), so sequence numbers are translated at this border: what smoltcp calls `x` is
+//! `x + delta` on the wire. smoltcp ignores SACK blocks it receives, so they are not translated.
+//! Its checksums are switched off; packets are checked before and completed after.
+
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
+use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium};
+use smoltcp::socket::tcp::{self as socket, Socket, SocketBuffer};
+use smoltcp::time::Instant as SmoltcpInstant;
+use smoltcp::wire::{HardwareAddress, IpAddress, IpEndpoint, IpListenEndpoint};
+
+use super::seq;
+use super::{ConnectionOptions, Flow, Output, Segment, State};
+use crate::io::PacketBuf;
+use crate::ip::{Ip, V4, V6};
+use crate::time::Instant;
+use crate::wire::tcp::{self, Flags};
+
+/// How long an acknowledgment may wait for data to travel with (RFC 9293 section 3.8.6.3 allows
+/// up to 500 ms).
+const DELAYED_ACK: smoltcp::time::Duration = smoltcp::time::Duration::from_millis(10);
+
+/// What all connections of a worker share.
+pub(super) struct Context {
+    interface: Interface,
+    /// Where a reply is written for which there is no buffer; its content is lost.
+    scratch: Vec<u8>,
+    mtu: usize,
+}
+
+impl Context {
+    /// `mtu` is the largest of all ports; the limit of each path is kept by the MSS.
+    pub(super) fn new(now: Instant, mtu: usize) -> Self {
+        let mut device = Bench { mtu };
+        let mut interface = Interface::new(
+            Config::new(HardwareAddress::Ip),
+            &mut device,
+            to_smoltcp(now),
+        );
+        interface.set_any_ip(true);
+        Self {
+            interface,
+            scratch: vec![0; mtu],
+            mtu,
+        }
+    }
+}
+
+/// One connection.
+pub(super) struct Engine {
+    sockets: SocketSet<'static>,
+    handle: SocketHandle,
+    wire: Wire,
+    /// Octets that were received and consumed, modulo 2^32.
+    consumed: u32,
+    fin_received: bool,
+    #[cfg(test)]
+    pub(super) panic_on_next_segment: bool,
+}
+
+impl Engine {
+    /// An engine that waits for the SYN of `flow`.
+    pub(super) fn listen(options: &ConnectionOptions, iss: u32, flow: Flow) -> Self {
+        let mut socket = new_socket(options);
+        let (local, _) = endpoints(flow);
+        let listening = socket.listen(IpListenEndpoint {
+            addr: Some(local.addr),
+            port: local.port,
+        });
+        debug_assert!(
+            listening.is_ok(),
+            "a fresh socket listens on any port but 0"
+        );
+        Self::new(socket, options, iss)
+    }
+
+    /// An engine that sends a SYN at its first `poll_transmit`.
+    pub(super) fn connect(
+        context: &mut Context,
+        options: &ConnectionOptions,
+        iss: u32,
+        flow: Flow,
+    ) -> Self {
+        let mut socket = new_socket(options);
+        let (local, remote) = endpoints(flow);
+        let connecting = socket.connect(context.interface.context(), remote, local);
+        debug_assert!(
+            connecting.is_ok(),
+            "the flow has addresses of one family and ports"
+        );
+        Self::new(socket, options, iss)
+    }
+
+    fn new(socket: Socket<'static>, options: &ConnectionOptions, iss: u32) -> Self {
+        let mut sockets = SocketSet::new(vec![SocketStorage::EMPTY]);
+        let handle = sockets.add(socket);
+        Self {
+            sockets,
+            handle,
+            wire: Wire {
+                iss,
+                delta: None,
+                snd_una: iss,
+                snd_max: iss,
+                irs: None,
+                mss: options.mss,
+                retransmitted: 0,
+            },
+            consumed: 0,
+            fin_received: false,
+            #[cfg(test)]
+            panic_on_next_segment: false,
+        }
+    }
+
+    /// Takes in a segment of this connection.
+    pub(super) fn handle_segment<B: PacketBuf, O: Output>(
+        &mut self,
+        context: &mut Context,
+        now: Instant,
+        segment: &mut Segment<B>,
+        out: &mut O,
+    ) {
+        #[cfg(test)]
+        assert!(!self.panic_on_next_segment, "panic asked for by a test");
+        self.wire.receive(segment);
+        let mut device = Device {
+            received: Some(segment.packet.data()),
+            out,
+            wire: &mut self.wire,
+            scratch: &mut context.scratch,
+            mtu: context.mtu,
+            blocked: false,
+        };
+        context
+            .interface
+            .poll_ingress_single(to_smoltcp(now), &mut device, &mut self.sockets);
+        self.fin_received |= matches!(
+            self.state(),
+            State::CloseWait | State::Closing | State::LastAck | State::TimeWait
+        );
+    }
+
+    /// Sends at most `budget` segments. Returns whether there is nothing more to send now.
+    pub(super) fn poll_transmit<O: Output>(
+        &mut self,
+        context: &mut Context,
+        now: Instant,
+        out: &mut O,
+        budget: usize,
+    ) -> bool {
+        for _ in 0..budget {
+            let mut device = Device {
+                received: None,
+                out: &mut *out,
+                wire: &mut self.wire,
+                scratch: &mut context.scratch,
+                mtu: context.mtu,
+                blocked: false,
+            };
+            let result =
+                context
+                    .interface
+                    .poll_egress(to_smoltcp(now), &mut device, &mut self.sockets);
+            if device.blocked {
+                return false;
+            }
+            if matches!(result, smoltcp::iface::PollResult::None) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// When `poll_transmit` must be called again at the latest.
+    pub(super) fn poll_timeout(&self, context: &mut Context, now: Instant) -> Option<Instant> {
+        let at = context.interface.poll_at(to_smoltcp(now), &self.sockets)?;
+        Some(Instant::from_micros(at.total_micros().unsigned_abs()))
+    }
+
+    /// The state in the words of RFC 9293.
+    pub(super) fn state(&self) -> State {
+        match self.socket().state() {
+            // A socket leaves LISTEN with its SYN and comes back only by a reset.
+            socket::State::Closed | socket::State::Listen => State::Closed,
+            socket::State::SynSent => State::SynSent,
+            socket::State::SynReceived => State::SynReceived,
+            socket::State::Established => State::Established,
+            socket::State::FinWait1 => State::FinWait1,
+            socket::State::FinWait2 => State::FinWait2,
+            socket::State::CloseWait => State::CloseWait,
+            socket::State::Closing => State::Closing,
+            socket::State::LastAck => State::LastAck,
+            socket::State::TimeWait => State::TimeWait,
+        }
+    }
+
+    /// The next received octets that are contiguous in memory; empty if there are none.
+    pub(super) fn received(&mut self) -> &[u8] {
+        let socket = self.sockets.get_mut::<Socket<'_>>(self.handle);
+        let len = socket.recv_queue();
+        socket.peek(len).unwrap_or_default()
+    }
+
+    /// Forgets the first `len` received octets.
+    pub(super) fn consume(&mut self, len: usize) {
+        let consumed = self.socket_mut().recv(|octets| {
+            let len = len.min(octets.len());
+            (len, len)
+        });
+        self.consumed = self.consumed.wrapping_add(consumed.unwrap_or(0) as u32);
+    }
+
+    /// Octets received in order and not yet consumed.
+    pub(super) fn receive_queue(&self) -> usize {
+        self.socket().recv_queue()
+    }
+
+    /// Queues as many of `octets` as there is room for; returns how many.
+    pub(super) fn send(&mut self, octets: &[u8]) -> usize {
+        self.socket_mut().send_slice(octets).unwrap_or(0)
+    }
+
+    /// Octets queued that the peer has not acknowledged.
+    pub(super) fn send_queue(&self) -> usize {
+        self.socket().send_queue()
+    }
+
+    /// Ends our direction after all that is queued.
+    pub(super) fn close(&mut self) {
+        self.socket_mut().close();
+    }
+
+    /// Ends the connection; `poll_transmit` sends the RST.
+    pub(super) fn abort(&mut self) {
+        self.socket_mut().abort();
+    }
+
+    /// Whether the peer has ended its direction (its FIN has been reached).
+    pub(super) fn fin_received(&self) -> bool {
+        self.fin_received
+    }
+
+    /// The first sequence number not yet acknowledged by the peer.
+    pub(super) fn snd_una(&self) -> u32 {
+        self.wire.snd_una
+    }
+
+    /// The first sequence number never sent.
+    pub(super) fn snd_nxt(&self) -> u32 {
+        self.wire.snd_max
+    }
+
+    /// The next sequence number expected; `None` before the peer's SYN.
+    pub(super) fn rcv_nxt(&self) -> Option<u32> {
+        let after_syn = self.wire.irs?.wrapping_add(1);
+        let received = self.consumed.wrapping_add(self.receive_queue() as u32);
+        Some(
+            after_syn
+                .wrapping_add(received)
+                .wrapping_add(u32::from(self.fin_received)),
+        )
+    }
+
+    /// Segments sent again since this was last asked.
+    pub(super) fn take_retransmitted(&mut self) -> u32 {
+        core::mem::take(&mut self.wire.retransmitted)
+    }
+
+    fn socket(&self) -> &Socket<'static> {
+        self.sockets.get(self.handle)
+    }
+
+    fn socket_mut(&mut self) -> &mut Socket<'static> {
+        self.sockets.get_mut(self.handle)
+    }
+}
+
+fn new_socket(options: &ConnectionOptions) -> Socket<'static> {
+    let mut socket = Socket::new(
+        SocketBuffer::new(vec![0; options.receive_buffer]),
+        SocketBuffer::new(vec![0; options.send_buffer]),
+    );
+    socket.set_congestion_control(socket::CongestionControl::Cubic);
+    // A proxy sends on what it got as it got it: waiting for more (Nagle) only adds delay.
+    socket.set_nagle_enabled(false);
+    socket.set_ack_delay(Some(DELAYED_ACK));
+    socket.set_keep_alive(options.keepalive.map(Into::into));
+    socket
+}
+
+/// The local and the remote end.
+fn endpoints(flow: Flow) -> (IpEndpoint, IpEndpoint) {
+    match flow {
+        Flow::V4(flow) => (
+            IpEndpoint::new(IpAddress::Ipv4(flow.dst), flow.dport),
+            IpEndpoint::new(IpAddress::Ipv4(flow.src), flow.sport),
+        ),
+        Flow::V6(flow) => (
+            IpEndpoint::new(IpAddress::Ipv6(flow.dst), flow.dport),
+            IpEndpoint::new(IpAddress::Ipv6(flow.src), flow.sport),
+        ),
+    }
+}
+
+fn to_smoltcp(now: Instant) -> SmoltcpInstant {
+    SmoltcpInstant::from_micros(i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// What has passed on the wire, in wire sequence numbers.
+struct Wire {
+    /// The initial sequence number to be used.
+    iss: u32,
+    /// Wire minus engine sequence number; known once the engine has sent its SYN.
+    delta: Option<u32>,
+    snd_una: u32,
+    snd_max: u32,
+    irs: Option<u32>,
+    /// The largest payload the path takes, without options.
+    mss: u16,
+    retransmitted: u32,
+}
+
+impl Wire {
+    /// Notes what a received segment says and translates it for the engine.
+    fn receive<B: PacketBuf>(&mut self, segment: &mut Segment<B>) {
+        let header = &segment.header;
+        if header.flags.contains(Flags::SYN) {
+            self.irs.get_or_insert(header.seq);
+            self.clamp_mss(&mut segment.packet.data_mut()[segment.tcp_offset..]);
+        }
+        if !header.flags.contains(Flags::ACK) {
+            return;
+        }
+        if seq::lt(self.snd_una, header.ack) && seq::le(header.ack, self.snd_max) {
+            self.snd_una = header.ack;
+        }
+        let ack = header.ack.wrapping_sub(self.delta.unwrap_or(0));
+        let at = segment.tcp_offset + tcp::ACK_OFFSET;
+        segment.packet.data_mut()[at..at + 4].copy_from_slice(&ack.to_be_bytes());
+    }
+
+    /// Notes what the engine sends and translates it for the wire.
+    fn send(&mut self, packet: &mut [u8]) {
+        // smoltcp writes neither IP options nor extension headers.
+        let ip_header_len = if packet[0] >> 4 == V4::VERSION {
+            V4::HEADER_LEN
+        } else {
+            V6::HEADER_LEN
+        };
+        let segment = &mut packet[ip_header_len..];
+        let Ok(header) = tcp::Header::parse(segment) else {
+            debug_assert!(false, "the engine writes segments that parse");
+            return;
+        };
+        let syn = header.flags.contains(Flags::SYN);
+        if syn {
+            self.delta
+                .get_or_insert_with(|| self.iss.wrapping_sub(header.seq));
+            self.clamp_mss(segment);
+        }
+        let seq = header.seq.wrapping_add(self.delta.unwrap_or(0));
+        segment[tcp::SEQ_OFFSET..tcp::SEQ_OFFSET + 4].copy_from_slice(&seq.to_be_bytes());
+
+        let payload = (segment.len() - header.header_len) as u32;
+        let fin = header.flags.contains(Flags::FIN);
+        let len = payload + u32::from(syn) + u32::from(fin);
+        let end = seq.wrapping_add(len);
+        if seq::lt(self.snd_max, end) {
+            self.snd_max = end;
+        } else if len > 0 && seq::lt(self.snd_una, end) {
+            // A keepalive ends at snd_una; it repeats nothing that is missing.
+            self.retransmitted += 1;
+        }
+    }
+
+    /// Lowers the MSS option of a SYN to what the path takes (RFC 9293 section 3.7.1).
+    fn clamp_mss(&self, segment: &mut [u8]) {
+        if let Some(at) = tcp::mss_option_offset(segment) {
+            let value = &mut segment[at..at + 2];
+            let mss = u16::from_be_bytes([value[0], value[1]]);
+            value.copy_from_slice(&mss.min(self.mss).to_be_bytes());
+        }
+    }
+}
+
+/// What smoltcp takes for its network device: one packet in, any number out.
+struct Device<'a, O: Output> {
+    received: Option<&'a [u8]>,
+    out: &'a mut O,
+    wire: &'a mut Wire,
+    scratch: &'a mut [u8],
+    mtu: usize,
+    /// A segment could not be sent for want of a buffer or of room.
+    blocked: bool,
+}
+
+impl<O: Output> phy::Device for Device<'_, O> {
+    type RxToken<'t>
+        = RxToken<'t>
+    where
+        Self: 't;
+    type TxToken<'t>
+        = TxToken<'t, O>
+    where
+        Self: 't;
+
+    fn receive(&mut self, _now: SmoltcpInstant) -> Option<(RxToken<'_>, TxToken<'_, O>)> {
+        let octets = self.received.take()?;
+        let buffer = self.out.alloc();
+        let reply = TxToken {
+            buffer,
+            out: self.out,
+            wire: self.wire,
+            scratch: self.scratch,
+        };
+        Some((RxToken(octets), reply))
+    }
+
+    fn transmit(&mut self, _now: SmoltcpInstant) -> Option<TxToken<'_, O>> {
+        let Some(buffer) = self.out.alloc() else {
+            self.blocked = true;
+            return None;
+        };
+        Some(TxToken {
+            buffer: Some(buffer),
+            out: self.out,
+            wire: self.wire,
+            scratch: self.scratch,
+        })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        capabilities(self.mtu)
+    }
+}
+
+/// A device that exists only while the interface is made.
+struct Bench {
+    mtu: usize,
+}
+
+impl phy::Device for Bench {
+    type RxToken<'t> = RxToken<'t>;
+    type TxToken<'t> = NoTxToken;
+
+    fn receive(&mut self, _now: SmoltcpInstant) -> Option<(RxToken<'_>, NoTxToken)> {
+        None
+    }
+
+    fn transmit(&mut self, _now: SmoltcpInstant) -> Option<NoTxToken> {
+        None
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        capabilities(self.mtu)
+    }
+}
+
+/// Never made.
+enum NoTxToken {}
+
+impl phy::TxToken for NoTxToken {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, _len: usize, _fill: F) -> R {
+        match self {}
+    }
+}
+
+fn capabilities(mtu: usize) -> DeviceCapabilities {
+    let mut checksum = ChecksumCapabilities::ignored();
+    // The IPv4 header checksum is the worker's work too.
+    checksum.ipv4 = Checksum::None;
+    let mut capabilities = DeviceCapabilities::default();
+    capabilities.medium = Medium::Ip;
+    capabilities.max_transmission_unit = mtu;
+    capabilities.checksum = checksum;
+    capabilities
+}
+
+struct RxToken<'a>(&'a [u8]);
+
+impl phy::RxToken for RxToken<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
+        read(self.0)
+    }
+}
+
+struct TxToken<'a, O: Output> {
+    buffer: Option<O::Buf>,
+    out: &'a mut O,
+    wire: &'a mut Wire,
+    scratch: &'a mut [u8],
+}
+
+impl<O: Output> phy::TxToken for TxToken<'_, O> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, fill: F) -> R {
+        let buffer = self.buffer.and_then(|mut buffer| {
+            let fits = buffer.append(len).is_some();
+            fits.then_some(buffer)
+        });
+        let Some(mut buffer) = buffer else {
+            self.out.lost();
+            return fill(&mut self.scratch[..len]);
+        };
+        let result = fill(buffer.data_mut());
+        self.wire.send(buffer.data_mut());
+        self.out.send(buffer);
+        result
+    }
+}
