@@ -14,6 +14,7 @@ pub mod counters;
 pub mod drop;
 pub mod io;
 pub mod ip;
+pub mod neighbor;
 pub mod rate_limit;
 pub mod route;
 pub mod time;
