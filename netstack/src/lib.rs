@@ -15,6 +15,7 @@ pub mod drop;
 pub mod flow_table;
 pub mod io;
 pub mod ip;
+pub mod neighbor;
 pub mod rate_limit;
 pub mod route;
 pub mod rss;
