@@ -219,17 +219,7 @@ impl Fault {
                 workers,
                 zero_is_unlimited,
                 ..
-            } => {
-                let or = if *zero_is_unlimited {
-                    ", or 0 for no limit"
-                } else {
-                    ""
-                };
-                format!(
-                    "every worker enforces an equal share without asking the others, and a \
-                     share is at least 1: write {workers} or more{or}, or list fewer lcores"
-                )
-            }
+            } => share_help(*workers, *zero_is_unlimited),
             Self::TooFewSourcePorts { least, .. } => format!(
                 "each worker connects from source ports of its own: widen the range to at least \
                  {least} ports, or list fewer lcores"
@@ -238,6 +228,19 @@ impl Fault {
             Self::Topology(fault) => fault.help(),
         }
     }
+}
+
+/// Why a limit must not be smaller than the number of workers.
+fn share_help(workers: usize, zero_is_unlimited: bool) -> String {
+    let or = if zero_is_unlimited {
+        ", or 0 for no limit"
+    } else {
+        ""
+    };
+    format!(
+        "every worker enforces an equal share without asking the others, and a share is at least \
+         1: write {workers} or more{or}, or list fewer lcores"
+    )
 }
 
 /// "Did you mean", where there is something to be meant, and what there is to choose from.
