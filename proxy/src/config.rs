@@ -1,0 +1,542 @@
+//! The configuration: from a TOML file to types that cannot be wrong.
+//!
+//! *In*: the text of the file. *Out*: a [`Config`] and warnings, or [`ConfigErrors`]: everything
+//! that is wrong with it, each with line, column and what to do, before anything has been started.
+//!
+//! The file has one table for each struct below that ends in `Config`: `[runtime]`, `[dpdk]`,
+//! `[timeouts]`, `[buffers]`, `[limits]`, `[log]`, which may all be left out, and at least one
+//! each of `[[port]]`, `[[listener]]` and `[[backend_group]]` with its
+//! `[[backend_group.backend]]`. The fields' documentation names the keys and their defaults;
+//! `examples/weirgate.toml` shows every key. Durations are texts such as `"250ms"`, sizes texts
+//! such as `"64KiB"` ([`quantity`]). Addresses are numbers: names are not looked up.
+//!
+//! Reading takes two steps: each table is read key by key, so that every unknown key and every
+//! wrong value is found at once (`settings`, `topology`); then what they say about each other is
+//! checked (`check`): names, addresses, routes.
+
+mod check;
+pub mod fault;
+pub mod quantity;
+pub mod report;
+mod section;
+mod settings;
+mod topology;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use std::path::Path;
+
+use netstack::ip::IpAddress;
+use netstack::wire::ethernet::MacAddr;
+use toml::de::DeTable;
+use tracing::level_filters::LevelFilter;
+
+use self::fault::Fault;
+use self::report::Findings;
+pub use self::report::{ConfigError, ConfigErrors, ConfigWarning};
+use self::section::Section;
+
+/// The most workers there can be: as many lcores as DPDK is built for.
+pub const MAX_WORKERS: usize = 128;
+
+/// Source ports that each worker must have, so that its share of the range is of use.
+pub const MIN_SOURCE_PORTS_PER_WORKER: usize = 16;
+
+/// A whole configuration. Everything in it has been checked, each by itself and with the rest.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Config {
+    /// `[runtime]`.
+    pub runtime: RuntimeConfig,
+    /// `[dpdk]`.
+    pub dpdk: DpdkConfig,
+    /// Every `[[port]]`, in the order of the file; at least one.
+    pub ports: Vec<PortConfig>,
+    /// Every `[[listener]]`, in the order of the file; at least one.
+    pub listeners: Vec<ListenerConfig>,
+    /// Every `[[backend_group]]`, in the order of the file; at least one.
+    pub backend_groups: Vec<BackendGroupConfig>,
+    /// `[timeouts]`.
+    pub timeouts: TimeoutConfig,
+    /// `[buffers]`.
+    pub buffers: BufferConfig,
+    /// `[limits]`.
+    pub limits: LimitConfig,
+    /// `[log]`.
+    pub log: LogConfig,
+}
+
+impl Config {
+    /// Reads the text of a configuration file. `path` is what errors call the file.
+    pub fn parse(text: &str, path: &Path) -> Result<(Self, Vec<ConfigWarning>), ConfigErrors> {
+        let mut findings = Findings::new(text);
+        let config = Self::read(text, &mut findings);
+        let warnings = findings.conclude(text, path)?;
+        Ok((
+            config.expect("a configuration that is not whole has an error"),
+            warnings,
+        ))
+    }
+
+    /// Reads a configuration file.
+    pub fn load(path: &Path) -> Result<(Self, Vec<ConfigWarning>), ConfigErrors> {
+        let octets = std::fs::read(path).map_err(|error| ConfigErrors::unreadable(path, error))?;
+        match String::from_utf8(octets) {
+            Ok(text) => Self::parse(&text, path),
+            Err(error) => {
+                // Up to the first bad octet the lossy text is the file, so the place is right.
+                let valid = error.utf8_error().valid_up_to();
+                let text = String::from_utf8_lossy(error.as_bytes());
+                let mut findings = Findings::new(&text);
+                findings.error(valid..valid, "", Fault::NotUtf8);
+                Err(findings
+                    .conclude(&text, path)
+                    .expect_err("an error has just been added"))
+            }
+        }
+    }
+
+    /// Reads what can be read. `None`, or anything at all, if an error was found.
+    fn read(text: &str, findings: &mut Findings) -> Option<Self> {
+        let (document, syntax_errors) = DeTable::parse_recoverable(text);
+        if !syntax_errors.is_empty() {
+            // What the parser makes of the rest of such a file is guesswork: do not judge it.
+            for error in syntax_errors {
+                let span = error.span().unwrap_or_default();
+                findings.error(span, "", Fault::Syntax(error.message().to_owned()));
+            }
+            return None;
+        }
+        let mut root = Section::new("", 0..0, document.get_ref());
+        let runtime = settings::runtime(&mut root, findings);
+        let before = findings.error_count();
+        let dpdk = settings::dpdk(&mut root, findings);
+        let devices = (findings.error_count() == before).then_some(&dpdk);
+        let topology = topology::read(&mut root, runtime.lcores.len(), findings);
+        let timeouts = settings::timeouts(&mut root, findings);
+        let buffers = settings::buffers(&mut root, findings);
+        let limits = settings::limits(&mut root, runtime.lcores.len(), findings);
+        let log = settings::log(&mut root, findings);
+        root.finish(findings);
+        let (ports, listeners, backend_groups) =
+            check::check(topology, devices, &limits, findings)?;
+        Some(Self {
+            runtime,
+            dpdk,
+            ports,
+            listeners,
+            backend_groups,
+            timeouts,
+            buffers,
+            limits,
+            log,
+        })
+    }
+
+    /// Number of workers: one for each lcore.
+    pub fn workers(&self) -> usize {
+        self.runtime.lcores.len()
+    }
+
+    /// Bytes of all connection rings if there are as many sessions as there may be.
+    pub fn ring_memory(&self) -> u64 {
+        let rings = [
+            self.buffers.client_receive,
+            self.buffers.client_send,
+            self.buffers.backend_receive,
+            self.buffers.backend_send,
+        ];
+        let session: u64 = rings.iter().map(|ring| *ring as u64).sum();
+        session.saturating_mul(self.limits.max_sessions as u64)
+    }
+
+    /// The group that a listener or anything else names.
+    ///
+    /// # Panics
+    /// If `id` comes from another configuration.
+    pub fn backend_group(&self, id: BackendGroupId) -> &BackendGroupConfig {
+        &self.backend_groups[id.0]
+    }
+}
+
+/// `[runtime]`: the workers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RuntimeConfig {
+    /// `lcores = [0]`: the CPUs that run workers, one each.
+    pub lcores: Vec<u16>,
+    /// `idle = "adaptive"`, `idle_spins = 1000`, `idle_sleep = "50us"`.
+    pub idle: IdlePolicy,
+    /// `seed`, if given: fixes every secret and every random choice. Only for replay and tests.
+    pub seed: Option<u64>,
+}
+
+/// What a worker does when there is nothing to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum IdlePolicy {
+    /// `idle = "busy"`: asks again at once. Lowest latency, and the CPU is always busy.
+    Busy,
+    /// `idle = "adaptive"`: backs off to short sleeps. The first packet after a silence may wait
+    /// for the length of a sleep.
+    Adaptive {
+        /// `idle_spins = 1000`: turns without work before the first sleep.
+        spins: u32,
+        /// `idle_sleep = "50us"`: the longest sleep.
+        longest_sleep: Duration,
+    },
+}
+
+/// `[dpdk]`: what DPDK is started with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DpdkConfig {
+    /// `memory = "256MiB"`: bytes of memory for packets and rings; whole MiB.
+    pub memory: u64,
+    /// `huge_pages = false`: whether the memory is made of huge pages.
+    pub huge_pages: bool,
+    /// `file_prefix = "weirgate"`: tells processes that use DPDK on one host apart.
+    pub file_prefix: String,
+    /// `devices = []`: PCI devices to be used, such as `"0000:03:00.0"`; device arguments may
+    /// follow after a comma. The domain is always written out here.
+    pub devices: Vec<String>,
+    /// `vdevs = []`: virtual devices to be made, such as `"net_af_packet0,iface=veth0"`.
+    pub vdevs: Vec<String>,
+}
+
+/// A `[[port]]`: a device of DPDK's, and what Weirgate is on its network.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PortConfig {
+    /// `name`: required; unlike that of any other port.
+    pub name: String,
+    /// `device`: required; the name of a virtual device in `vdevs`, or a PCI address in
+    /// `devices`.
+    pub device: String,
+    /// `mac`, if given; the device's own otherwise. Replaying needs it, having no device.
+    pub mac: Option<MacAddr>,
+    /// `mtu = 1500`: bytes of the largest IP packet.
+    pub mtu: u16,
+    /// `addresses`: required; at least one.
+    pub addresses: Vec<InterfaceAddress>,
+    /// `routes = []`: what can be reached through gateways. The longest prefix wins.
+    pub routes: Vec<Route>,
+    /// `rx_descriptors = 512`: packets that a receive queue holds; a power of two.
+    pub rx_descriptors: u16,
+    /// `tx_descriptors = 512`: packets that a transmit queue holds; a power of two.
+    pub tx_descriptors: u16,
+}
+
+impl PortConfig {
+    /// The `mtu` of a port that does not say.
+    pub const DEFAULT_MTU: u16 = 1500;
+    /// The descriptors of a queue of a port that does not say.
+    pub const DEFAULT_DESCRIPTORS: u16 = 512;
+}
+
+/// An address of a port, and how much of it names the network that the port is attached to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct InterfaceAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// Bits that all addresses on the network share.
+    pub prefix_len: u8,
+}
+
+impl InterfaceAddress {
+    /// Whether `address` is on the same network: neighbor resolution will find it.
+    pub fn is_on_link(self, address: IpAddr) -> bool {
+        shares_prefix(self.address, address, self.prefix_len)
+    }
+
+    /// The first address of the network.
+    pub fn network(self) -> IpAddr {
+        value::network_of(self.address, self.prefix_len)
+    }
+}
+
+/// A static route, `{ to = "0.0.0.0/0", via = "192.0.2.254" }`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Route {
+    /// `to`, before the slash: first address of the destination.
+    pub to: IpAddr,
+    /// `to`, after the slash: bits that all destinations share.
+    pub prefix_len: u8,
+    /// `via`: the gateway, on-link and of the same family.
+    pub via: IpAddr,
+}
+
+impl Route {
+    /// Whether the route leads to `address`.
+    pub fn matches(self, address: IpAddr) -> bool {
+        shares_prefix(self.to, address, self.prefix_len)
+    }
+}
+
+fn shares_prefix(a: IpAddr, b: IpAddr, prefix_len: u8) -> bool {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => a.shares_prefix(b, prefix_len),
+        (IpAddr::V6(a), IpAddr::V6(b)) => a.shares_prefix(b, prefix_len),
+        _ => false,
+    }
+}
+
+/// A `[[listener]]`: addresses at which clients connect, and who serves them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ListenerConfig {
+    /// `name`: required; unlike that of any other listener.
+    pub name: String,
+    /// `addresses`: required; at least one. Each is an address of a port, and of no other
+    /// listener.
+    pub addresses: Vec<SocketAddr>,
+    /// `backend_group`: required; given by name in the file.
+    pub backend_group: BackendGroupId,
+}
+
+/// Position of a group in [`Config::backend_groups`].
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct BackendGroupId(pub usize);
+
+/// A `[[backend_group]]`: servers that serve the same.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BackendGroupConfig {
+    /// `name`: required; unlike that of any other group.
+    pub name: String,
+    /// `balance = "round_robin"`: how a backend is chosen for a client.
+    pub balance: Balance,
+    /// `tries = 3`: how many backends are tried for one client at most, from 1 to 16.
+    pub tries: u8,
+    /// Every `[[backend_group.backend]]`; at least one of them has a weight above 0.
+    pub backends: Vec<BackendConfig>,
+}
+
+/// How a backend is chosen.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Balance {
+    /// `"round_robin"`: in turn, as often as its weight says.
+    #[default]
+    RoundRobin,
+    /// `"least_connections"`: the one with the fewest connections for its weight.
+    LeastConnections,
+    /// `"source_hash"`: by the client's address, so that a client returns to its backend.
+    SourceHash,
+}
+
+impl Balance {
+    /// The words of the configuration file.
+    pub const WORDS: [(&'static str, Self); 3] = [
+        ("round_robin", Self::RoundRobin),
+        ("least_connections", Self::LeastConnections),
+        ("source_hash", Self::SourceHash),
+    ];
+}
+
+/// A `[[backend_group.backend]]`: one server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BackendConfig {
+    /// `name`: the address if not given; unlike that of any other backend of the group.
+    pub name: String,
+    /// `address`: required; reachable through a port.
+    pub address: SocketAddr,
+    /// `weight = 1`: its share of new connections, from 0 (none) to 256.
+    pub weight: u16,
+    /// `max_connections = 0`: the most connections at a time, over all workers; 0 in the file
+    /// means no limit, which is `None` here. Otherwise at least the number of workers.
+    pub max_connections: Option<u32>,
+}
+
+/// `[timeouts]`: how long what may take. `None` is `"off"` in the file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TimeoutConfig {
+    /// `handshake = "10s"`: from a client's SYN to its ACK.
+    pub handshake: Duration,
+    /// `connect = "5s"`: from the SYN to one backend to its answer.
+    pub connect: Duration,
+    /// `connect_total = "15s"`: from the choice of the first backend until one has answered.
+    pub connect_total: Duration,
+    /// `idle = "5m"`, or `"off"`: a session without a byte in either direction.
+    pub idle: Option<Duration>,
+    /// `half_closed = "1m"`, or `"off"`: a session without a byte of which one direction has
+    /// ended.
+    pub half_closed: Option<Duration>,
+    /// `fin_wait_2 = "60s"`: a connection that we have closed, waiting for the peer to close.
+    pub fin_wait_2: Duration,
+    /// `time_wait = "60s"`: a closed connection is remembered to refuse segments that come late.
+    pub time_wait: Duration,
+    /// `keepalive = "75s"`, or `"off"`: silence after which a peer is asked whether it is there.
+    pub keepalive: Option<Duration>,
+    /// `user = "2m"`, or `"off"`: how long sent bytes may stay unacknowledged (RFC 9293, user
+    /// timeout).
+    pub user: Option<Duration>,
+    /// `drain = "30s"`: how long sessions may go on after SIGTERM; `"0s"` resets them at once.
+    pub drain: Duration,
+}
+
+impl Default for TimeoutConfig {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            connect: Duration::from_secs(5),
+            connect_total: Duration::from_secs(15),
+            idle: Some(Duration::from_mins(5)),
+            half_closed: Some(Duration::from_mins(1)),
+            fin_wait_2: Duration::from_mins(1),
+            time_wait: Duration::from_mins(1),
+            keepalive: Some(Duration::from_secs(75)),
+            user: Some(Duration::from_mins(2)),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `[buffers]`: memory of a connection, and of packets.
+///
+/// The four rings are from 2 KiB to 16 MiB, in bytes. A ring bounds the bytes in flight: a
+/// connection carries at most one ring a round trip.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BufferConfig {
+    /// `client_receive = "64KiB"`: bytes from the client that the backend has not taken.
+    pub client_receive: usize,
+    /// `client_send = "64KiB"`: bytes to the client that it has not acknowledged.
+    pub client_send: usize,
+    /// `backend_receive = "64KiB"`: bytes from the backend that the client has not taken.
+    pub backend_receive: usize,
+    /// `backend_send = "64KiB"`: bytes to the backend that it has not acknowledged.
+    pub backend_send: usize,
+    /// `packets = 0`: packet buffers in each pool; 0 in the file means that the number is
+    /// computed from ports, queues and limits, which is `None` here.
+    pub packets: Option<u32>,
+}
+
+impl Default for BufferConfig {
+    fn default() -> Self {
+        const RING: usize = 64 << 10;
+        Self {
+            client_receive: RING,
+            client_send: RING,
+            backend_receive: RING,
+            backend_send: RING,
+            packets: None,
+        }
+    }
+}
+
+/// `[limits]`: how much there may be of what. All are split equally among the workers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LimitConfig {
+    /// `max_sessions = 10000`: clients served at a time; at least the number of workers.
+    pub max_sessions: usize,
+    /// `syn_backlog = 1024`: clients in their handshake.
+    pub syn_backlog: usize,
+    /// `source_ports = "32768-60999"`: ports to connect to backends from; at least 16 a worker.
+    pub source_ports: PortRange,
+    /// `time_wait = 65536`: closed connections that are remembered.
+    pub time_wait: usize,
+    /// `resets_per_second = 1000`: answers to segments that belong to no connection.
+    pub resets_per_second: u32,
+    /// `icmp_per_second = 100`: ICMP errors sent.
+    pub icmp_per_second: u32,
+    /// `neighbors = 1024`: hosts on the networks of all ports whose MAC addresses are kept.
+    pub neighbors: usize,
+}
+
+impl Default for LimitConfig {
+    fn default() -> Self {
+        Self {
+            max_sessions: 10_000,
+            syn_backlog: 1_024,
+            source_ports: PortRange {
+                first: 32_768,
+                last: 60_999,
+            },
+            time_wait: 65_536,
+            resets_per_second: 1_000,
+            icmp_per_second: 100,
+            neighbors: 1_024,
+        }
+    }
+}
+
+/// TCP ports from `first` to `last`, both included.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PortRange {
+    /// The first port; at least 1.
+    pub first: u16,
+    /// The last port; not before the first.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// How many ports there are: at least one.
+    pub fn count(self) -> usize {
+        usize::from(self.last - self.first) + 1
+    }
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self {
+            lcores: vec![0],
+            idle: IdlePolicy::default(),
+            seed: None,
+        }
+    }
+}
+
+impl IdlePolicy {
+    /// The `idle_spins` of a configuration that does not say.
+    pub const DEFAULT_SPINS: u32 = 1_000;
+    /// The `idle_sleep` of a configuration that does not say.
+    pub const DEFAULT_LONGEST_SLEEP: Duration = Duration::from_micros(50);
+}
+
+impl Default for IdlePolicy {
+    fn default() -> Self {
+        Self::Adaptive {
+            spins: Self::DEFAULT_SPINS,
+            longest_sleep: Self::DEFAULT_LONGEST_SLEEP,
+        }
+    }
+}
+
+impl Default for DpdkConfig {
+    fn default() -> Self {
+        Self {
+            memory: 256 << 20,
+            huge_pages: false,
+            file_prefix: "weirgate".to_owned(),
+            devices: Vec::new(),
+            vdevs: Vec::new(),
+        }
+    }
+}
+
+/// `[log]`: what is written to standard error.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LogConfig {
+    /// `format = "text"`, or `"json"`.
+    pub format: LogFormat,
+    /// `level = "info"`; or `"off"`, `"error"`, `"warn"`, `"debug"`, `"trace"`.
+    pub level: LevelFilter,
+    /// `connections = true`: whether a line is written for each session that ends, whatever
+    /// `level` says.
+    pub connections: bool,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            level: LevelFilter::INFO,
+            connections: true,
+        }
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,296 @@
+//! What can be wrong with a configuration, and what to do about it.
+//!
+//! A [`Fault`] makes a configuration unusable, a [`Caution`] does not. Each displays as the
+//! statement of what is wrong; `help` says how to put it right. Where it stands in the file is
+//! added by [`super::report`].
+
+mod address;
+mod topology;
+
+use std::io;
+
+use thiserror::Error;
+
+pub use self::address::{AddressFault, Family, Unusable};
+pub use self::topology::TopologyFault;
+use super::quantity::{ByteSize, QuantityError};
+
+/// Something that makes a configuration unusable.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The file could not be read.
+    #[error("the file cannot be read: {0}")]
+    Unreadable(io::Error),
+    /// The file is not text.
+    #[error("the file is not UTF-8 text")]
+    NotUtf8,
+    /// The file is not TOML. The words are those of the TOML parser.
+    #[error("{0}")]
+    Syntax(String),
+    /// A key that no part of the program reads.
+    #[error("unknown key")]
+    UnknownKey {
+        /// The known key that is written most alike.
+        nearest: Option<&'static str>,
+        /// All keys that may stand here.
+        known: Vec<&'static str>,
+    },
+    /// A key that has no default is not there.
+    #[error("missing")]
+    MissingKey {
+        /// What the line could look like.
+        example: &'static str,
+    },
+    /// A value of another TOML type.
+    #[error("expected {expected}, found {found}")]
+    WrongType {
+        /// The type that the key has, with an article.
+        expected: &'static str,
+        /// The TOML type of the value.
+        found: &'static str,
+        /// What the value could look like.
+        example: &'static str,
+    },
+    /// A text that is no duration.
+    #[error("`{text}` is not a duration: {reason}")]
+    BadDuration {
+        /// The value.
+        text: String,
+        /// What is wrong with it.
+        reason: QuantityError,
+        /// Whether `"off"` would be possible.
+        may_be_off: bool,
+    },
+    /// A duration of zero where time must pass.
+    #[error("zero is not possible here")]
+    ZeroDuration {
+        /// Whether `"off"` would be possible.
+        may_be_off: bool,
+    },
+    /// A text that is no size.
+    #[error("`{text}` is not a size: {reason}")]
+    BadSize {
+        /// The value.
+        text: String,
+        /// What is wrong with it.
+        reason: QuantityError,
+    },
+    /// A value outside of its range.
+    #[error("{value} is not between {least} and {most}")]
+    OutOfRange {
+        /// The value.
+        value: String,
+        /// The smallest value allowed.
+        least: String,
+        /// The largest value allowed.
+        most: String,
+    },
+    /// A size that is not a multiple of what it is divided into.
+    #[error("{} is not a whole number of MiB", ByteSize(*.bytes))]
+    NotWholeMebibytes {
+        /// The value.
+        bytes: u64,
+    },
+    /// A number of descriptors that is not a power of two.
+    #[error("{value} is not a power of two")]
+    NotPowerOfTwo {
+        /// The value.
+        value: u16,
+    },
+    /// A text that is none of the words allowed.
+    #[error("`{value}` is not one of the values possible here")]
+    BadChoice {
+        /// The value.
+        value: String,
+        /// The word that is written most alike.
+        nearest: Option<&'static str>,
+        /// All words allowed.
+        choices: Vec<&'static str>,
+    },
+    /// A name that could not be told apart in a log line or path.
+    #[error("`{}` cannot be used as a name", .name.escape_debug())]
+    BadName {
+        /// The value.
+        name: String,
+    },
+    /// A name that something else of the same kind has.
+    #[error("`{value}` was used before, in line {first_line}")]
+    Duplicate {
+        /// The value.
+        value: String,
+        /// The line of the first use.
+        first_line: usize,
+    },
+    /// An empty list that needs an element.
+    #[error("the list is empty")]
+    EmptyList {
+        /// What to write into it.
+        example: &'static str,
+    },
+    /// Neither a table nor anything else of a kind of which there must be one.
+    #[error("there is none")]
+    NoneConfigured {
+        /// What for.
+        purpose: &'static str,
+    },
+    /// More lcores than there may be workers.
+    #[error("{workers} workers are more than the {most} that are possible")]
+    TooManyWorkers {
+        /// Elements of `lcores`.
+        workers: usize,
+        /// The largest number of workers.
+        most: usize,
+    },
+    /// A limit that leaves some worker with nothing when it is split.
+    #[error("{value} is fewer than the {workers} workers among whom it is split")]
+    FewerThanWorkers {
+        /// The limit.
+        value: u64,
+        /// Number of workers.
+        workers: usize,
+        /// Whether zero takes the limit away.
+        zero_is_unlimited: bool,
+    },
+    /// A port range that is too small to be split.
+    #[error("{ports} ports are too few for {workers} workers")]
+    TooFewSourcePorts {
+        /// Ports in the range.
+        ports: usize,
+        /// Number of workers.
+        workers: usize,
+        /// Ports needed at least.
+        least: usize,
+    },
+    /// A text that is no address, range of ports or the like.
+    #[error(transparent)]
+    Address(#[from] AddressFault),
+    /// Ports, listeners, groups and devices that do not fit each other.
+    #[error(transparent)]
+    Topology(#[from] TopologyFault),
+}
+
+impl Fault {
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Unreadable(_) => "check the path and the permissions of the file".into(),
+            Self::NotUtf8 => "save the file in UTF-8".into(),
+            Self::Syntax(_) => {
+                "the file is TOML: `key = value`, texts, durations and sizes in quotes, \
+                 every table and every key of a table once"
+                    .into()
+            }
+            Self::UnknownKey { nearest, known } => nearest_of(*nearest, "keys", &known.join(", ")),
+            Self::MissingKey { example } => format!("add a line such as `{example}`"),
+            Self::WrongType { example, .. } => format!("write it as in `{example}`"),
+            Self::BadDuration { may_be_off, .. } => {
+                let off = if *may_be_off { ", or \"off\"" } else { "" };
+                format!("write a number and ns, us, ms, s, m, h or d, such as \"10s\"{off}")
+            }
+            Self::ZeroDuration { may_be_off: true } => "write \"off\" to switch it off".into(),
+            Self::ZeroDuration { may_be_off: false } => "write a duration above zero".into(),
+            Self::BadSize { .. } => {
+                "write a number and B, KiB, MiB, GiB or TiB, such as \"64KiB\"".into()
+            }
+            Self::OutOfRange { least, most, .. } => {
+                format!("choose a value from {least} to {most}")
+            }
+            Self::NotWholeMebibytes { bytes } => {
+                format!("round it up: \"{}MiB\"", bytes.div_ceil(1 << 20))
+            }
+            Self::NotPowerOfTwo { value } => {
+                format!(
+                    "rings of a NIC hold a power of two: try {}",
+                    value.next_power_of_two()
+                )
+            }
+            Self::BadChoice {
+                nearest, choices, ..
+            } => nearest_of(*nearest, "values", &choices.join(", ")),
+            Self::BadName { .. } => {
+                "use 1 to 64 letters, digits, `_`, `-`, `:`, `[`, `]` and, not first, `.`".into()
+            }
+            Self::Duplicate { .. } => "remove one of the two, or change it".into(),
+            Self::EmptyList { example } => format!("write at least one, as in `{example}`"),
+            Self::NoneConfigured { purpose } => format!("add one: {purpose}"),
+            Self::TooManyWorkers { most, .. } => format!("list at most {most} lcores"),
+            Self::FewerThanWorkers {
+                workers,
+                zero_is_unlimited,
+                ..
+            } => share_help(*workers, *zero_is_unlimited),
+            Self::TooFewSourcePorts { least, .. } => format!(
+                "each worker connects from source ports of its own: widen the range to at least \
+                 {least} ports, or list fewer lcores"
+            ),
+            Self::Address(fault) => fault.help(),
+            Self::Topology(fault) => fault.help(),
+        }
+    }
+}
+
+/// Why a limit must not be smaller than the number of workers.
+fn share_help(workers: usize, zero_is_unlimited: bool) -> String {
+    let or = if zero_is_unlimited {
+        ", or 0 for no limit"
+    } else {
+        ""
+    };
+    format!(
+        "every worker enforces an equal share without asking the others, and a share is at least \
+         1: write {workers} or more{or}, or list fewer lcores"
+    )
+}
+
+/// "Did you mean", where there is something to be meant, and what there is to choose from.
+fn nearest_of(nearest: Option<&str>, kind: &str, known: &str) -> String {
+    let known = if known.is_empty() { "none" } else { known };
+    match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`? The {kind} possible here: {known}"),
+        None => format!("the {kind} possible here: {known}"),
+    }
+}
+
+/// Something that works, but perhaps not as meant.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum Caution {
+    /// The seed of all secrets is in the file.
+    #[error("a fixed seed makes every secret predictable")]
+    FixedSeed,
+    /// A key that has no effect because of another.
+    #[error("has no effect when `idle` is \"busy\"")]
+    OnlyWhenAdaptive,
+    /// A group that no listener uses.
+    #[error("no listener uses this group")]
+    UnusedGroup,
+    /// A group that refuses clients before the limit on sessions does.
+    #[error("the backends together take {total} connections; `max_sessions` is {max_sessions}")]
+    GroupFull {
+        /// Sum of `max_connections` over the backends that take new connections.
+        total: u64,
+        /// The limit on sessions.
+        max_sessions: usize,
+    },
+    /// A budget that ends before its first part does.
+    #[error("the budget for all tries ends before the first try times out")]
+    ConnectOutlivesBudget,
+}
+
+impl Caution {
+    /// What to do about it.
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::FixedSeed => "keep it for `replay` and tests; remove it where clients are served",
+            Self::OnlyWhenAdaptive => "remove it, or write `idle = \"adaptive\"`",
+            Self::UnusedGroup => "remove it, or name it in a [[listener]]",
+            Self::GroupFull { .. } => {
+                "when all of them are full, new clients are reset (termination code `LQ`)"
+            }
+            Self::ConnectOutlivesBudget => {
+                "make `connect` a fraction of `connect_total`, so that another backend is tried"
+            }
+        }
+    }
+}

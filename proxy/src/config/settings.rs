@@ -1,0 +1,304 @@
+//! The tables that stand for themselves: `[runtime]`, `[dpdk]`, `[timeouts]`, `[buffers]`,
+//! `[limits]` and `[log]`. Each function reads one; what is not in the file has its default.
+
+use core::ops::RangeInclusive;
+use core::time::Duration;
+
+use toml::Spanned;
+use tracing::level_filters::LevelFilter;
+
+use super::fault::{Caution, Fault};
+use super::report::Findings;
+use super::section::Section;
+use super::{
+    BufferConfig, DpdkConfig, IdlePolicy, LimitConfig, LogConfig, LogFormat, MAX_WORKERS,
+    MIN_SOURCE_PORTS_PER_WORKER, RuntimeConfig, TimeoutConfig, value,
+};
+
+/// Numbers of CPUs that Linux can have on the machines DPDK runs on.
+const LCORES: RangeInclusive<u16> = 0..=1023;
+/// Shorter sleeps are not sleeps, longer ones would be felt by people.
+const IDLE_SLEEP: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_millis(100);
+/// A ring holds at least one segment of the usual size, and no more than scaled windows carry.
+const RING: RangeInclusive<u64> = 2 << 10..=16 << 20;
+/// DPDK needs some memory for itself; the upper bound catches slips.
+const MEMORY: RangeInclusive<u64> = 16 << 20..=4 << 40;
+/// Entries of tables; the upper bound catches slips before memory is asked for.
+const ENTRIES: RangeInclusive<usize> = 1..=16 << 20;
+
+/// Reads `[runtime]`.
+pub(super) fn runtime(root: &mut Section<'_>, findings: &mut Findings) -> RuntimeConfig {
+    let default = RuntimeConfig::default();
+    let Some(mut section) = root.table("runtime", "[runtime]", findings) else {
+        return default;
+    };
+    let lcores = lcores(&mut section, findings).unwrap_or(default.lcores);
+    let idle = idle_policy(&mut section, findings);
+    let seed = section.optional("seed", findings, |value| {
+        value::integer(value, 0..=i64::MAX as u64)
+    });
+    if let Some(seed) = &seed {
+        findings.warn(seed.span(), section.subject("seed"), Caution::FixedSeed);
+    }
+    section.finish(findings);
+    RuntimeConfig {
+        lcores,
+        idle,
+        seed: seed.map(Spanned::into_inner),
+    }
+}
+
+/// One worker for each lcore: at least one, none twice.
+fn lcores(section: &mut Section<'_>, findings: &mut Findings) -> Option<Vec<u16>> {
+    let example = "lcores = [0, 1]";
+    let before = findings.error_count();
+    let list = section.list("lcores", example, findings, |value| {
+        value::integer(value, LCORES)
+    })?;
+    let span = list.span();
+    let lcores = list.into_inner();
+    let subject = section.subject("lcores");
+    findings.unique(
+        &subject,
+        lcores.iter().map(|lcore| (lcore.span(), *lcore.get_ref())),
+    );
+    if lcores.len() > MAX_WORKERS {
+        let fault = Fault::TooManyWorkers {
+            workers: lcores.len(),
+            most: MAX_WORKERS,
+        };
+        findings.error(span, subject, fault);
+    } else if lcores.is_empty() && findings.error_count() == before {
+        findings.error(span, subject, Fault::EmptyList { example });
+    }
+    Some(lcores.into_iter().map(Spanned::into_inner).collect())
+}
+
+fn idle_policy(section: &mut Section<'_>, findings: &mut Findings) -> IdlePolicy {
+    let words = [("adaptive", true), ("busy", false)];
+    let adaptive = section.or("idle", true, findings, |value| value::choice(value, &words));
+    let idle_spins = section.optional("idle_spins", findings, |value| {
+        value::integer(value, 0..=1_000_000_000)
+    });
+    let idle_sleep = section.optional("idle_sleep", findings, |value| {
+        value::duration_within(value, IDLE_SLEEP)
+    });
+    if adaptive {
+        return IdlePolicy::Adaptive {
+            spins: idle_spins.map_or(IdlePolicy::DEFAULT_SPINS, Spanned::into_inner),
+            longest_sleep: idle_sleep
+                .map_or(IdlePolicy::DEFAULT_LONGEST_SLEEP, Spanned::into_inner),
+        };
+    }
+    let spans = [
+        ("idle_spins", idle_spins.map(|value| value.span())),
+        ("idle_sleep", idle_sleep.map(|value| value.span())),
+    ];
+    for (key, span) in spans {
+        if let Some(span) = span {
+            findings.warn(span, section.subject(key), Caution::OnlyWhenAdaptive);
+        }
+    }
+    IdlePolicy::Busy
+}
+
+/// Reads `[dpdk]`.
+pub(super) fn dpdk(root: &mut Section<'_>, findings: &mut Findings) -> DpdkConfig {
+    let default = DpdkConfig::default();
+    let Some(mut section) = root.table("dpdk", "[dpdk]", findings) else {
+        return default;
+    };
+    let memory = section.or("memory", default.memory, findings, |value| {
+        let memory = value::size(value, MEMORY)?;
+        // DPDK is told a number of MiB.
+        if memory.is_multiple_of(1 << 20) {
+            Ok(memory)
+        } else {
+            Err(Fault::NotWholeMebibytes { bytes: memory })
+        }
+    });
+    let huge_pages = section.or("huge_pages", default.huge_pages, findings, value::boolean);
+    let file_prefix = section.or("file_prefix", default.file_prefix, findings, value::name);
+    let devices = section
+        .list(
+            "devices",
+            "devices = [\"0000:03:00.0\"]",
+            findings,
+            value::pci_device,
+        )
+        .map_or_else(Vec::new, Spanned::into_inner);
+    let vdevs = section
+        .list(
+            "vdevs",
+            "vdevs = [\"net_af_packet0,iface=veth0\"]",
+            findings,
+            value::vdev,
+        )
+        .map_or_else(Vec::new, Spanned::into_inner);
+    for (key, list) in [("devices", &devices), ("vdevs", &vdevs)] {
+        let names = list
+            .iter()
+            .map(|device| (device.span(), value::device_name(device.get_ref())));
+        findings.unique(&section.subject(key), names);
+    }
+    section.finish(findings);
+    DpdkConfig {
+        memory,
+        huge_pages,
+        file_prefix,
+        devices: devices.into_iter().map(Spanned::into_inner).collect(),
+        vdevs: vdevs.into_iter().map(Spanned::into_inner).collect(),
+    }
+}
+
+/// Reads `[timeouts]`.
+pub(super) fn timeouts(root: &mut Section<'_>, findings: &mut Findings) -> TimeoutConfig {
+    let default = TimeoutConfig::default();
+    let Some(mut section) = root.table("timeouts", "[timeouts]", findings) else {
+        return default;
+    };
+    let connect = section.optional("connect", findings, value::duration);
+    let connect_span = connect.as_ref().map(Spanned::span);
+    let mut above_zero = |key, default: Duration, findings: &mut Findings| {
+        section.or(key, default, findings, value::duration)
+    };
+    let handshake = above_zero("handshake", default.handshake, findings);
+    let connect_total = above_zero("connect_total", default.connect_total, findings);
+    let fin_wait_2 = above_zero("fin_wait_2", default.fin_wait_2, findings);
+    let time_wait = above_zero("time_wait", default.time_wait, findings);
+    let mut or_off = |key, default: Option<Duration>, findings: &mut Findings| {
+        section.or(key, default, findings, value::duration_or_off)
+    };
+    let timeouts = TimeoutConfig {
+        handshake,
+        connect: connect.map_or(default.connect, Spanned::into_inner),
+        connect_total,
+        idle: or_off("idle", default.idle, findings),
+        half_closed: or_off("half_closed", default.half_closed, findings),
+        fin_wait_2,
+        time_wait,
+        keepalive: or_off("keepalive", default.keepalive, findings),
+        user: or_off("user", default.user, findings),
+        drain: section.or("drain", default.drain, findings, value::duration_or_zero),
+    };
+    if timeouts.connect > timeouts.connect_total {
+        let span = connect_span.unwrap_or_else(|| section.span());
+        findings.warn(
+            span,
+            section.subject("connect"),
+            Caution::ConnectOutlivesBudget,
+        );
+    }
+    section.finish(findings);
+    timeouts
+}
+
+/// Reads `[buffers]`.
+pub(super) fn buffers(root: &mut Section<'_>, findings: &mut Findings) -> BufferConfig {
+    let default = BufferConfig::default();
+    let Some(mut section) = root.table("buffers", "[buffers]", findings) else {
+        return default;
+    };
+    let mut ring = |key, default: usize, findings: &mut Findings| {
+        section.or(key, default, findings, |value| {
+            value::size(value, RING).map(|bytes| bytes as usize)
+        })
+    };
+    let client_receive = ring("client_receive", default.client_receive, findings);
+    let client_send = ring("client_send", default.client_send, findings);
+    let backend_receive = ring("backend_receive", default.backend_receive, findings);
+    let backend_send = ring("backend_send", default.backend_send, findings);
+    let packets = section.or("packets", 0, findings, |value| {
+        value::integer(value, 0..=u32::MAX >> 4)
+    });
+    section.finish(findings);
+    let packets = (packets != 0).then_some(packets);
+    BufferConfig {
+        client_receive,
+        client_send,
+        backend_receive,
+        backend_send,
+        packets,
+    }
+}
+
+/// Reads `[limits]`, which are split among `workers`.
+pub(super) fn limits(
+    root: &mut Section<'_>,
+    workers: usize,
+    findings: &mut Findings,
+) -> LimitConfig {
+    let default = LimitConfig::default();
+    let Some(mut section) = root.table("limits", "[limits]", findings) else {
+        return default;
+    };
+    let source_ports = section.or("source_ports", default.source_ports, findings, |value| {
+        let range = value::port_range(value)?;
+        let least = workers * MIN_SOURCE_PORTS_PER_WORKER;
+        if range.count() < least {
+            return Err(Fault::TooFewSourcePorts {
+                ports: range.count(),
+                workers,
+                least,
+            });
+        }
+        Ok(range)
+    });
+    let mut entries = |key, default, findings: &mut Findings| {
+        section.or(key, default, findings, |value| {
+            let entries = value::integer(value, ENTRIES)?;
+            value::share(entries as u64, workers, false).map(|()| entries)
+        })
+    };
+    let max_sessions = entries("max_sessions", default.max_sessions, findings);
+    let syn_backlog = entries("syn_backlog", default.syn_backlog, findings);
+    let time_wait = entries("time_wait", default.time_wait, findings);
+    let neighbors = entries("neighbors", default.neighbors, findings);
+    let mut rate = |key, default, findings: &mut Findings| {
+        section.or(key, default, findings, |value| {
+            value::integer(value, 0..=100_000_000)
+        })
+    };
+    let resets_per_second = rate("resets_per_second", default.resets_per_second, findings);
+    let icmp_per_second = rate("icmp_per_second", default.icmp_per_second, findings);
+    section.finish(findings);
+    LimitConfig {
+        max_sessions,
+        syn_backlog,
+        source_ports,
+        time_wait,
+        resets_per_second,
+        icmp_per_second,
+        neighbors,
+    }
+}
+
+/// Reads `[log]`.
+pub(super) fn log(root: &mut Section<'_>, findings: &mut Findings) -> LogConfig {
+    let default = LogConfig::default();
+    let Some(mut section) = root.table("log", "[log]", findings) else {
+        return default;
+    };
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let levels = [
+        ("off", LevelFilter::OFF),
+        ("error", LevelFilter::ERROR),
+        ("warn", LevelFilter::WARN),
+        ("info", LevelFilter::INFO),
+        ("debug", LevelFilter::DEBUG),
+        ("trace", LevelFilter::TRACE),
+    ];
+    let format = section.or("format", default.format, findings, |value| {
+        value::choice(value, &formats)
+    });
+    let level = section.or("level", default.level, findings, |value| {
+        value::choice(value, &levels)
+    });
+    let connections = section.or("connections", default.connections, findings, value::boolean);
+    section.finish(findings);
+    LogConfig {
+        format,
+        level,
+        connections,
+    }
+}
