@@ -12,6 +12,7 @@
 
 pub mod counters;
 pub mod drop;
+pub mod icmp;
 pub mod io;
 pub mod ip;
 pub mod neighbor;
