@@ -13,6 +13,7 @@
 pub mod counters;
 pub mod drop;
 pub mod flow_table;
+pub mod icmp;
 pub mod io;
 pub mod ip;
 pub mod neighbor;
