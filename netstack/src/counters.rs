@@ -24,6 +24,8 @@ pub enum Event {
     Generated,
     /// Received frames whose content was taken in.
     Consumed,
+    /// Times that no empty buffer was to be had.
+    BuffersExhausted,
     /// Packets handed to the worker that owns their flow.
     HandedOver,
     /// Packets that another worker handed to this one.
@@ -36,6 +38,8 @@ pub enum Event {
     NeighborLearned,
     /// Neighbors given up after the last retry.
     NeighborFailed,
+    /// What was learned about a neighbor but did not reach another worker: its queue was full.
+    NeighborNewsLost,
     /// Echo requests answered.
     EchoAnswered,
     /// ICMP errors sent.
@@ -116,19 +120,21 @@ pub enum Event {
 
 impl Event {
     /// All events, in declaration order.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 52] = [
         Self::RxFrames,
         Self::RxBytes,
         Self::TxFrames,
         Self::TxBytes,
         Self::Generated,
         Self::Consumed,
+        Self::BuffersExhausted,
         Self::HandedOver,
         Self::TakenOver,
         Self::NeighborAnswered,
         Self::NeighborAsked,
         Self::NeighborLearned,
         Self::NeighborFailed,
+        Self::NeighborNewsLost,
         Self::EchoAnswered,
         Self::IcmpErrorsSent,
         Self::IcmpErrorsSuppressed,
@@ -178,12 +184,14 @@ impl Event {
             Self::TxBytes => "tx_bytes",
             Self::Generated => "generated",
             Self::Consumed => "consumed",
+            Self::BuffersExhausted => "buffers_exhausted",
             Self::HandedOver => "handed_over",
             Self::TakenOver => "taken_over",
             Self::NeighborAnswered => "neighbor_answered",
             Self::NeighborAsked => "neighbor_asked",
             Self::NeighborLearned => "neighbor_learned",
             Self::NeighborFailed => "neighbor_failed",
+            Self::NeighborNewsLost => "neighbor_news_lost",
             Self::EchoAnswered => "echo_answered",
             Self::IcmpErrorsSent => "icmp_errors_sent",
             Self::IcmpErrorsSuppressed => "icmp_errors_suppressed",

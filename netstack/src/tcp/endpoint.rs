@@ -386,6 +386,13 @@ impl Endpoint {
         self.flush(id, now, out);
     }
 
+    /// The other worker from whose share the source port `port` is, if it is another's.
+    pub fn other_owner(&self, port: u16) -> Option<u16> {
+        self.ports
+            .owner(port)
+            .filter(|worker| *worker != self.config.worker)
+    }
+
     /// How many connections there are, in any state.
     pub fn len(&self) -> usize {
         self.connections.len()

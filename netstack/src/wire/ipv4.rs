@@ -15,6 +15,8 @@ pub const HEADER_LEN: usize = 20;
 /// Octets of the header with as many options as fit.
 pub const MAX_HEADER_LEN: usize = 60;
 
+/// Where the protocol stands in the header.
+pub const PROTOCOL_OFFSET: usize = 9;
 /// Where the total length stands in the header.
 pub const TOTAL_LEN_OFFSET: usize = 2;
 /// Where the time to live stands in the header.

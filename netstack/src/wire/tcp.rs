@@ -24,6 +24,8 @@ pub const MAX_WINDOW_SCALE: u8 = 14;
 pub const SEQ_OFFSET: usize = 4;
 /// Where the acknowledgment number stands in the header.
 pub const ACK_OFFSET: usize = 8;
+/// Where the length of the header stands in the header, in words of 4 octets, in the high nibble.
+pub const DATA_OFFSET_OFFSET: usize = 12;
 /// Where the flags stand in the header.
 pub const FLAGS_OFFSET: usize = 13;
 /// Where the window stands in the header.

@@ -57,9 +57,7 @@ impl Endpoint {
                 self.accept(arrival, listener, 0, segment, out);
                 return Ok(());
             }
-        } else if let Some(worker) = self.ports.owner(flow.dport)
-            && worker != self.config.worker
-        {
+        } else if let Some(worker) = self.other_owner(flow.dport) {
             return Err(Misdirected {
                 worker,
                 packet: segment.packet,
