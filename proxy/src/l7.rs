@@ -1,0 +1,9 @@
+//! Layer 7: connections of clients joined to connections of backends.
+//!
+//! [`session`] keeps one session a client; [`backend_pool`] chooses its backend; [`splice`] moves
+//! octets between the two halves.
+
+pub mod backend_pool;
+pub mod report;
+pub mod session;
+pub mod splice;

@@ -1,0 +1,494 @@
+//! Sessions: a client's connection, and the backend's that serves it.
+//!
+//! In: events of the worker's TCP endpoint. Out: calls to the endpoint, reports of ended sessions.
+//!
+//! ```text
+//! accepted -> Connecting --established--> Joined --both finished--> reported
+//!               |   ^                       |
+//!               |   | next backend          | either half reset or timed out:
+//!               v   | (tries, time left)    v the other half is reset
+//!             refused, timed out         reported
+//! ```
+//! What the client sends before a backend is connected waits in its receive buffer. The halves end
+//! as they were ended: FIN passes as FIN, after everything before it; anything else as RST, so a
+//! transfer that was cut never looks complete.
+
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use crossbeam_channel::Sender;
+use netstack::counters::{Counters, Event};
+use netstack::ip::{FiveTuple, Ip, NetworkId, V4, V6};
+use netstack::rss::Steering;
+use netstack::tcp::{
+    self, CloseCause, ConnId, ConnectError, ConnectTarget, ConnectionOptions, Endpoint, Flow,
+    ListenerId, Output, TcpIp,
+};
+use netstack::time::Instant;
+use slab::Slab;
+
+use super::backend_pool::{BackendId, BackendPool};
+use super::report::SessionReport;
+use super::splice;
+use crate::termination::{Cause, CloseReason, Phase, Side};
+
+/// Sessions reset in one turn when draining is over.
+const RESETS_PER_TURN: usize = 256;
+
+/// What a session needs to reach one backend.
+#[derive(Clone, Debug)]
+pub struct BackendPath {
+    /// Our address towards it.
+    pub source: IpAddr,
+    /// The MTU of the port that leads to it, in octets.
+    pub mtu: usize,
+    /// How that port spreads replies over its queues, and which queue is this worker's; `None` if
+    /// nobody can tell.
+    pub steering: Option<(Steering, u16)>,
+}
+
+/// A backend group as a worker uses it.
+#[derive(Debug)]
+pub struct Group {
+    /// Who is next.
+    pub pool: BackendPool,
+    /// How each backend is reached, in the order of the pool.
+    pub paths: Vec<BackendPath>,
+    /// What connections to it are made with.
+    pub options: ConnectionOptions,
+    /// Backends tried for one session at most.
+    pub tries: u8,
+}
+
+/// What sessions are made with.
+#[derive(Debug)]
+pub struct SessionsConfig {
+    /// This worker.
+    pub worker: u16,
+    /// Sessions at once.
+    pub max_sessions: usize,
+    /// Backend groups.
+    pub groups: Vec<Group>,
+    /// The group of each listener.
+    pub group_of_listener: Vec<usize>,
+    /// How long backends may be tried for one session.
+    pub connect_total: Duration,
+    /// Where reports go; full means lost and counted.
+    pub reports: Sender<SessionReport>,
+}
+
+/// What a turn of the worker lends to the sessions.
+pub struct Turn<'a, O> {
+    /// Now.
+    pub now: Instant,
+    /// The worker's TCP.
+    pub tcp: &'a mut Endpoint,
+    /// Where segments go.
+    pub out: &'a mut O,
+    /// The worker's counters.
+    pub counters: &'a Counters,
+}
+
+/// All sessions of one worker.
+#[derive(Debug)]
+pub struct Sessions {
+    sessions: Slab<Session>,
+    config: SessionsConfig,
+}
+
+#[derive(Debug)]
+struct Session {
+    client: ConnId,
+    flow: Flow,
+    listener: ListenerId,
+    opened_at: Instant,
+    accepted_at: Instant,
+    tried: Vec<BackendId>,
+    stage: Stage,
+    bytes_to_backend: u64,
+    bytes_to_client: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// No backend is connected or being connected: only on the way to the next one.
+    Choosing,
+    /// A backend was sent a SYN.
+    Connecting(Attempt),
+    /// Octets flow.
+    Joined {
+        attempt: Attempt,
+        connected_at: Instant,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    backend: BackendId,
+    connection: ConnId,
+    source: SocketAddr,
+}
+
+impl Stage {
+    fn attempt(self) -> Option<Attempt> {
+        match self {
+            Self::Choosing => None,
+            Self::Connecting(attempt) | Self::Joined { attempt, .. } => Some(attempt),
+        }
+    }
+}
+
+impl Sessions {
+    /// No sessions yet.
+    pub fn new(config: SessionsConfig) -> Self {
+        Self {
+            sessions: Slab::with_capacity(config.max_sessions),
+            config,
+        }
+    }
+
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there is no session.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// Takes in an event of the worker's TCP.
+    pub fn handle_event<O: Output>(&mut self, event: tcp::Event, turn: &mut Turn<'_, O>) {
+        match event {
+            tcp::Event::Accepted {
+                id,
+                listener,
+                flow,
+                opened_at,
+            } => {
+                self.open(id, listener, flow, opened_at, turn);
+            }
+            tcp::Event::Progress { id, owner } => {
+                let key = owner as usize;
+                match self.sessions.get(key).map(|session| session.stage) {
+                    Some(Stage::Connecting(attempt)) => self.connecting(key, attempt, turn),
+                    Some(Stage::Joined { attempt, .. }) => self.joined(key, attempt, turn),
+                    Some(Stage::Choosing) | None => turn.tcp.flush(id, turn.now, turn.out),
+                }
+            }
+        }
+    }
+
+    /// Resets sessions that are still there when draining has taken long enough: some of them, so
+    /// that the turn stays short. To be called until there are none.
+    pub fn reset_some<O: Output>(&mut self, turn: &mut Turn<'_, O>) {
+        let keys: Vec<usize> = self
+            .sessions
+            .iter()
+            .take(RESETS_PER_TURN)
+            .map(|(key, _)| key)
+            .collect();
+        for key in keys {
+            let phase = self.phase(key);
+            let reason = CloseReason {
+                side: Side::Proxy,
+                cause: Cause::Killed,
+                phase,
+            };
+            self.close(key, reason, turn);
+        }
+    }
+
+    fn open<O: Output>(
+        &mut self,
+        client: ConnId,
+        listener: ListenerId,
+        flow: Flow,
+        opened_at: Instant,
+        turn: &mut Turn<'_, O>,
+    ) {
+        turn.counters.increment(Event::SessionsOpened);
+        let key = self.sessions.insert(Session {
+            client,
+            flow,
+            listener,
+            opened_at,
+            accepted_at: turn.now,
+            tried: Vec::new(),
+            stage: Stage::Choosing,
+            bytes_to_backend: 0,
+            bytes_to_client: 0,
+        });
+        turn.counters
+            .set(Event::SessionsActive, self.sessions.len() as u64);
+        turn.tcp.claim(client, key as u32);
+        let nobody = CloseReason {
+            side: Side::Proxy,
+            cause: Cause::Limit,
+            phase: Phase::Queue,
+        };
+        self.connect_next(key, nobody, turn);
+        // The client's handshake may still want an ACK, and its octets a window.
+        if self.sessions.contains(key) {
+            turn.tcp.flush(client, turn.now, turn.out);
+        }
+    }
+
+    /// Connects to the next backend. If there is none that may be tried, the session ends for
+    /// `reason`, which is how the last try failed.
+    fn connect_next<O: Output>(&mut self, key: usize, reason: CloseReason, turn: &mut Turn<'_, O>) {
+        let mut reason = reason;
+        loop {
+            let session = &mut self.sessions[key];
+            let group_index = self.config.group_of_listener[session.listener.0 as usize];
+            let group = &mut self.config.groups[group_index];
+            let waited = turn.now.saturating_duration_since(session.accepted_at);
+            let may_try = session.tried.len() < usize::from(group.tries)
+                && (session.tried.is_empty() || waited < self.config.connect_total);
+            let client = session.flow.remote().ip();
+            let choice = may_try
+                .then(|| group.pool.pick(client, &session.tried))
+                .flatten();
+            let Some(backend) = choice else {
+                turn.counters.increment(Event::SessionsNoBackend);
+                self.close(key, reason, turn);
+                return;
+            };
+            if !session.tried.is_empty() {
+                turn.counters.increment(Event::SessionsRetried);
+            }
+            session.tried.push(backend);
+            match connect(group, backend, key as u32, turn) {
+                Ok(connection) => {
+                    let source = turn.tcp.flow(connection).local();
+                    session.stage = Stage::Connecting(Attempt {
+                        backend,
+                        connection,
+                        source,
+                    });
+                    turn.tcp.flush(connection, turn.now, turn.out);
+                    return;
+                }
+                Err(error) => {
+                    group.pool.release(backend);
+                    reason = refusal(error);
+                }
+            }
+        }
+    }
+
+    /// Something happened while a backend is being connected.
+    fn connecting<O: Output>(&mut self, key: usize, attempt: Attempt, turn: &mut Turn<'_, O>) {
+        let client = self.sessions[key].client;
+        if let Some(cause) = turn.tcp.connection(client).ended() {
+            self.close(key, close_reason(Side::Client, cause, Phase::Connect), turn);
+            return;
+        }
+        let backend = turn.tcp.connection(attempt.connection);
+        if let Some(cause) = backend.ended() {
+            self.abandon(key, attempt, turn);
+            self.connect_next(
+                key,
+                close_reason(Side::Backend, cause, Phase::Connect),
+                turn,
+            );
+            return;
+        }
+        if backend.is_established() {
+            turn.counters.increment(Event::TcpConnected);
+            self.sessions[key].stage = Stage::Joined {
+                attempt,
+                connected_at: turn.now,
+            };
+            self.joined(key, attempt, turn);
+            return;
+        }
+        turn.tcp.flush(attempt.connection, turn.now, turn.out);
+        turn.tcp.flush(client, turn.now, turn.out);
+    }
+
+    /// Something happened to one of two joined halves.
+    fn joined<O: Output>(&mut self, key: usize, attempt: Attempt, turn: &mut Turn<'_, O>) {
+        let session = &mut self.sessions[key];
+        let client_id = session.client;
+        let Some((client, backend)) = turn.tcp.pair(client_id, attempt.connection) else {
+            return;
+        };
+        let to_backend = splice::forward(client, backend);
+        let to_client = splice::forward(backend, client);
+        let ended = (client.ended(), backend.ended());
+        session.bytes_to_backend += to_backend;
+        session.bytes_to_client += to_client;
+        turn.counters.add(Event::BytesToBackend, to_backend);
+        turn.counters.add(Event::BytesToClient, to_client);
+        let reason = match ended {
+            (Some(CloseCause::Finished), Some(CloseCause::Finished)) => CloseReason::FINISHED,
+            (Some(cause), _) if cause != CloseCause::Finished => {
+                close_reason(Side::Client, cause, Phase::Data)
+            }
+            (_, Some(cause)) if cause != CloseCause::Finished => {
+                close_reason(Side::Backend, cause, Phase::Data)
+            }
+            _ => {
+                turn.tcp.flush(client_id, turn.now, turn.out);
+                turn.tcp.flush(attempt.connection, turn.now, turn.out);
+                return;
+            }
+        };
+        self.close(key, reason, turn);
+    }
+
+    /// Gives up a backend that did not become connected.
+    fn abandon<O: Output>(&mut self, key: usize, attempt: Attempt, turn: &mut Turn<'_, O>) {
+        let session = &mut self.sessions[key];
+        session.stage = Stage::Choosing;
+        let group = self.config.group_of_listener[session.listener.0 as usize];
+        self.config.groups[group].pool.release(attempt.backend);
+        turn.tcp.connection(attempt.connection).abort();
+        turn.tcp.release(attempt.connection, turn.now, turn.out);
+    }
+
+    /// Ends a session. Halves that have not ended by themselves are reset.
+    fn close<O: Output>(&mut self, key: usize, reason: CloseReason, turn: &mut Turn<'_, O>) {
+        let session = self.sessions.remove(key);
+        let attempt = session.stage.attempt();
+        for connection in [
+            Some(session.client),
+            attempt.map(|attempt| attempt.connection),
+        ] {
+            let Some(id) = connection else { continue };
+            turn.tcp.connection(id).abort();
+            turn.tcp.release(id, turn.now, turn.out);
+        }
+        if let Some(attempt) = attempt {
+            let group = self.config.group_of_listener[session.listener.0 as usize];
+            self.config.groups[group].pool.release(attempt.backend);
+        }
+        turn.counters.increment(Event::SessionsClosed);
+        turn.counters
+            .set(Event::SessionsActive, self.sessions.len() as u64);
+        if reason != CloseReason::FINISHED {
+            turn.counters.increment(Event::SessionsAborted);
+        }
+        let report = self.report(&session, reason, turn.now);
+        if self.config.reports.try_send(report).is_err() {
+            turn.counters.increment(Event::ReportsLost);
+        }
+    }
+
+    fn report(&self, session: &Session, reason: CloseReason, now: Instant) -> SessionReport {
+        let connect = match session.stage {
+            Stage::Joined { connected_at, .. } => {
+                Some(connected_at.saturating_duration_since(session.accepted_at))
+            }
+            Stage::Choosing | Stage::Connecting(_) => None,
+        };
+        SessionReport {
+            worker: self.config.worker,
+            listener: session.listener,
+            client: session.flow.remote(),
+            local: session.flow.local(),
+            backend: session.tried.last().copied(),
+            source: session.stage.attempt().map(|attempt| attempt.source),
+            tries: u8::try_from(session.tried.len()).unwrap_or(u8::MAX),
+            handshake: session
+                .accepted_at
+                .saturating_duration_since(session.opened_at),
+            connect,
+            total: now.saturating_duration_since(session.opened_at),
+            bytes_to_backend: session.bytes_to_backend,
+            bytes_to_client: session.bytes_to_client,
+            reason,
+        }
+    }
+
+    fn phase(&self, key: usize) -> Phase {
+        match self.sessions[key].stage {
+            Stage::Choosing => Phase::Queue,
+            Stage::Connecting(_) => Phase::Connect,
+            Stage::Joined { .. } => Phase::Data,
+        }
+    }
+}
+
+/// Opens a connection to a backend, in the IP version of its address.
+fn connect<O: Output>(
+    group: &Group,
+    backend: BackendId,
+    owner: u32,
+    turn: &mut Turn<'_, O>,
+) -> Result<ConnId, ConnectError> {
+    let remote = group.pool.backend(backend).address;
+    let path = &group.paths[backend.0];
+    match (path.source, remote) {
+        (IpAddr::V4(local), SocketAddr::V4(remote)) => {
+            let remote = (*remote.ip(), remote.port());
+            open_flow::<V4, O>(group, path, local, remote, owner, turn)
+        }
+        (IpAddr::V6(local), SocketAddr::V6(remote)) => {
+            let remote = (*remote.ip(), remote.port());
+            open_flow::<V6, O>(group, path, local, remote, owner, turn)
+        }
+        // The path was chosen for the backend's address.
+        (IpAddr::V4(_), SocketAddr::V6(_)) | (IpAddr::V6(_), SocketAddr::V4(_)) => {
+            Err(ConnectError::NoPort)
+        }
+    }
+}
+
+/// Opens a connection over the path, from a port whose replies come back to this worker.
+fn open_flow<I: TcpIp, O: Output>(
+    group: &Group,
+    path: &BackendPath,
+    local: I::Addr,
+    remote: (I::Addr, u16),
+    owner: u32,
+    turn: &mut Turn<'_, O>,
+) -> Result<ConnId, ConnectError> {
+    let target = ConnectTarget::<I> {
+        network: NetworkId::BARE,
+        local,
+        remote,
+    };
+    let options = group.options.on_path::<I>(path.mtu);
+    turn.tcp
+        .connect(turn.now, target, &options, owner, |reply| {
+            path.comes_home(reply)
+        })
+}
+
+impl BackendPath {
+    /// Whether a reply of this flow arrives at this worker's queue, as far as anybody can tell.
+    fn comes_home<I: Ip>(&self, reply: &FiveTuple<I>) -> bool {
+        self.steering
+            .as_ref()
+            .is_none_or(|(steering, queue)| steering.queue_for(reply) == *queue)
+    }
+}
+
+/// Why no connection could even be begun.
+fn refusal(error: ConnectError) -> CloseReason {
+    let cause = match error {
+        ConnectError::NoPort => Cause::Exhausted,
+        ConnectError::NoConnection => Cause::Limit,
+    };
+    CloseReason {
+        side: Side::Proxy,
+        cause,
+        phase: Phase::Connect,
+    }
+}
+
+/// What the end of the half on `side` means for the session.
+fn close_reason(side: Side, cause: CloseCause, phase: Phase) -> CloseReason {
+    let cause = match cause {
+        // A half that finished before the session was joined left early.
+        CloseCause::Finished | CloseCause::Reset => Cause::Reset,
+        CloseCause::Refused => Cause::Refused,
+        CloseCause::Unreachable => Cause::Unreachable,
+        CloseCause::TimedOut(_) => Cause::TimedOut,
+        CloseCause::Aborted => Cause::Killed,
+        CloseCause::EnginePanic => Cause::Internal,
+    };
+    CloseReason { side, cause, phase }
+}
