@@ -1,0 +1,16 @@
+//! The way of a packet through a worker, one stage a file.
+//!
+//! ```text
+//! rx -> parse -> neighbor (ARP, ND)
+//!             -> icmp     (echo, errors)
+//!             -> tcp_in   (connections, listeners; another worker's go to its ring)
+//!             -> udp      (nobody listens: an ICMP error)
+//!       sessions, timers -> IP packets without link-layer header -> tx
+//! ```
+//! Packets move by value: each goes to one lane, or to the counter of the reason why not.
+
+pub mod icmp;
+pub mod neighbor;
+pub mod parse;
+pub mod tcp_in;
+pub mod tx;

@@ -1,0 +1,163 @@
+//! ICMP and ICMPv6, and what nobody here speaks.
+//!
+//! * **In**: ICMP messages; packets of protocols other than TCP and ICMP.
+//! * **Out**: echo replies and errors to the transmit stage; errors about our segments to TCP or
+//!   to the worker whose connection it is; neighbor discovery to its stage.
+//! * **Drops**: everything that is not an echo request, each with its reason.
+
+use netstack::counters::{Counters, Event};
+use netstack::drop::DropReason;
+use netstack::icmp::{AnswerIp, answer_echo, emit_error, error_recipient};
+use netstack::io::{PacketBuf, PacketIo};
+use netstack::ip::NetworkId;
+use netstack::rate_limit::RateLimit;
+use netstack::tcp::{Endpoint, UnreachableError};
+use netstack::time::Instant;
+use netstack::wire::checksum::verify_transport_checksum;
+use netstack::wire::icmp::{
+    Error, HEADER_LEN, Message, Unreachable, parse_quoted, verify_checksum,
+};
+use netstack::wire::{tcp, udp};
+
+use super::parse::IpPacket;
+use super::tcp_in::hand_over;
+use super::tx::Transmitter;
+use crate::handover::{self, Mailbox};
+use crate::host::HostIp;
+
+/// Handles an ICMP message that is not of neighbor discovery.
+pub fn process<I: HostIp + AnswerIp, Io: PacketIo>(
+    mut packet: IpPacket<I, Io::Buf>,
+    endpoint: &mut Endpoint,
+    tx: &mut Transmitter<Io>,
+    mailbox: &Mailbox<Io::Buf>,
+    counters: &Counters,
+) {
+    let octets = packet.upper();
+    let Ok(message) = Message::parse::<I>(octets) else {
+        counters.drop_packet(DropReason::IcmpMalformed);
+        return;
+    };
+    if !verify_checksum::<I>(packet.src, packet.dst, octets) {
+        counters.drop_packet(DropReason::IcmpBadChecksum);
+        return;
+    }
+    match message {
+        Message::EchoRequest { .. } if !I::is_group_of_ours(packet.dst) => {
+            if answer_echo::<I>(packet.packet.data_mut(), packet.offset).is_ok() {
+                counters.increment(Event::EchoAnswered);
+                tx.send_ip(packet.packet, packet.port, counters);
+            } else {
+                counters.drop_packet(DropReason::IcmpMalformed);
+            }
+        }
+        Message::Error(error) => handle_error(packet, error, endpoint, mailbox, counters),
+        Message::EchoRequest { .. } | Message::EchoReply { .. } | Message::Other { .. } => {
+            counters.drop_packet(DropReason::IcmpIgnored);
+        }
+    }
+}
+
+/// Answers a packet that nobody here takes: a datagram, or an unknown protocol.
+pub fn refuse<I: HostIp + AnswerIp, Io: PacketIo>(
+    now: Instant,
+    packet: &IpPacket<I, Io::Buf>,
+    limit: &mut RateLimit,
+    tx: &mut Transmitter<Io>,
+    counters: &Counters,
+) {
+    let octets = packet.upper();
+    let (reason, error) = if packet.protocol == udp::PROTOCOL {
+        if udp::Header::parse(octets).is_err() {
+            counters.drop_packet(DropReason::UdpMalformed);
+            return;
+        }
+        if !verify_transport_checksum::<I>(packet.src, packet.dst, udp::PROTOCOL, octets) {
+            counters.drop_packet(DropReason::UdpBadChecksum);
+            return;
+        }
+        (
+            DropReason::UdpNoListener,
+            Error::Unreachable(Unreachable::Port),
+        )
+    } else {
+        let pointer = packet.protocol_at;
+        (
+            DropReason::ProtocolUnknown,
+            Error::ProtocolUnreachable { pointer },
+        )
+    };
+    counters.drop_packet(reason);
+    let Some(recipient) = error_recipient::<I>(packet.packet.data(), false) else {
+        return;
+    };
+    if !limit.allow(now) {
+        counters.increment(Event::IcmpErrorsSuppressed);
+        return;
+    }
+    let Some(mut answer) = tx.alloc() else {
+        counters.increment(Event::BuffersExhausted);
+        return;
+    };
+    let quoted = packet.packet.data();
+    if emit_error::<I, _>(&mut answer, packet.dst, recipient, error, quoted).is_ok() {
+        counters.increment(Event::IcmpErrorsSent);
+        counters.increment(Event::Generated);
+        tx.send_ip(answer, packet.port, counters);
+    }
+}
+
+/// Takes in an error about a packet that we are said to have sent.
+fn handle_error<I: HostIp + AnswerIp, B: PacketBuf>(
+    packet: IpPacket<I, B>,
+    error: Error,
+    endpoint: &mut Endpoint,
+    mailbox: &Mailbox<B>,
+    counters: &Counters,
+) {
+    let quotation = packet
+        .packet
+        .data()
+        .get(packet.offset + HEADER_LEN..)
+        .unwrap_or_default();
+    let Ok(quoted) = parse_quoted::<I>(quotation) else {
+        counters.drop_packet(DropReason::IcmpMalformed);
+        return;
+    };
+    let Some(seq) = quoted
+        .tcp_seq
+        .filter(|_| quoted.flow.protocol == tcp::PROTOCOL)
+    else {
+        counters.drop_packet(DropReason::IcmpUnknownFlow);
+        return;
+    };
+    // As in a received packet, the peer is the source.
+    let flow = quoted.flow.reversed();
+    let known = match error {
+        Error::Unreachable(_) | Error::ProtocolUnreachable { .. } => {
+            endpoint.handle_unreachable(NetworkId::BARE, &flow, UnreachableError { seq })
+        }
+        // The engine knows nothing of path MTUs; its segments are as small as the port's MTU asks.
+        Error::PacketTooBig { .. }
+        | Error::TimeExceeded { .. }
+        | Error::ParameterProblem { .. } => {
+            counters.drop_packet(DropReason::IcmpIgnored);
+            return;
+        }
+    };
+    if known {
+        counters.increment(Event::IcmpErrorsReceived);
+        counters.increment(Event::Consumed);
+        return;
+    }
+    match endpoint.other_owner(flow.dport) {
+        Some(worker) => {
+            let message = handover::Message::Packet {
+                port: packet.port,
+                packet: packet.packet,
+            };
+            hand_over(mailbox, worker, message, counters);
+        }
+        None => counters.drop_packet(DropReason::IcmpUnknownFlow),
+    }
+}

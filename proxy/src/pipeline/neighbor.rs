@@ -1,0 +1,109 @@
+//! Questions and answers about MAC addresses.
+//!
+//! * **In**: ARP packets and neighbor discovery messages.
+//! * **Out**: answers; packets that waited for the neighbor; what the other workers should know.
+//! * **Drops**: malformed ones, and talk about others.
+
+use netstack::counters::{Counters, Event};
+use netstack::drop::DropReason;
+use netstack::io::{PacketBuf, PacketIo, PortId};
+use netstack::ip::{NetworkId, V4, V6};
+use netstack::neighbor::{Heard, Outcome, Speaker};
+use netstack::time::Instant;
+use netstack::wire::{arp, ethernet, ndp};
+
+use super::parse::IpPacket;
+use super::tx::Transmitter;
+use crate::handover::{Mailbox, Message};
+use crate::host::{Host, HostIp};
+
+/// Handles an ARP packet, with its Ethernet header.
+pub fn process_arp<Io: PacketIo>(
+    now: Instant,
+    (port, frame): (PortId, Io::Buf),
+    host: &Host,
+    tx: &mut Transmitter<Io>,
+    mailbox: &Mailbox<Io::Buf>,
+    counters: &Counters,
+) {
+    let octets = frame.data().get(ethernet::HEADER_LEN..).unwrap_or_default();
+    let Ok(packet) = arp::Packet::parse(octets) else {
+        counters.drop_packet(DropReason::ArpMalformed);
+        return;
+    };
+    let heard = Heard::<V4>::from_arp(&packet);
+    if handle(now, port, &heard, host, tx, counters) {
+        counters.increment(Event::Consumed);
+    } else {
+        counters.drop_packet(DropReason::ArpNotForUs);
+    }
+    if matches!(heard, Heard::Answer { .. }) {
+        tell_others(mailbox, counters, || Message::NeighborV4(port, heard));
+    }
+}
+
+/// Handles a neighbor discovery message.
+pub fn process_ndp<Io: PacketIo>(
+    now: Instant,
+    packet: &IpPacket<V6, Io::Buf>,
+    host: &Host,
+    tx: &mut Transmitter<Io>,
+    mailbox: &Mailbox<Io::Buf>,
+    counters: &Counters,
+) {
+    let octets = packet.upper();
+    let Ok(message) = ndp::Message::parse(packet.src, packet.dst, packet.hop_limit, octets) else {
+        counters.drop_packet(DropReason::NdpMalformed);
+        return;
+    };
+    let Some(heard) = Heard::<V6>::from_ndp(packet.src, packet.frame_source, &message) else {
+        counters.drop_packet(DropReason::IcmpIgnored);
+        return;
+    };
+    if handle(now, packet.port, &heard, host, tx, counters) {
+        counters.increment(Event::Consumed);
+    } else {
+        counters.drop_packet(DropReason::NdpNotForUs);
+    }
+    if matches!(heard, Heard::Answer { .. }) {
+        tell_others(mailbox, counters, || {
+            Message::NeighborV6(packet.port, heard)
+        });
+    }
+}
+
+/// Takes in what was heard on `port`, here or by another worker. Returns whether it was for us.
+pub fn handle<I: HostIp, Io: PacketIo>(
+    now: Instant,
+    port: PortId,
+    heard: &Heard<I>,
+    host: &Host,
+    tx: &mut Transmitter<Io>,
+    counters: &Counters,
+) -> bool {
+    let local = &I::host(host).local;
+    let outcome =
+        I::neighbors(tx.neighbors_mut()).handle_heard(now, NetworkId::BARE, port, local, heard);
+    match outcome {
+        Outcome::Answer { target, asker } => {
+            let us = Speaker {
+                addr: target,
+                mac: tx.mac(port),
+            };
+            counters.increment(Event::NeighborAnswered);
+            tx.send_made(port, counters, |buf| I::emit_answer(buf, us, asker));
+        }
+        Outcome::Learned => counters.increment(Event::NeighborLearned),
+        Outcome::NotForUs => {}
+    }
+    tx.run_actions::<I>(host, counters);
+    !matches!(outcome, Outcome::NotForUs)
+}
+
+fn tell_others<B>(mailbox: &Mailbox<B>, counters: &Counters, message: impl Fn() -> Message<B>) {
+    for worker in mailbox.others() {
+        if mailbox.send(worker, message()).is_err() {
+            counters.increment(Event::NeighborNewsLost);
+        }
+    }
+}
