@@ -6,7 +6,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod assemble;
 pub mod cli;
 pub mod config;
+pub mod handover;
+pub mod host;
+pub mod l7;
 pub mod log;
+pub mod pipeline;
+pub mod secret;
 pub mod termination;
+pub mod worker;

@@ -1,0 +1,322 @@
+//! One worker: all state of one lcore.
+//!
+//! [`Worker::poll_once`] is one turn and reads top to bottom as the way of a packet. Whoever drives
+//! the worker passes the time and calls it again at once, when packets may have come, or at the
+//! latest at [`Turn::next`]. A worker is generic over what moves packets and reads no clock, so the
+//! same code serves DPDK, a capture in virtual time, and a test.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+use netstack::counters::{Counters, Event};
+use netstack::io::{BURST_SIZE, Burst, PacketIo, PortId};
+use netstack::ip::{V4, V6};
+use netstack::rate_limit::RateLimit;
+use netstack::tcp::Endpoint;
+use netstack::time::Instant;
+use netstack::wire::ndp;
+
+use crate::handover::{Mailbox, Message};
+use crate::host::Host;
+use crate::l7::session::{self, Sessions};
+use crate::pipeline::parse::{self, Lanes};
+use crate::pipeline::tx::Transmitter;
+use crate::pipeline::{self, tcp_in};
+
+/// Messages of other workers taken in one turn.
+const MESSAGES_PER_TURN: usize = BURST_SIZE;
+
+/// Events of connections handled before the stage that sends gets its turn.
+const EVENTS_PER_TRANSMIT: usize = 32;
+
+/// What the control thread tells a worker.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Command {
+    /// Take no new connections; end when the last session has, or after this long.
+    Drain(Duration),
+}
+
+/// What came of a turn.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Turn {
+    /// Whether anything was received, sent or timed out.
+    pub busy: bool,
+    /// When the next turn is needed at the latest, even if nothing is received.
+    pub next: Option<Instant>,
+    /// Whether the worker was told to drain and has nothing left to do.
+    pub finished: bool,
+}
+
+/// The parts of a worker.
+pub struct WorkerParts<Io: PacketIo> {
+    /// Addresses and routes.
+    pub host: Host,
+    /// The stage that sends, with the ports.
+    pub transmitter: Transmitter<Io>,
+    /// TCP.
+    pub tcp: Endpoint,
+    /// Sessions.
+    pub sessions: Sessions,
+    /// Limit of ICMP errors.
+    pub icmp_limit: RateLimit,
+    /// Queues to and from other workers.
+    pub mailbox: Mailbox<Io::Buf>,
+    /// What the control thread says.
+    pub commands: Receiver<Command>,
+    /// What the worker counts.
+    pub counters: Arc<Counters>,
+}
+
+/// One worker.
+pub struct Worker<Io: PacketIo> {
+    parts: WorkerParts<Io>,
+    burst: Burst<Io::Buf>,
+    lanes: Lanes<Io::Buf>,
+    announced: bool,
+    /// When draining ends, once it has begun.
+    drain_until: Option<Instant>,
+}
+
+impl<Io: PacketIo> Worker<Io> {
+    /// A worker of these parts.
+    pub fn new(parts: WorkerParts<Io>) -> Self {
+        let ports = parts.transmitter.ports.len();
+        Self {
+            burst: Burst::with_capacity(BURST_SIZE),
+            lanes: Lanes::with_capacity(ports * BURST_SIZE + MESSAGES_PER_TURN),
+            parts,
+            announced: false,
+            drain_until: None,
+        }
+    }
+
+    /// One turn.
+    pub fn poll_once(&mut self, now: Instant) -> Turn {
+        let received = self.receive(now);
+        let taken_over = self.take_over(now);
+        self.run_neighbor_lanes(now);
+        self.run_icmp_lanes(now);
+        self.run_tcp_lanes(now);
+        self.run_timers(now);
+        let events = self.run_sessions(now);
+        self.transmit(now);
+        self.handle_commands(now);
+
+        let busy = received + taken_over + events > 0;
+        let counters = &self.parts.counters;
+        counters.increment(Event::Turns);
+        if !busy {
+            counters.increment(Event::IdleTurns);
+        }
+        Turn {
+            busy,
+            next: self.next_event(),
+            finished: self.drain_until.is_some() && self.is_drained(),
+        }
+    }
+
+    /// What the worker counts.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.parts.counters
+    }
+
+    /// The worker's queue pair of a port.
+    pub fn io_mut(&mut self, port: PortId) -> &mut Io {
+        &mut self.parts.transmitter.ports[usize::from(port.0)].io
+    }
+
+    /// Gives the queue pairs back, in the order of the ports.
+    pub fn into_ios(self) -> Vec<Io> {
+        let ports = self.parts.transmitter.ports;
+        ports.into_iter().map(|port| port.io).collect()
+    }
+
+    /// Packets that are in the worker's hands between turns: waiting to be sent, or for a neighbor.
+    pub fn packets_held(&self) -> usize {
+        self.parts.transmitter.waiting()
+    }
+
+    /// TCP connections, in any state.
+    pub fn connections(&self) -> usize {
+        self.parts.tcp.len()
+    }
+
+    /// Sessions.
+    pub fn sessions(&self) -> usize {
+        self.parts.sessions.len()
+    }
+
+    /// Takes a burst from every port and sorts it.
+    fn receive(&mut self, now: Instant) -> usize {
+        let WorkerParts {
+            host,
+            transmitter,
+            counters,
+            ..
+        } = &mut self.parts;
+        let mut received = 0;
+        for (index, port) in (0..).zip(&mut transmitter.ports) {
+            port.io.begin_turn(now);
+            received += port.io.rx_burst(&mut self.burst);
+            let mac = port.io.capabilities().mac;
+            while let Some(frame) = self.burst.pop_front() {
+                parse::process(host, PortId(index), mac, frame, &mut self.lanes, counters);
+            }
+        }
+        received
+    }
+
+    /// Takes what other workers handed over.
+    fn take_over(&mut self, now: Instant) -> usize {
+        let WorkerParts {
+            host,
+            transmitter,
+            mailbox,
+            counters,
+            ..
+        } = &mut self.parts;
+        for taken in 0..MESSAGES_PER_TURN {
+            match mailbox.receive() {
+                None => return taken,
+                Some(Message::Packet { port, packet }) => {
+                    parse::process_handed_over(host, port, packet, &mut self.lanes, counters);
+                }
+                Some(Message::NeighborV4(port, heard)) => {
+                    pipeline::neighbor::handle(now, port, &heard, host, transmitter, counters);
+                }
+                Some(Message::NeighborV6(port, heard)) => {
+                    pipeline::neighbor::handle(now, port, &heard, host, transmitter, counters);
+                }
+            }
+        }
+        MESSAGES_PER_TURN
+    }
+
+    fn run_neighbor_lanes(&mut self, now: Instant) {
+        let parts = &mut self.parts;
+        let (host, mailbox, counters) = (&parts.host, &parts.mailbox, &parts.counters);
+        let tx = &mut parts.transmitter;
+        if !self.announced {
+            self.announced = true;
+            tx.announce::<V4>(host, counters);
+            tx.announce::<V6>(host, counters);
+        }
+        for packet in self.lanes.arp.drain(..) {
+            pipeline::neighbor::process_arp(now, packet, host, tx, mailbox, counters);
+        }
+    }
+
+    fn run_icmp_lanes(&mut self, now: Instant) {
+        let parts = &mut self.parts;
+        let (host, mailbox, counters) = (&parts.host, &parts.mailbox, &parts.counters);
+        let (tx, tcp, limit) = (
+            &mut parts.transmitter,
+            &mut parts.tcp,
+            &mut parts.icmp_limit,
+        );
+        for packet in self.lanes.v4.icmp.drain(..) {
+            pipeline::icmp::process(packet, tcp, tx, mailbox, counters);
+        }
+        for packet in self.lanes.v6.icmp.drain(..) {
+            if packet
+                .upper()
+                .first()
+                .is_some_and(|kind| ndp::is_ndp(*kind))
+            {
+                pipeline::neighbor::process_ndp(now, &packet, host, tx, mailbox, counters);
+            } else {
+                pipeline::icmp::process(packet, tcp, tx, mailbox, counters);
+            }
+        }
+        for packet in self.lanes.v4.other.drain(..) {
+            pipeline::icmp::refuse(now, &packet, limit, tx, counters);
+        }
+        for packet in self.lanes.v6.other.drain(..) {
+            pipeline::icmp::refuse(now, &packet, limit, tx, counters);
+        }
+    }
+
+    fn run_tcp_lanes(&mut self, now: Instant) {
+        let parts = &mut self.parts;
+        let (mailbox, counters) = (&parts.mailbox, &parts.counters);
+        let (tx, tcp) = (&mut parts.transmitter, &mut parts.tcp);
+        for packet in self.lanes.v4.tcp.drain(..) {
+            tcp_in::process(now, packet, tcp, tx, mailbox, counters);
+        }
+        for packet in self.lanes.v6.tcp.drain(..) {
+            tcp_in::process(now, packet, tcp, tx, mailbox, counters);
+        }
+    }
+
+    fn run_timers(&mut self, now: Instant) {
+        let parts = &mut self.parts;
+        parts.tcp.handle_timeouts(now);
+        parts
+            .transmitter
+            .handle_timeouts(now, &parts.host, &parts.counters);
+    }
+
+    /// Lets sessions look at what happened to their connections.
+    fn run_sessions(&mut self, now: Instant) -> usize {
+        let mut events = 0;
+        loop {
+            let parts = &mut self.parts;
+            let mut out = parts.transmitter.tcp_output(&parts.counters);
+            let mut turn = session::Turn {
+                now,
+                tcp: &mut parts.tcp,
+                out: &mut out,
+                counters: &parts.counters,
+            };
+            if self.drain_until.is_some_and(|until| until <= now) {
+                parts.sessions.reset_some(&mut turn);
+            }
+            let mut handled = 0;
+            while handled < EVENTS_PER_TRANSMIT
+                && let Some(event) = turn.tcp.poll_event(now, turn.out)
+            {
+                parts.sessions.handle_event(event, &mut turn);
+                handled += 1;
+            }
+            events += handled;
+            if handled < EVENTS_PER_TRANSMIT {
+                return events;
+            }
+            self.transmit(now);
+        }
+    }
+
+    fn transmit(&mut self, now: Instant) {
+        let parts = &mut self.parts;
+        let tx = &mut parts.transmitter;
+        tx.process(now, &parts.host, &parts.counters);
+        tx.flush(now, &parts.counters);
+    }
+
+    fn handle_commands(&mut self, now: Instant) {
+        while let Ok(Command::Drain(limit)) = self.parts.commands.try_recv() {
+            self.parts.tcp.stop_listening();
+            let until = now + limit;
+            // A second command may only shorten the wait.
+            self.drain_until = Some(self.drain_until.map_or(until, |earlier| earlier.min(until)));
+        }
+    }
+
+    /// Nothing is left that a peer would miss.
+    fn is_drained(&self) -> bool {
+        self.parts.sessions.is_empty() && self.parts.transmitter.waiting() == 0
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        if !self.parts.mailbox.is_empty() {
+            return Some(Instant::ZERO);
+        }
+        let timers = [
+            self.parts.tcp.poll_timeout(),
+            self.parts.transmitter.poll_timeout(),
+            self.drain_until,
+        ];
+        timers.into_iter().flatten().min()
+    }
+}
