@@ -109,7 +109,7 @@ impl Rig {
     fn try_start(program: &Path, config: &Config, pages: &[Page]) -> Result<Self, RigError> {
         let turn = take_turn()?;
         let directory = temporary_directory()?;
-        let topology = Topology::new(Gate::Bare)?;
+        let topology = Topology::new(Gate::Bare, config.driver().queues())?;
         let nginx = Nginx::start(&topology.server, &directory.path().join("nginx"), pages)?;
         let weirgate = Weirgate::start(program, &topology.gate, config, directory.path())?;
         Ok(Self {

@@ -5,10 +5,12 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use weirgate_tests::rig::{
     Config, Direction, Driver, FAMILIES, Family, Gate, IperfServer, Namespace, Nginx, Page,
     SERVER_V4, SERVER_V6, Topology, can_run, fetch, fetch_all, take_turn, temporary_directory,
+    wait_until,
 };
 
 fn server(family: Family) -> IpAddr {
@@ -33,7 +35,7 @@ fn pages_arrive_through_a_router() {
     }
     let _turn = take_turn().unwrap();
     let directory = temporary_directory().unwrap();
-    let topology = Topology::new(Gate::Router).unwrap();
+    let topology = Topology::new(Gate::Router, 2).unwrap();
     let nginx = Nginx::start(&topology.server, directory.path(), &Page::ALL).unwrap();
     for family in FAMILIES {
         for page in Page::ALL {
@@ -56,7 +58,7 @@ fn iperf3_measures_through_a_router() {
     }
     let _turn = take_turn().unwrap();
     let directory = temporary_directory().unwrap();
-    let topology = Topology::new(Gate::Router).unwrap();
+    let topology = Topology::new(Gate::Router, 2).unwrap();
     let _server = IperfServer::start(&topology.server, directory.path()).unwrap();
     for family in FAMILIES {
         for direction in [Direction::Upload, Direction::Download] {
@@ -72,7 +74,7 @@ fn threads_enter_namespaces() {
         return;
     }
     let _turn = take_turn().unwrap();
-    let topology = Topology::new(Gate::Router).unwrap();
+    let topology = Topology::new(Gate::Router, 2).unwrap();
     let listener = topology.server.enter(|| TcpListener::bind((SERVER_V4, 7)));
     let listener = listener.unwrap().unwrap();
     thread::scope(|scope| {
@@ -93,7 +95,7 @@ fn a_bare_gate_is_silent() {
         return;
     }
     let _turn = take_turn().unwrap();
-    let topology = Topology::new(Gate::Bare).unwrap();
+    let topology = Topology::new(Gate::Bare, 2).unwrap();
     assert_eq!(
         topology.gate.ip("-oneline address show up dev g0").unwrap(),
         ""
@@ -120,11 +122,18 @@ fn nothing_is_left_behind() {
     let namespace = Namespace::new("lost").unwrap();
     let path = format!("/run/netns/{}", namespace.name());
     assert!(Path::new(&path).exists());
-    let sleeping = namespace.command("sleep").arg("1000").spawn();
+    let mut sleeping = namespace.command("sleep").arg("1000").spawn().unwrap();
+    let comm = format!("/proc/{}/comm", sleeping.id());
+    wait_until(
+        "sleep to run in the namespace",
+        Duration::from_secs(20),
+        || Ok(std::fs::read_to_string(&comm).unwrap_or_default() == "sleep\n"),
+    )
+    .unwrap();
     drop(namespace);
     assert!(!Path::new(&path).exists());
     // Killed with the namespace; this would wait for a quarter of an hour otherwise.
-    assert!(!sleeping.unwrap().wait().unwrap().success());
+    assert!(!sleeping.wait().unwrap().success());
 }
 
 #[test]
@@ -140,7 +149,7 @@ fn the_configuration_is_the_same_for_both_drivers_but_for_the_devices() {
         "{packet}"
     );
     assert!(
-        xdp.contains("\"net_af_xdp1,iface=g1,start_queue=0,queue_count=2\""),
+        xdp.contains("\"net_af_xdp1,iface=g1,start_queue=0,queue_count=1\""),
         "{xdp}"
     );
     assert_eq!(packet.lines().count(), xdp.lines().count());

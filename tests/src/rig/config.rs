@@ -1,15 +1,14 @@
 //! Weirgate's configuration, for the addresses of the rig.
 
-use super::topology::{
-    GATE_SERVER_V4, GATE_SERVER_V6, GATE_V4, GATE_V6, QUEUES, SERVER_V4, SERVER_V6,
-};
+use super::topology::{GATE_SERVER_V4, GATE_SERVER_V6, GATE_V4, GATE_V6, SERVER_V4, SERVER_V6};
 
 /// The DPDK driver that takes over the gate's interfaces.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Driver {
     /// Packet sockets, one ring for each queue.
     AfPacket,
-    /// AF_XDP sockets, one for each queue.
+    /// An AF_XDP socket. DPDK's driver takes one queue of a veth and so serves one worker: it counts
+    /// combined channels, which a veth does not report.
     AfXdp,
 }
 
@@ -22,13 +21,23 @@ impl Driver {
         }
     }
 
+    /// Queues of each port, and so workers. The veth must have as many: a packet on a queue that
+    /// nobody reads goes to the kernel.
+    pub fn queues(self) -> u16 {
+        match self {
+            Self::AfPacket => 2,
+            Self::AfXdp => 1,
+        }
+    }
+
     /// The description of the device number `index` over `interface`, as DPDK takes it.
     fn vdev(self, index: usize, interface: &str) -> String {
         let name = self.name();
+        let queues = self.queues();
         match self {
-            Self::AfPacket => format!("{name}{index},iface={interface},qpairs={QUEUES}"),
+            Self::AfPacket => format!("{name}{index},iface={interface},qpairs={queues}"),
             Self::AfXdp => {
-                format!("{name}{index},iface={interface},start_queue=0,queue_count={QUEUES}")
+                format!("{name}{index},iface={interface},start_queue=0,queue_count={queues}")
             }
         }
     }
@@ -49,7 +58,7 @@ impl Config {
     /// The name of the backend group that is always there.
     pub const NGINX: &str = "nginx";
 
-    /// Two workers, two ports over the gate's interfaces, nginx behind port 80.
+    /// A worker for each queue, two ports over the gate's interfaces, nginx behind port 80.
     pub fn new(driver: Driver) -> Self {
         let config = Self {
             driver,
@@ -91,9 +100,10 @@ impl Config {
     /// The file's text. Processes of DPDK that run side by side need different `file_prefix`es.
     pub fn to_toml(&self, file_prefix: &str) -> String {
         let runtime = format!(
-            "[runtime]\nlcores = [0, 1]\nidle = \"adaptive\"\n\n\
+            "[runtime]\nlcores = {:?}\nidle = \"adaptive\"\n\n\
              [dpdk]\nmemory = \"256MiB\"\nhuge_pages = false\nfile_prefix = \"{file_prefix}\"\n\
              vdevs = [{:?}, {:?}]\n",
+            (0..self.driver.queues()).collect::<Vec<_>>(),
             self.driver.vdev(0, "g0"),
             self.driver.vdev(1, "g1"),
         );

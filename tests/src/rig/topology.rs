@@ -26,27 +26,28 @@ pub enum Gate {
 }
 
 impl Topology {
-    /// Makes the namespaces, the wires and the addresses of both ends.
-    pub fn new(gate_kind: Gate) -> Result<Self, RigError> {
+    /// Makes the namespaces, the wires with `queues` queues in each direction, and the addresses of
+    /// both ends.
+    pub fn new(gate_kind: Gate, queues: u16) -> Result<Self, RigError> {
         Namespace::remove_abandoned();
         let topology = Self {
             client: Namespace::new("client")?,
             gate: Namespace::new("gate")?,
             server: Namespace::new("server")?,
         };
-        topology.connect(gate_kind)?;
+        topology.connect(gate_kind, queues)?;
         Ok(topology)
     }
 
-    fn connect(&self, gate_kind: Gate) -> Result<(), RigError> {
+    fn connect(&self, gate_kind: Gate, queues: u16) -> Result<(), RigError> {
         let gate = &self.gate;
         if gate_kind == Gate::Bare {
             // Before the interfaces are there: each would announce a link-local address.
             gate.set_parameter("ipv6/conf/all/disable_ipv6", "1")?;
             gate.set_parameter("ipv6/conf/default/disable_ipv6", "1")?;
         }
-        self.client.connect("c0", gate, "g0", QUEUES)?;
-        self.server.connect("s0", gate, "g1", QUEUES)?;
+        self.client.connect("c0", gate, "g0", queues)?;
+        self.server.connect("s0", gate, "g1", queues)?;
         for (end, interface, family) in [
             (&self.client, "c0", [CLIENT_V4, CLIENT_V6]),
             (&self.server, "s0", [SERVER_V4, SERVER_V6]),
@@ -144,6 +145,3 @@ pub const SERVER_V6: &str = "fd64:1::2";
 pub(super) const GATE_SERVER_V4: &str = "10.64.1.1";
 /// Weirgate's IPv6 address on the server's side.
 pub(super) const GATE_SERVER_V6: &str = "fd64:1::1";
-
-/// Queues of each interface: one for each worker.
-pub(super) const QUEUES: u16 = 2;
