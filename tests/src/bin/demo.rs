@@ -6,7 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+use std::fmt;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -52,20 +54,20 @@ fn demonstrate(program: &Path, directory: &Path) -> Result<bool, RigError> {
     }
     fs::create_dir_all(directory).map_err(RigError::io(directory.display().to_string()))?;
     let config = Config::new(Driver::AfPacket);
-    println!(
+    say(format_args!(
         "client (curl) -- Weirgate, 2 workers, {} -- nginx",
         config.driver().name()
-    );
+    ))?;
 
     let topology = Topology::new(Gate::Bare, config.driver().queues())?;
     let pages = tempfile::tempdir().map_err(RigError::io("a temporary directory"))?;
     let nginx = Nginx::start(&topology.server, pages.path(), &Page::ALL)?;
     let mut weirgate = Weirgate::start(program, &topology.gate, &config, directory)?;
 
-    println!(
+    say(format_args!(
         "\n{:>6}  {:6} {:>9} {:>8}  checksum",
         "page", "family", "time", "MB/s"
-    );
+    ))?;
     let mut all_whole = true;
     for page in Page::ALL {
         for family in FAMILIES {
@@ -77,8 +79,10 @@ fn demonstrate(program: &Path, directory: &Path) -> Result<bool, RigError> {
         }
     }
     let status = weirgate.stop()?;
-    println!("\nWeirgate was sent SIGTERM and ended with {status}.");
-    print_where_to_look(&weirgate);
+    say(format_args!(
+        "\nWeirgate was sent SIGTERM and ended with {status}."
+    ))?;
+    say_where_to_look(&weirgate)?;
     Ok(all_whole && status.success())
 }
 
@@ -98,36 +102,43 @@ fn show(
         Page::One => "-".to_owned(),
         _ => format!("{:.1}", fetch.rate / 1e6),
     };
-    println!(
+    say(format_args!(
         "{:>6}  {:6} {:>7.3} s {rate:>8}  {}",
         page.file_name(),
         family.name(),
         fetch.seconds,
-        if whole { "ok" } else { "WRONG" },
-    );
+        if whole { "ok" } else { "WRONG" }
+    ))?;
     if !fetch.errors.is_empty() {
-        println!("        {}", fetch.errors.trim());
+        say(format_args!("        {}", fetch.errors.trim()))?;
     }
     Ok(whole)
 }
 
-fn print_where_to_look(weirgate: &Weirgate) {
-    println!(
+fn say_where_to_look(weirgate: &Weirgate) -> Result<(), RigError> {
+    say(format_args!(
         "
 Where to look next
   configuration  {}
   log            {}
                  one line for each connection at its end; the last:",
         weirgate.config_path().display(),
-        weirgate.process().log_path().display(),
-    );
+        weirgate.process().log_path().display()
+    ))?;
     let log = weirgate.process().log();
     let connections: Vec<_> = log
         .lines()
         .filter(|line| line.contains("10.64.1.2:80"))
         .collect();
     for line in connections.iter().rev().take(1) {
-        println!("                 {line}");
+        say(format_args!("                 {line}"))?;
     }
-    println!("  documentation  README.md, the way of one packet in ARCHITECTURE.md");
+    say(format_args!(
+        "  documentation  README.md (the way of one packet), ARCHITECTURE.md"
+    ))
+}
+
+/// Prints a line. That nobody reads it any more ends the demo in good order, as an error.
+fn say(line: fmt::Arguments<'_>) -> Result<(), RigError> {
+    writeln!(io::stdout(), "{line}").map_err(RigError::io("writing to standard output"))
 }

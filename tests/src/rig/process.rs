@@ -1,6 +1,7 @@
 //! Programs that run beside us.
 
 use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -126,7 +127,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
         if thread::panicking() {
-            println!(
+            // A panic here would end the clean-up, so not `eprintln`: that the reader of our output
+            // is gone may be why we are here.
+            let _ = writeln!(
+                io::stderr(),
                 "last lines of `{}`:\n{}",
                 self.command,
                 last_lines(&self.log(), 30)
