@@ -1,0 +1,24 @@
+//! What the fuzzer runs.
+//!
+//! A target is a function that takes arbitrary octets and panics if the code under test breaks a
+//! promise: a parser that panics, or a value that does not survive being emitted and parsed again.
+//! The fuzzer calls it with inputs that it makes up; the test of this package calls it with the
+//! committed seeds and with every input that once crashed it.
+//!
+//! A new target is one file here and one line in [`TARGETS`].
+
+#![forbid(unsafe_code)]
+
+mod ethernet;
+
+/// A function that must not panic, whatever the octets are.
+pub type Target = fn(&[u8]);
+
+/// All targets by name; their seeds and crash files are in directories of that name.
+pub const TARGETS: &[(&str, Target)] = &[("ethernet", ethernet::run)];
+
+/// The target called `name`.
+pub fn find(name: &str) -> Option<Target> {
+    let (_, target) = TARGETS.iter().find(|(known, _)| *known == name)?;
+    Some(*target)
+}

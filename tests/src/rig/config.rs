@@ -1,0 +1,160 @@
+//! Weirgate's configuration, for the addresses of the rig.
+
+use super::topology::{GATE_SERVER_V4, GATE_SERVER_V6, GATE_V4, GATE_V6, SERVER_V4, SERVER_V6};
+
+/// The DPDK driver that takes over the gate's interfaces.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Driver {
+    /// Packet sockets, one ring for each queue.
+    AfPacket,
+    /// An AF_XDP socket. DPDK's driver takes one queue of a veth and so serves one worker: it counts
+    /// combined channels, which a veth does not report.
+    AfXdp,
+}
+
+impl Driver {
+    /// The name of DPDK's driver.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AfPacket => "net_af_packet",
+            Self::AfXdp => "net_af_xdp",
+        }
+    }
+
+    /// Queues of each port, and so workers. The veth must have as many: a packet on a queue that
+    /// nobody reads goes to the kernel.
+    pub fn queues(self) -> u16 {
+        match self {
+            Self::AfPacket => 2,
+            Self::AfXdp => 1,
+        }
+    }
+
+    /// The description of the device number `index` over `interface`, as DPDK takes it.
+    fn vdev(self, index: usize, interface: &str) -> String {
+        let name = self.name();
+        let queues = self.queues();
+        match self {
+            Self::AfPacket => format!("{name}{index},iface={interface},qpairs={queues}"),
+            Self::AfXdp => {
+                format!("{name}{index},iface={interface},start_queue=0,queue_count={queues}")
+            }
+        }
+    }
+}
+
+/// A configuration file in the making. There is always a listener on [`Config::PORT`] with nginx,
+/// reached over IPv4, behind it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    driver: Driver,
+    services: Vec<Service>,
+    timeouts: Vec<(&'static str, &'static str)>,
+}
+
+impl Config {
+    /// The port of the listener that is always there.
+    pub const PORT: u16 = 80;
+    /// The name of the backend group that is always there.
+    pub const NGINX: &str = "nginx";
+
+    /// A worker for each queue, two ports over the gate's interfaces, nginx behind port 80.
+    pub fn new(driver: Driver) -> Self {
+        let config = Self {
+            driver,
+            services: Vec::new(),
+            timeouts: Vec::new(),
+        };
+        config.serve(Self::NGINX, Self::PORT, &[&format!("{SERVER_V4}:80")])
+    }
+
+    /// Adds nginx, reached over IPv6, behind `port`.
+    pub fn nginx_over_ipv6(self, port: u16) -> Self {
+        self.serve("nginx-v6", port, &[&format!("[{SERVER_V6}]:80")])
+    }
+
+    /// Adds a listener on `port` of both addresses, and its backends.
+    #[must_use]
+    pub fn serve(mut self, name: &str, port: u16, backends: &[&str]) -> Self {
+        let backends = backends.iter().map(|&backend| backend.to_owned());
+        self.services.push(Service {
+            name: name.to_owned(),
+            port,
+            backends: backends.collect(),
+        });
+        self
+    }
+
+    /// Sets a key of `[timeouts]`.
+    #[must_use]
+    pub fn timeout(mut self, key: &'static str, value: &'static str) -> Self {
+        self.timeouts.push((key, value));
+        self
+    }
+
+    /// The driver of both ports.
+    pub fn driver(&self) -> Driver {
+        self.driver
+    }
+
+    /// The file's text. Processes of DPDK that run side by side need different `file_prefix`es.
+    pub fn to_toml(&self, file_prefix: &str) -> String {
+        let runtime = format!(
+            "[runtime]\nlcores = {:?}\nidle = \"adaptive\"\n\n\
+             [dpdk]\nmemory = \"256MiB\"\nhuge_pages = false\nfile_prefix = \"{file_prefix}\"\n\
+             vdevs = [{:?}, {:?}]\n",
+            (0..self.driver.queues()).collect::<Vec<_>>(),
+            self.driver.vdev(0, "g0"),
+            self.driver.vdev(1, "g1"),
+        );
+        let ports = [
+            (0, "client", GATE_V4, GATE_V6),
+            (1, "server", GATE_SERVER_V4, GATE_SERVER_V6),
+        ];
+        let ports = ports.map(|(index, name, v4, v6)| {
+            format!(
+                "\n[[port]]\nname = \"{name}\"\ndevice = \"{}{index}\"\nmtu = 1500\n\
+                 addresses = [\"{v4}/24\", \"{v6}/64\"]\n",
+                self.driver.name(),
+            )
+        });
+        let services = self.services.iter().map(Service::to_toml);
+        let timeouts = self.timeouts.iter();
+        let timeouts = timeouts.map(|(key, value)| format!("{key} = \"{value}\"\n"));
+        [runtime]
+            .into_iter()
+            .chain(ports)
+            .chain(services)
+            .chain(["\n[log]\nformat = \"text\"\n\n[timeouts]\n".to_owned()])
+            .chain(timeouts)
+            .collect()
+    }
+}
+
+/// A listener and the backends behind it.
+#[derive(Clone, Debug)]
+struct Service {
+    name: String,
+    port: u16,
+    backends: Vec<String>,
+}
+
+impl Service {
+    fn to_toml(&self) -> String {
+        let Self {
+            name,
+            port,
+            backends,
+        } = self;
+        let head = format!(
+            "\n[[listener]]\nname = \"{name}\"\n\
+             addresses = [\"{GATE_V4}:{port}\", \"[{GATE_V6}]:{port}\"]\n\
+             backend_group = \"{name}\"\n\
+             \n[[backend_group]]\nname = \"{name}\"\nbalance = \"round_robin\"\n"
+        );
+        let backends = backends.iter();
+        let backends =
+            backends.map(|backend| format!("[[backend_group.backend]]\naddress = \"{backend}\"\n"));
+        [head].into_iter().chain(backends).collect()
+    }
+}

@@ -1,0 +1,147 @@
+//! The three namespaces and the wires between them.
+
+use std::net::IpAddr;
+
+use super::{Namespace, RigError};
+
+/// Client, gate and server in a row. Dropping it removes them.
+#[derive(Debug)]
+pub struct Topology {
+    /// Where clients run; its interface is `c0`.
+    pub client: Namespace,
+    /// Where Weirgate runs, between `g0` (to the client) and `g1` (to the server).
+    pub gate: Namespace,
+    /// Where backends run; its interface is `s0`.
+    pub server: Namespace,
+}
+
+/// What stands between client and server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Gate {
+    /// Nothing yet: two interfaces that are up and to which the kernel never answers.
+    Bare,
+    /// The kernel as a router, with the addresses that Weirgate would have: the rig without
+    /// Weirgate, to see whether the rig itself works.
+    Router,
+}
+
+impl Topology {
+    /// Makes the namespaces, the wires with `queues` queues in each direction, and the addresses of
+    /// both ends.
+    pub fn new(gate_kind: Gate, queues: u16) -> Result<Self, RigError> {
+        Namespace::remove_abandoned();
+        let topology = Self {
+            client: Namespace::new("client")?,
+            gate: Namespace::new("gate")?,
+            server: Namespace::new("server")?,
+        };
+        topology.connect(gate_kind, queues)?;
+        Ok(topology)
+    }
+
+    fn connect(&self, gate_kind: Gate, queues: u16) -> Result<(), RigError> {
+        let gate = &self.gate;
+        if gate_kind == Gate::Bare {
+            // Before the interfaces are there: each would announce a link-local address.
+            gate.set_parameter("ipv6/conf/all/disable_ipv6", "1")?;
+            gate.set_parameter("ipv6/conf/default/disable_ipv6", "1")?;
+        }
+        self.client.connect("c0", gate, "g0", queues)?;
+        self.server.connect("s0", gate, "g1", queues)?;
+        for (end, interface, family) in [
+            (&self.client, "c0", [CLIENT_V4, CLIENT_V6]),
+            (&self.server, "s0", [SERVER_V4, SERVER_V6]),
+        ] {
+            end.add_address(interface, &format!("{}/24", family[0]))?;
+            end.add_address(interface, &format!("{}/64", family[1]))?;
+        }
+        match gate_kind {
+            Gate::Bare => {
+                gate.ip("link set g0 arp off")?;
+                gate.ip("link set g1 arp off")?;
+            }
+            Gate::Router => self.route()?,
+        }
+        Ok(())
+    }
+
+    /// Makes the gate a router and both ends use it.
+    fn route(&self) -> Result<(), RigError> {
+        for (interface, v4, v6) in [
+            ("g0", GATE_V4, GATE_V6),
+            ("g1", GATE_SERVER_V4, GATE_SERVER_V6),
+        ] {
+            self.gate.add_address(interface, &format!("{v4}/24"))?;
+            self.gate.add_address(interface, &format!("{v6}/64"))?;
+        }
+        self.gate.set_parameter("ipv4/ip_forward", "1")?;
+        self.gate.set_parameter("ipv6/conf/all/forwarding", "1")?;
+        for (end, v4, v6) in [
+            (&self.client, GATE_V4, GATE_V6),
+            (&self.server, GATE_SERVER_V4, GATE_SERVER_V6),
+        ] {
+            end.ip(&format!("route add default via {v4}"))?;
+            end.ip(&format!("-6 route add default via {v6}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// An IP version, where a test runs once for each.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Family {
+    /// IP version 4.
+    V4,
+    /// IP version 6.
+    V6,
+}
+
+impl Family {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
+    /// Weirgate's address on the client's side.
+    ///
+    /// # Panics
+    /// Never: the addresses are constants.
+    pub fn gate(self) -> IpAddr {
+        let address = match self {
+            Self::V4 => GATE_V4,
+            Self::V6 => GATE_V6,
+        };
+        address.parse().expect("a constant address")
+    }
+
+    /// A URL of a page at `port` of Weirgate.
+    pub fn url(self, port: u16, page: &str) -> String {
+        match self {
+            Self::V4 => format!("http://{GATE_V4}:{port}/{page}"),
+            Self::V6 => format!("http://[{GATE_V6}]:{port}/{page}"),
+        }
+    }
+}
+
+/// Both families.
+pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+/// The client's IPv4 address.
+pub const CLIENT_V4: &str = "10.64.0.2";
+/// The client's IPv6 address.
+pub const CLIENT_V6: &str = "fd64::2";
+/// Weirgate's IPv4 address on the client's side.
+pub const GATE_V4: &str = "10.64.0.1";
+/// Weirgate's IPv6 address on the client's side.
+pub const GATE_V6: &str = "fd64::1";
+/// The server's IPv4 address.
+pub const SERVER_V4: &str = "10.64.1.2";
+/// The server's IPv6 address.
+pub const SERVER_V6: &str = "fd64:1::2";
+/// Weirgate's IPv4 address on the server's side.
+pub(super) const GATE_SERVER_V4: &str = "10.64.1.1";
+/// Weirgate's IPv6 address on the server's side.
+pub(super) const GATE_SERVER_V6: &str = "fd64:1::1";
