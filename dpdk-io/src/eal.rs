@@ -79,8 +79,8 @@ pub enum LogLevel {
 /// # Invariants
 /// 1. There is at most one in a process: `rte_eal_init` succeeds once in its life.
 /// 2. It stays on the thread that called `rte_eal_init` (it is not `Send`).
-/// 3. `rte_eal_cleanup` is called at most once, by [`Self::clean_up`], when no other
-///    [`EalHandle`] exists (so no port, no pool handle, no queue and no running lcore program) and
+/// 3. `rte_eal_cleanup` is called at most once, by `clean_up`, when no other
+///    `EalHandle` exists (so no port, no pool handle, no queue and no running lcore program) and
 ///    every buffer is in its pool. Buffers counted as returned are out of everyone's hands then:
 ///    a free in progress could only be on this thread (which is here), on an lcore (none runs a
 ///    program) or on a foreign thread (which has no cache: the pool's ring counts the buffer when
@@ -112,12 +112,15 @@ pub(crate) struct Resources {
     pub(crate) pools: Vec<RawPool>,
     /// Numbers of the ports that have an owner.
     pub(crate) open_ports: BTreeSet<u16>,
+    /// At most this many buffers were kept by drivers that give none back when they are closed.
+    pub(crate) kept_by_drivers: u32,
 }
 
 impl Resources {
-    /// Buffers that are out of their pools.
-    fn buffers_in_use(&self) -> u32 {
-        self.pools.iter().map(RawPool::in_use).sum()
+    /// Buffers that are out of their pools, and how many of them drivers may have kept.
+    fn buffers_out(&self) -> (u32, u32) {
+        let out = self.pools.iter().map(RawPool::in_use).sum();
+        (out, self.kept_by_drivers)
     }
 }
 
@@ -137,7 +140,7 @@ impl Eal {
     /// # Errors
     /// [`DpdkError::AlreadyInitialised`] the second time; a bad option, too few huge pages, or
     /// what DPDK reports. A virtual device that cannot be made is not an error here: it shows
-    /// when its port is opened.
+    /// when its port is opened. After an error of DPDK itself, only a new process can try again.
     pub fn init(config: &EalConfig) -> Result<Self, DpdkError> {
         if config.huge_pages {
             let free = free_huge_pages_mib(Path::new("/sys/kernel/mm/hugepages"));
@@ -145,7 +148,7 @@ impl Eal {
         }
         let control_cpus = allowed_cpus(Path::new("/proc/self/status"));
         let args = args::build(config, &control_cpus)?;
-        start(args)?;
+        start(args).map_err(|error| explain(error, config))?;
         let handle = EalHandle::default();
         let lcores = config
             .lcores
@@ -173,6 +176,9 @@ impl Eal {
 
     /// Gives memory and devices back to the system.
     ///
+    /// Where a driver is known to keep buffers when it is closed (net_af_xdp), memory stays until
+    /// the process ends; that is no error.
+    ///
     /// Dropping does the same, but cannot say if it worked: what is still in use then stays until
     /// the process ends.
     ///
@@ -197,9 +203,14 @@ impl Eal {
         // Unlike the count, `get_mut` orders what the last users did before what follows: so the
         // buffers are counted when nothing can lend them any more.
         let exclusive = Arc::get_mut(&mut self.handle).is_some();
-        let buffers = self.handle.resources().buffers_in_use();
-        if !exclusive || buffers > 0 {
+        let (buffers, kept) = self.handle.resources().buffers_out();
+        if !exclusive || buffers > kept {
             return Err(DpdkError::EalInUse { handles, buffers });
+        }
+        if buffers > 0 {
+            // Most likely all of them are those that drivers kept. But who knows: a buffer of the
+            // program may be among them, so their memory stays until the process ends.
+            return Ok(());
         }
         self.cleaned_up = true;
         // SAFETY: invariants 1 and 3: called once, and nothing of the EAL is in use any more.
@@ -233,12 +244,23 @@ fn start(args: Vec<CString>) -> Result<(), DpdkError> {
     if code >= 0 {
         return Ok(());
     }
-    match DpdkError::last("rte_eal_init", "this process") {
-        DpdkError::Call {
-            errno: Errno::EALREADY,
-            ..
-        } => Err(DpdkError::AlreadyInitialised),
-        error => Err(error),
+    Err(DpdkError::last("rte_eal_init", "this process"))
+}
+
+/// Says more about an error of `rte_eal_init` where its number allows.
+fn explain(error: DpdkError, config: &EalConfig) -> DpdkError {
+    let DpdkError::Call { errno, .. } = error else {
+        return error;
+    };
+    match errno {
+        Errno::EALREADY => DpdkError::AlreadyInitialised,
+        Errno::ENODEV => {
+            let devices = config.virtual_devices.iter().chain(&config.pci_devices);
+            DpdkError::NoDriver {
+                devices: devices.cloned().collect(),
+            }
+        }
+        _ => error,
     }
 }
 

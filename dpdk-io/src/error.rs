@@ -24,6 +24,16 @@ pub enum DpdkError {
     /// The process has initialised the EAL before; DPDK allows it once in the life of a process.
     #[error("the EAL is initialised already: a process can do this once")]
     AlreadyInitialised,
+    /// A configured device has no driver.
+    #[error(
+        "no driver knows one of the devices `{}`: check how it is written, and that the package \
+         of its driver is installed (Debian: `librte-net-...`)",
+        devices.join("`, `")
+    )]
+    NoDriver {
+        /// The devices that were configured; DPDK's own message before says which.
+        devices: Vec<String>,
+    },
     /// The configuration of the EAL holds a value that cannot be passed on.
     #[error("EAL option {option} cannot be `{value}`: {reason}")]
     BadOption {
@@ -213,6 +223,8 @@ impl Errno {
     pub const EACCES: Self = Self(13);
     /// Device or resource busy.
     pub const EBUSY: Self = Self(16);
+    /// No such device.
+    pub const ENODEV: Self = Self(19);
     /// Operation already in progress.
     pub const EALREADY: Self = Self(114);
 

@@ -49,6 +49,7 @@
     clippy::ptr_as_ptr
 )]
 
+mod driver;
 mod eal;
 mod error;
 mod lcore;

@@ -71,6 +71,7 @@ const TX_OFFLOAD: Field<u64> = Field::at(sys::MBUF_OFFSET_TX_OFFLOAD);
 struct Segment(NonNull<sys::rte_mbuf>);
 
 impl Segment {
+    #[inline]
     fn read<T: Copy>(self, field: &Field<T>) -> T {
         let place = self.0.as_ptr().wrapping_byte_add(field.offset).cast::<T>();
         // SAFETY: invariant 1 of `Mbuf`: a valid mbuf. `Field::at` has checked that the place lies
@@ -78,17 +79,20 @@ impl Segment {
         unsafe { place.read() }
     }
 
+    #[inline]
     fn write<T: Copy>(self, field: &Field<T>, value: T) {
         let place = self.0.as_ptr().wrapping_byte_add(field.offset).cast::<T>();
         // SAFETY: as in `read`, and whoever writes has the owner borrowed mutably.
         unsafe { place.write(value) }
     }
 
+    #[inline]
     fn next(self) -> Option<Self> {
         NonNull::new(self.read(&NEXT)).map(Self)
     }
 
     /// Where the data starts, and how long it is.
+    #[inline]
     fn data(self) -> (*mut u8, usize) {
         let offset = usize::from(self.read(&DATA_OFF));
         let start = self.read(&BUF_ADDR).wrapping_add(offset);
@@ -105,6 +109,7 @@ impl Mbuf {
     ///
     /// # Safety
     /// `raw` must be an mbuf for which the invariants of [`Mbuf`] hold.
+    #[inline]
     pub(crate) unsafe fn from_raw(raw: NonNull<sys::rte_mbuf>) -> Self {
         Self {
             raw,
@@ -113,21 +118,25 @@ impl Mbuf {
     }
 
     /// Gives ownership up: the caller sees to it that the mbuf is freed.
+    #[inline]
     pub(crate) fn into_raw(self) -> NonNull<sys::rte_mbuf> {
         ManuallyDrop::new(self).raw
     }
 
     /// The mbuf for DPDK, without giving it up.
+    #[inline]
     pub(crate) fn as_ptr(&self) -> *mut sys::rte_mbuf {
         self.raw.as_ptr()
     }
 
     /// How many mbufs the packet consists of.
+    #[inline]
     pub fn segment_count(&self) -> usize {
         usize::from(self.head().read(&NB_SEGS))
     }
 
     /// Octets of the packet: the sum of its segments.
+    #[inline]
     pub fn packet_len(&self) -> usize {
         self.head().read(&PKT_LEN) as usize
     }
@@ -163,6 +172,7 @@ impl Mbuf {
     /// Copies all segments into the first. Returns whether the packet is contiguous now: it is
     /// not, and unchanged, if the first segment has too little room.
     #[must_use]
+    #[inline]
     pub fn linearize(&mut self) -> bool {
         // SAFETY: invariants 1 to 3: a whole packet of our own.
         self.segment_count() == 1 || unsafe { sys::dpdk_shim_mbuf_linearize(self.as_ptr()) } == 0
@@ -170,6 +180,7 @@ impl Mbuf {
 
     /// Forgets work for the device that an earlier sender asked for: drivers that pass packets
     /// on within the machine leave it in the mbuf.
+    #[inline]
     pub(crate) fn clear_tx_offload(&mut self) {
         let flags = self.head().read(&OL_FLAGS);
         if flags & sys::DPDK_MBUF_F_TX_OFFLOAD_MASK != 0 {
@@ -178,11 +189,13 @@ impl Mbuf {
         }
     }
 
+    #[inline]
     fn head(&self) -> Segment {
         Segment(self.raw)
     }
 
     /// Changes the length of the first segment.
+    #[inline]
     fn set_data_len(&mut self, len: usize) {
         let head = self.head();
         let others = head.read(&PKT_LEN) - u32::from(head.read(&DATA_LEN));
@@ -215,6 +228,7 @@ impl Mbuf {
 }
 
 impl Drop for Mbuf {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: invariants 1 and 3: we own it, and nobody uses it after this.
         unsafe { sys::dpdk_shim_mbuf_free(self.as_ptr()) };
@@ -332,6 +346,7 @@ impl PacketBuf for Mbuf {
 }
 
 /// The status in the two bits of one layer, of which `bad` is one.
+#[inline]
 fn status(bits: u64, bad: u64) -> ChecksumStatus {
     match bits {
         0 => ChecksumStatus::Unknown,
@@ -343,6 +358,7 @@ fn status(bits: u64, bad: u64) -> ChecksumStatus {
 }
 
 /// The flags that ask a device for `offload`.
+#[inline]
 fn tx_flags(offload: &TxOffload) -> u64 {
     let mut flags = match offload.ip_version {
         4 => sys::DPDK_MBUF_F_TX_IPV4,
@@ -365,6 +381,7 @@ fn tx_flags(offload: &TxOffload) -> u64 {
 /// The header lengths of `offload` as they are packed in one field. A length beyond its bits
 /// (an IPv6 header with more than 511 octets of extensions) cannot be told and is cut, so that it
 /// does not spill into the next.
+#[inline]
 fn tx_lengths(offload: &TxOffload) -> u64 {
     let parts = [
         (u64::from(offload.l2_len), sys::DPDK_MBUF_L2_LEN_BITS),
@@ -401,12 +418,12 @@ mod tests {
     #[test]
     fn lengths_are_packed_in_their_bits() {
         let packed = tx_lengths(&OFFLOAD);
-        assert_eq!(packed, 14 | 20 << 7 | 32 << 16 | 1448 << 24);
+        assert_eq!(packed, 14 + (20 << 7) + (32 << 16) + (1448 << 24));
         let too_long = TxOffload {
             l3_len: 512 + 40,
             ..OFFLOAD
         };
-        assert_eq!(tx_lengths(&too_long), 14 | 40 << 7 | 32 << 16 | 1448 << 24);
+        assert_eq!(tx_lengths(&too_long), packed + (20 << 7));
     }
 
     #[test]

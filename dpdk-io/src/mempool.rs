@@ -120,6 +120,12 @@ impl BufferDemand {
         queues.saturating_add(caches).saturating_add(self.held)
     }
 
+    /// What the device holds in the descriptors of all queues.
+    pub(crate) fn in_descriptors(&self) -> u32 {
+        let descriptors = u32::from(self.rx_descriptors) + u32::from(self.tx_descriptors);
+        u32::from(self.queues) * descriptors
+    }
+
     /// DPDK lets a cache grow to one and a half times its size before it gives buffers back.
     fn full_cache(&self) -> u32 {
         self.cache.saturating_mul(3) / 2

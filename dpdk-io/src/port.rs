@@ -15,6 +15,7 @@ use dpdk_sys as sys;
 use netstack::io::{Capabilities, Rss};
 use netstack::wire::ethernet::{self, MacAddr};
 
+use crate::driver::Traits;
 use crate::eal::{Eal, EalHandle};
 use crate::error::{Direction, DpdkError, check};
 use crate::mempool::{BufferDemand, Mempool};
@@ -84,8 +85,9 @@ pub(crate) struct PortShared {
     name: String,
     pool: Mempool,
     demand: BufferDemand,
-    /// Dropped after the port is closed.
-    _claim: Claim,
+    traits: Traits,
+    /// Given back after the port is closed.
+    claim: Claim,
 }
 
 /// The right to be the owner of a port, given back on drop.
@@ -137,7 +139,12 @@ impl Drop for PortShared {
         let _ = self.stop();
         // SAFETY: invariants 1 and 2: our port, and nobody uses it any more.
         let _ = unsafe { sys::rte_eth_dev_close(self.id) };
-        self.pool.release(&self.demand);
+        if self.traits.keeps_buffers {
+            let mut resources = self.claim.eal.resources();
+            resources.kept_by_drivers += self.demand.in_descriptors();
+        } else {
+            self.pool.release(&self.demand);
+        }
     }
 }
 
@@ -160,7 +167,9 @@ impl Port {
         let claim = Claim::new(eal, id, name)?;
         let info = device_info(id, name)?;
         check_config(name, config, &info, pool)?;
-        let config = adjust_descriptors(id, name, config)?;
+        let driver = driver_name(&info);
+        let traits = Traits::of(&driver);
+        let config = adjust_descriptors(id, name, config, traits)?;
         let granted = Granted::negotiate(
             config.offloads,
             &Offered {
@@ -183,13 +192,14 @@ impl Port {
             name: name.to_owned(),
             pool: pool.clone(),
             demand,
-            _claim: claim,
+            traits,
+            claim,
         });
         configure(&shared, &config, &granted)?;
         set_up_queues(&shared, &config, &info)?;
         Ok(Self {
             mac: mac_address(id, name)?,
-            driver: driver_name(&info),
+            driver,
             rss: None,
             shared,
             config,
@@ -414,8 +424,18 @@ fn check_config(
 }
 
 /// The configuration with numbers of descriptors that the driver takes.
-fn adjust_descriptors(id: u16, name: &str, config: &PortConfig) -> Result<PortConfig, DpdkError> {
+fn adjust_descriptors(
+    id: u16,
+    name: &str,
+    config: &PortConfig,
+    traits: Traits,
+) -> Result<PortConfig, DpdkError> {
     let mut config = *config;
+    if let Some(descriptors) = traits.descriptors {
+        config.rx_descriptors = descriptors;
+        config.tx_descriptors = descriptors;
+        return Ok(config);
+    }
     let (rx, tx) = (
         &raw mut config.rx_descriptors,
         &raw mut config.tx_descriptors,
