@@ -10,6 +10,8 @@ pub(crate) struct Traits {
     pub(crate) descriptors: Option<u16>,
     /// Buffers that are in its rings when it is closed are never given back.
     pub(crate) keeps_buffers: bool,
+    /// Its work on DPDK's interrupt thread, or on one of its own, goes on after it is closed.
+    pub(crate) lingers: bool,
 }
 
 impl Traits {
@@ -20,6 +22,13 @@ impl Traits {
             "net_af_xdp" => Self {
                 descriptors: Some(AF_XDP_DESCRIPTORS),
                 keeps_buffers: true,
+                ..Self::default()
+            },
+            // These speak to a peer over a socket that another thread listens to. Seen with
+            // net_memif in 22.11: `rte_eal_cleanup` unmaps what that thread is about to look at.
+            "net_memif" | "net_vhost" | "net_virtio_user" => Self {
+                lingers: true,
+                ..Self::default()
             },
             _ => Self::default(),
         }

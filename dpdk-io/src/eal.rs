@@ -79,7 +79,7 @@ pub enum LogLevel {
 /// # Invariants
 /// 1. There is at most one in a process: `rte_eal_init` succeeds once in its life.
 /// 2. It stays on the thread that called `rte_eal_init` (it is not `Send`).
-/// 3. `rte_eal_cleanup` is called at most once, by `clean_up`, when no other
+/// 3. `rte_eal_cleanup` is called at most once, by `clean_up`, when no driver lingers, no other
 ///    `EalHandle` exists (so no port, no pool handle, no queue and no running lcore program) and
 ///    every buffer is in its pool. Buffers counted as returned are out of everyone's hands then:
 ///    a free in progress could only be on this thread (which is here), on an lcore (none runs a
@@ -114,13 +114,14 @@ pub(crate) struct Resources {
     pub(crate) open_ports: BTreeSet<u16>,
     /// At most this many buffers were kept by drivers that give none back when they are closed.
     pub(crate) kept_by_drivers: u32,
+    /// A driver was in use whose threads may go on after it is closed.
+    pub(crate) drivers_linger: bool,
 }
 
 impl Resources {
-    /// Buffers that are out of their pools, and how many of them drivers may have kept.
-    fn buffers_out(&self) -> (u32, u32) {
-        let out = self.pools.iter().map(RawPool::in_use).sum();
-        (out, self.kept_by_drivers)
+    /// Buffers that are out of their pools.
+    fn buffers_out(&self) -> u32 {
+        self.pools.iter().map(RawPool::in_use).sum()
     }
 }
 
@@ -176,8 +177,9 @@ impl Eal {
 
     /// Gives memory and devices back to the system.
     ///
-    /// Where a driver is known to keep buffers when it is closed (net_af_xdp), memory stays until
-    /// the process ends; that is no error.
+    /// Where a driver is known to keep buffers when it is closed (net_af_xdp) or to have threads
+    /// that go on (net_memif, net_vhost, net_virtio_user), this is left to the end of the process,
+    /// which gives everything back too; that is no error.
     ///
     /// Dropping does the same, but cannot say if it worked: what is still in use then stays until
     /// the process ends.
@@ -203,15 +205,17 @@ impl Eal {
         // Unlike the count, `get_mut` orders what the last users did before what follows: so the
         // buffers are counted when nothing can lend them any more.
         let exclusive = Arc::get_mut(&mut self.handle).is_some();
-        let (buffers, kept) = self.handle.resources().buffers_out();
-        if !exclusive || buffers > kept {
+        let resources = self.handle.resources();
+        let buffers = resources.buffers_out();
+        if !exclusive || buffers > resources.kept_by_drivers {
             return Err(DpdkError::EalInUse { handles, buffers });
         }
-        if buffers > 0 {
-            // Most likely all of them are those that drivers kept. But who knows: a buffer of the
-            // program may be among them, so their memory stays until the process ends.
+        // Buffers that are out now are most likely those that drivers kept; but a buffer of the
+        // program may be among them, and a driver's thread looks at memory of its own.
+        if buffers > 0 || resources.drivers_linger {
             return Ok(());
         }
+        drop(resources);
         self.cleaned_up = true;
         // SAFETY: invariants 1 and 3: called once, and nothing of the EAL is in use any more.
         let code = unsafe { dpdk_sys::rte_eal_cleanup() };

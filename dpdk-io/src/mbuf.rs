@@ -178,13 +178,18 @@ impl Mbuf {
         self.segment_count() == 1 || unsafe { sys::dpdk_shim_mbuf_linearize(self.as_ptr()) } == 0
     }
 
+    /// Whether the device is asked to do work on this frame while it sends it.
+    #[inline]
+    pub fn has_tx_offload(&self) -> bool {
+        self.head().read(&OL_FLAGS) & sys::DPDK_MBUF_F_TX_OFFLOAD_MASK != 0
+    }
+
     /// Forgets work for the device that an earlier sender asked for: drivers that pass packets
     /// on within the machine leave it in the mbuf.
     #[inline]
     pub(crate) fn clear_tx_offload(&mut self) {
-        let flags = self.head().read(&OL_FLAGS);
-        if flags & sys::DPDK_MBUF_F_TX_OFFLOAD_MASK != 0 {
-            let flags = flags & !sys::DPDK_MBUF_F_TX_OFFLOAD_MASK;
+        if self.has_tx_offload() {
+            let flags = self.head().read(&OL_FLAGS) & !sys::DPDK_MBUF_F_TX_OFFLOAD_MASK;
             self.head().write(&OL_FLAGS, flags);
         }
     }

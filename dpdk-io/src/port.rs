@@ -186,6 +186,7 @@ impl Port {
             ..BufferDemand::default()
         };
         pool.reserve(name, &demand)?;
+        claim.eal.resources().drivers_linger |= traits.lingers;
         // From here on the device is touched: an error closes it.
         let shared = Arc::new(PortShared {
             id,

@@ -2,14 +2,22 @@
 
 mod rig;
 
-use dpdk_io::{Mbuf, Port, Queue};
+use dpdk_io::{Mbuf, Mempool, Offloads, Port, PortConfig, Queue};
 use netstack::io::{BURST_SIZE, Burst, PacketBuf, PacketIo};
 
 #[test]
 fn rss_is_read_back_and_a_pool_runs_out_without_harm() {
     let eal = rig::eal(&["net_null0,size=100"]);
     let pool = rig::pool(&eal);
-    let mut port = rig::open(&eal, "net_null0", 2, &pool);
+    let config = PortConfig {
+        queues: 2,
+        offloads: Offloads {
+            scatter: false,
+            ..Offloads::ALL
+        },
+        ..PortConfig::default()
+    };
+    let mut port = Port::open(&eal, "net_null0", &config, &pool).unwrap();
     assert!(port.offloads().rss, "net_null offers RSS");
     assert_eq!(port.capabilities().rss, None, "not known before the start");
     let mut queues = port.start().unwrap();
@@ -27,6 +35,9 @@ fn rss_is_read_back_and_a_pool_runs_out_without_harm() {
     assert_eq!(queues[1].tx_burst(&mut burst), BURST_SIZE);
     assert_eq!(port.stats().unwrap().tx_frames, BURST_SIZE as u64);
 
+    a_chain_is_refused_and_does_not_block(&mut queues[0], &pool);
+    assert_eq!(port.stats().unwrap().tx_frames, BURST_SIZE as u64 + 2);
+
     let mut held = Vec::new();
     while let Some(mbuf) = queues[0].alloc() {
         held.push(mbuf);
@@ -43,6 +54,23 @@ fn rss_is_read_back_and_a_pool_runs_out_without_harm() {
 
     drop((queues, burst, held));
     rig::finish(eal, vec![port], pool);
+}
+
+/// The port was not asked to send frames of several mbufs.
+fn a_chain_is_refused_and_does_not_block(queue: &mut Queue, pool: &Mempool) {
+    let before = pool.in_use();
+    let mut burst = Burst::with_capacity(3);
+    for chained in [false, true, false] {
+        let mut mbuf = pool.alloc().unwrap();
+        mbuf.append(60).unwrap().fill(0);
+        if chained {
+            mbuf.chain(pool.alloc().unwrap()).unwrap();
+        }
+        burst.push(mbuf).unwrap();
+    }
+    assert_eq!(queue.tx_burst(&mut burst), 3);
+    assert_eq!(queue.counters().tx_refused, 1);
+    assert_eq!(pool.in_use(), before);
 }
 
 /// Compiles only for what may cross threads.

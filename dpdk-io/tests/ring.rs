@@ -86,12 +86,14 @@ fn work_for_the_device_ends_with_the_sending(queue: &mut Queue) {
         l4_checksum: Some(L4Checksum::Tcp),
         tso_segment_size: Some(1000),
     });
+    assert!(mbuf.has_tx_offload());
     let mut burst = Burst::with_capacity(1);
     burst.push(mbuf).unwrap();
     assert_eq!(queue.tx_burst(&mut burst), 1);
     assert_eq!(queue.rx_burst(&mut burst), 1);
     let mbuf = burst.pop_front().unwrap();
     assert_eq!(mbuf.data(), rig::frame(1, 60));
+    assert!(!mbuf.has_tx_offload());
     assert_eq!(mbuf.rx_checksum().l4, ChecksumStatus::Unknown);
     assert_eq!(mbuf.rss_hash(), None);
 }
