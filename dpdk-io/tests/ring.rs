@@ -65,6 +65,18 @@ fn a_full_ring_leaves_the_rest_in_the_burst(queue: &mut Queue) {
     assert_eq!(rest.len(), 100);
     assert_eq!(queue.tx_burst(&mut burst), 0);
 
+    // The same with less than a full burst, of which one frame fits.
+    let mut one = Burst::with_capacity(1);
+    assert_eq!(queue.rx_burst(&mut one), 1);
+    let mut short = Burst::with_capacity(3);
+    for number in 0..3 {
+        let frame = rig::frame(number, 60);
+        short.push(rig::lend(queue, &frame)).unwrap();
+    }
+    assert_eq!(queue.tx_burst(&mut short), 1);
+    assert_eq!(short.iter().next().unwrap().data(), rig::frame(1, 60));
+    assert_eq!((short.len(), queue.counters().tx_refused), (2, 0));
+
     let mut received = Burst::with_capacity(RING);
     assert_eq!(queue.rx_burst(&mut received), RING);
     assert_eq!(queue.tx_burst(&mut burst), 100);
