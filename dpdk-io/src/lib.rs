@@ -1,0 +1,72 @@
+//! Safe packet I/O on DPDK: everything of Weirgate that knows DPDK, and all its unsafe code.
+//!
+//! A program makes, in this order: the [`Eal`] (once), a [`Mempool`], [`Port`]s; starts the ports,
+//! which hands out [`Queue`]s; and moves each queue into the program of an [`Lcore`]. A queue is a
+//! [`netstack::io::PacketIo`], so what runs on it need not know DPDK.
+//!
+//! Nothing in the interface is a type of DPDK. Whatever is made keeps what it needs alive, so the
+//! order of dropping is free; to give everything back, drop queues, ports and pools, then call
+//! [`Eal::shutdown`], which says if something is left.
+//!
+//! ```no_run
+//! use dpdk_io::{DpdkError, Eal, EalConfig, LcoreId, Mempool, MempoolConfig, Port, PortConfig};
+//! use netstack::io::{BURST_SIZE, Burst, PacketIo};
+//!
+//! fn main() -> Result<(), DpdkError> {
+//!     let mut eal = Eal::init(&EalConfig {
+//!         lcores: vec![LcoreId(1)],
+//!         virtual_devices: vec!["net_af_packet0,iface=veth0".to_owned()],
+//!         ..EalConfig::default()
+//!     })?;
+//!     let mut lcores = eal.take_lcores();
+//!     let pool = Mempool::create(&eal, &MempoolConfig { lcores: 2, ..MempoolConfig::default() })?;
+//!     let mut port = Port::open(&eal, "net_af_packet0", &PortConfig::default(), &pool)?;
+//!     println!("{} by {}: {:?}", port.name(), port.driver(), port.offloads());
+//!
+//!     // One queue pair for each worker. This one sends a thousand frames back where it got them.
+//!     let jobs = lcores.iter_mut().zip(port.start()?).map(|(lcore, mut queue)| {
+//!         lcore.launch(move || {
+//!             let mut burst = Burst::with_capacity(BURST_SIZE);
+//!             let mut sent = 0;
+//!             while sent < 1000 {
+//!                 queue.rx_burst(&mut burst);
+//!                 sent += queue.tx_burst(&mut burst);
+//!             }
+//!         })
+//!     });
+//!     for job in jobs.collect::<Result<Vec<_>, _>>()? {
+//!         job.join()?;
+//!     }
+//!     println!("{:?}", port.stats()?);
+//!     drop((lcores, port, pool));
+//!     eal.shutdown()
+//! }
+//! ```
+
+#![warn(
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::missing_safety_doc,
+    clippy::ptr_as_ptr
+)]
+
+mod driver;
+mod eal;
+mod error;
+mod lcore;
+mod mbuf;
+mod mempool;
+mod offload;
+mod port;
+mod queue;
+mod rss;
+mod stats;
+
+pub use eal::{Eal, EalConfig, LogLevel};
+pub use error::{Direction, DpdkError, Errno};
+pub use lcore::{Lcore, LcoreId, LcoreJob};
+pub use mbuf::Mbuf;
+pub use mempool::{BufferDemand, Mempool, MempoolConfig};
+pub use offload::Offloads;
+pub use port::{Port, PortConfig};
+pub use queue::{Queue, QueueCounters};
+pub use stats::{ExtendedStat, LinkState, PortStats};

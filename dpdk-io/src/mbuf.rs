@@ -1,0 +1,467 @@
+//! Packet buffers of DPDK, owned.
+//!
+//! A packet is one mbuf or a chain of them. What comes from a queue or a pool is one; chains are
+//! made by [`Mbuf::chain`] and undone by [`Mbuf::linearize`]. [`PacketBuf`] works on the first
+//! segment of a chain, except that truncating cuts the packet.
+//!
+//! The fields are read and written here, at the offsets that the headers of the installed DPDK
+//! give them, so that a packet costs no call into C until it is freed.
+
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::ptr::{self, NonNull};
+use core::slice;
+
+use dpdk_sys as sys;
+use netstack::io::{ChecksumStatus, L4Checksum, PacketBuf, RxChecksum, TxOffload};
+
+/// An owned packet buffer; dropping it gives it back to its pool.
+///
+/// # Invariants
+/// 1. `raw` points to an mbuf that nobody else has: its reference count is 1, and so for each
+///    segment of its chain. It stays valid while this value lives, as its pool is not freed while
+///    a buffer is out.
+/// 2. `buf_addr` points to `buf_len` initialised octets (the pool's memory was mapped zeroed), and
+///    `data_off + data_len <= buf_len`.
+/// 3. `nb_segs` segments hang together by `next`, the last one's is null, and `pkt_len` is the sum
+///    of their `data_len`.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Mbuf {
+    raw: NonNull<sys::rte_mbuf>,
+    /// Not `Sync`: methods that take `&self` need not be safe on two threads at once.
+    not_sync: PhantomData<Cell<()>>,
+}
+
+// SAFETY: invariant 1: an mbuf has one owner, and any thread may free it (pools are for several
+// producers).
+unsafe impl Send for Mbuf {}
+
+/// A field of `rte_mbuf`: its type, and where it lies.
+struct Field<T> {
+    offset: usize,
+    value: PhantomData<T>,
+}
+
+impl<T> Field<T> {
+    const fn at(offset: usize) -> Self {
+        assert!(offset.is_multiple_of(align_of::<T>()));
+        assert!(offset + size_of::<T>() <= size_of::<sys::rte_mbuf>());
+        Self {
+            offset,
+            value: PhantomData,
+        }
+    }
+}
+
+const BUF_ADDR: Field<*mut u8> = Field::at(sys::MBUF_OFFSET_BUF_ADDR);
+const BUF_LEN: Field<u16> = Field::at(sys::MBUF_OFFSET_BUF_LEN);
+const DATA_LEN: Field<u16> = Field::at(sys::MBUF_OFFSET_DATA_LEN);
+const DATA_OFF: Field<u16> = Field::at(sys::MBUF_OFFSET_DATA_OFF);
+const NB_SEGS: Field<u16> = Field::at(sys::MBUF_OFFSET_NB_SEGS);
+const NEXT: Field<*mut sys::rte_mbuf> = Field::at(sys::MBUF_OFFSET_NEXT);
+const OL_FLAGS: Field<u64> = Field::at(sys::MBUF_OFFSET_OL_FLAGS);
+const PKT_LEN: Field<u32> = Field::at(sys::MBUF_OFFSET_PKT_LEN);
+const RSS_HASH: Field<u32> = Field::at(sys::MBUF_OFFSET_RSS_HASH);
+const TX_OFFLOAD: Field<u64> = Field::at(sys::MBUF_OFFSET_TX_OFFLOAD);
+
+/// One mbuf of a packet that is owned (for reading or for writing, as the owner is borrowed).
+#[derive(Clone, Copy)]
+struct Segment(NonNull<sys::rte_mbuf>);
+
+impl Segment {
+    #[inline]
+    fn read<T: Copy>(self, field: &Field<T>) -> T {
+        let place = self.0.as_ptr().wrapping_byte_add(field.offset).cast::<T>();
+        // SAFETY: invariant 1 of `Mbuf`: a valid mbuf. `Field::at` has checked that the place lies
+        // inside it and is aligned; all its fields are integers or pointers and initialised.
+        unsafe { place.read() }
+    }
+
+    #[inline]
+    fn write<T: Copy>(self, field: &Field<T>, value: T) {
+        let place = self.0.as_ptr().wrapping_byte_add(field.offset).cast::<T>();
+        // SAFETY: as in `read`, and whoever writes has the owner borrowed mutably.
+        unsafe { place.write(value) }
+    }
+
+    #[inline]
+    fn next(self) -> Option<Self> {
+        NonNull::new(self.read(&NEXT)).map(Self)
+    }
+
+    /// Where the data starts, and how long it is.
+    #[inline]
+    fn data(self) -> (*mut u8, usize) {
+        let offset = usize::from(self.read(&DATA_OFF));
+        let start = self.read(&BUF_ADDR).wrapping_add(offset);
+        (start, usize::from(self.read(&DATA_LEN)))
+    }
+}
+
+#[expect(
+    clippy::needless_pass_by_ref_mut,
+    reason = "writing through the pointer needs the exclusive borrow that the lint cannot see"
+)]
+impl Mbuf {
+    /// Takes ownership of what DPDK lent.
+    ///
+    /// # Safety
+    /// `raw` must be an mbuf for which the invariants of [`Mbuf`] hold.
+    #[inline]
+    pub(crate) unsafe fn from_raw(raw: NonNull<sys::rte_mbuf>) -> Self {
+        Self {
+            raw,
+            not_sync: PhantomData,
+        }
+    }
+
+    /// Gives ownership up: the caller sees to it that the mbuf is freed.
+    #[inline]
+    pub(crate) fn into_raw(self) -> NonNull<sys::rte_mbuf> {
+        ManuallyDrop::new(self).raw
+    }
+
+    /// The mbuf for DPDK, without giving it up.
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *mut sys::rte_mbuf {
+        self.raw.as_ptr()
+    }
+
+    /// How many mbufs the packet consists of.
+    #[inline]
+    pub fn segment_count(&self) -> usize {
+        usize::from(self.head().read(&NB_SEGS))
+    }
+
+    /// Octets of the packet: the sum of its segments.
+    #[inline]
+    pub fn packet_len(&self) -> usize {
+        self.head().read(&PKT_LEN) as usize
+    }
+
+    /// The data of each segment, in order.
+    pub fn segments(&self) -> impl Iterator<Item = &[u8]> {
+        core::iter::successors(Some(self.head()), |segment| segment.next()).map(|segment| {
+            let (start, len) = segment.data();
+            // SAFETY: invariants 2 and 3: initialised octets of a segment of this packet, which is
+            // borrowed for as long as the slice.
+            unsafe { slice::from_raw_parts(start, len) }
+        })
+    }
+
+    /// Hangs the segments of `tail` on the end of this packet.
+    ///
+    /// # Errors
+    /// Gives `tail` back if the chain would be longer than DPDK can count.
+    pub fn chain(&mut self, tail: Self) -> Result<(), Self> {
+        let head = self.head();
+        let segments = head.read(&NB_SEGS).checked_add(tail.head().read(&NB_SEGS));
+        let packet_len = head.read(&PKT_LEN).checked_add(tail.head().read(&PKT_LEN));
+        let (Some(segments), Some(packet_len)) = (segments, packet_len) else {
+            return Err(tail);
+        };
+        let last = core::iter::successors(Some(head), |segment| segment.next()).last();
+        last.unwrap_or(head).write(&NEXT, tail.into_raw().as_ptr());
+        head.write(&NB_SEGS, segments);
+        head.write(&PKT_LEN, packet_len);
+        Ok(())
+    }
+
+    /// Copies all segments into the first. Returns whether the packet is contiguous now: it is
+    /// not, and unchanged, if the first segment has too little room.
+    #[must_use]
+    #[inline]
+    pub fn linearize(&mut self) -> bool {
+        // SAFETY: invariants 1 to 3: a whole packet of our own.
+        self.segment_count() == 1 || unsafe { sys::dpdk_shim_mbuf_linearize(self.as_ptr()) } == 0
+    }
+
+    /// Whether the device is asked to do work on this frame while it sends it.
+    #[inline]
+    pub fn has_tx_offload(&self) -> bool {
+        self.head().read(&OL_FLAGS) & sys::DPDK_MBUF_F_TX_OFFLOAD_MASK != 0
+    }
+
+    /// Forgets work for the device that an earlier sender asked for: drivers that pass packets
+    /// on within the machine leave it in the mbuf.
+    #[inline]
+    pub(crate) fn clear_tx_offload(&mut self) {
+        if self.has_tx_offload() {
+            let flags = self.head().read(&OL_FLAGS) & !sys::DPDK_MBUF_F_TX_OFFLOAD_MASK;
+            self.head().write(&OL_FLAGS, flags);
+        }
+    }
+
+    #[inline]
+    fn head(&self) -> Segment {
+        Segment(self.raw)
+    }
+
+    /// Changes the length of the first segment.
+    #[inline]
+    fn set_data_len(&mut self, len: usize) {
+        let head = self.head();
+        let others = head.read(&PKT_LEN) - u32::from(head.read(&DATA_LEN));
+        // Fits: a segment is never longer than its buffer, whose length is 16 bits.
+        head.write(&DATA_LEN, len as u16);
+        head.write(&PKT_LEN, others + len as u32);
+    }
+
+    /// Cuts a chain to `len` octets and frees the segments that are empty then.
+    fn truncate_chain(&mut self, len: usize) {
+        let mut last = self.head();
+        let mut kept = 1;
+        let mut before = 0;
+        while let Some(next) = last.next()
+            && before + last.data().1 < len
+        {
+            before += last.data().1;
+            last = next;
+            kept += 1;
+        }
+        last.write(&DATA_LEN, (len - before) as u16);
+        if let Some(rest) = last.next() {
+            last.write(&NEXT, ptr::null_mut());
+            // SAFETY: invariants 1 and 3: the rest of our own chain, which hangs on nothing now.
+            unsafe { sys::dpdk_shim_mbuf_free(rest.0.as_ptr()) };
+        }
+        self.head().write(&NB_SEGS, kept);
+        self.head().write(&PKT_LEN, len as u32);
+    }
+}
+
+impl Drop for Mbuf {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: invariants 1 and 3: we own it, and nobody uses it after this.
+        unsafe { sys::dpdk_shim_mbuf_free(self.as_ptr()) };
+    }
+}
+
+impl PacketBuf for Mbuf {
+    #[inline]
+    fn data(&self) -> &[u8] {
+        let (start, len) = self.head().data();
+        // SAFETY: invariant 2, borrowed for as long as the slice.
+        unsafe { slice::from_raw_parts(start, len) }
+    }
+
+    #[inline]
+    fn data_mut(&mut self) -> &mut [u8] {
+        let (start, len) = self.head().data();
+        // SAFETY: invariants 1 and 2: octets that nobody else has, borrowed mutably for as long
+        // as the slice.
+        unsafe { slice::from_raw_parts_mut(start, len) }
+    }
+
+    #[inline]
+    fn headroom(&self) -> usize {
+        usize::from(self.head().read(&DATA_OFF))
+    }
+
+    #[inline]
+    fn tailroom(&self) -> usize {
+        if self.segment_count() > 1 {
+            return 0;
+        }
+        let head = self.head();
+        usize::from(head.read(&BUF_LEN) - head.read(&DATA_OFF) - head.read(&DATA_LEN))
+    }
+
+    #[inline]
+    fn prepend(&mut self, len: usize) -> Option<&mut [u8]> {
+        let start = self.headroom().checked_sub(len)?;
+        let data_len = self.data().len() + len;
+        self.head().write(&DATA_OFF, start as u16);
+        self.set_data_len(data_len);
+        Some(self.data_mut())
+    }
+
+    #[inline]
+    fn append(&mut self, len: usize) -> Option<&mut [u8]> {
+        if len > self.tailroom() {
+            return None;
+        }
+        self.set_data_len(self.data().len() + len);
+        Some(self.data_mut())
+    }
+
+    #[inline]
+    fn trim_front(&mut self, len: usize) {
+        let data_len = self.data().len();
+        let len = len.min(data_len);
+        let start = self.headroom() + len;
+        self.head().write(&DATA_OFF, start as u16);
+        self.set_data_len(data_len - len);
+    }
+
+    #[inline]
+    fn truncate(&mut self, len: usize) {
+        if len >= self.packet_len() {
+            return;
+        }
+        if self.segment_count() > 1 {
+            self.truncate_chain(len);
+        } else {
+            self.set_data_len(len);
+        }
+    }
+
+    #[inline]
+    fn rx_checksum(&self) -> RxChecksum {
+        let flags = self.head().read(&OL_FLAGS);
+        RxChecksum {
+            ip: status(
+                flags & sys::DPDK_MBUF_F_RX_IP_CKSUM_MASK,
+                sys::DPDK_MBUF_F_RX_IP_CKSUM_BAD,
+            ),
+            l4: status(
+                flags & sys::DPDK_MBUF_F_RX_L4_CKSUM_MASK,
+                sys::DPDK_MBUF_F_RX_L4_CKSUM_BAD,
+            ),
+        }
+    }
+
+    #[inline]
+    fn rss_hash(&self) -> Option<u32> {
+        let flags = self.head().read(&OL_FLAGS);
+        (flags & sys::DPDK_MBUF_F_RX_RSS_HASH != 0).then(|| self.head().read(&RSS_HASH))
+    }
+
+    #[inline]
+    fn set_tx_offload(&mut self, offload: TxOffload) {
+        let head = self.head();
+        let flags = head.read(&OL_FLAGS) & !sys::DPDK_MBUF_F_TX_OFFLOAD_MASK;
+        head.write(&OL_FLAGS, flags | tx_flags(&offload));
+        head.write(&TX_OFFLOAD, tx_lengths(&offload));
+    }
+
+    #[inline]
+    fn prefetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let (start, _) = self.head().data();
+            // SAFETY: a hint for any address: it reads nothing that the program could see.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.cast::<i8>()) };
+        }
+    }
+}
+
+/// The status in the two bits of one layer, of which `bad` is one.
+#[inline]
+fn status(bits: u64, bad: u64) -> ChecksumStatus {
+    match bits {
+        0 => ChecksumStatus::Unknown,
+        bits if bits == bad => ChecksumStatus::Bad,
+        // The other bit is "good". Both together say that the field holds no checksum but the
+        // content is known to be intact: a virtual device of the same machine.
+        _ => ChecksumStatus::Good,
+    }
+}
+
+/// The flags that ask a device for `offload`.
+#[inline]
+fn tx_flags(offload: &TxOffload) -> u64 {
+    let mut flags = match offload.ip_version {
+        4 => sys::DPDK_MBUF_F_TX_IPV4,
+        _ => sys::DPDK_MBUF_F_TX_IPV6,
+    };
+    if offload.ip_checksum {
+        flags |= sys::DPDK_MBUF_F_TX_IP_CKSUM;
+    }
+    flags |= match offload.l4_checksum {
+        Some(L4Checksum::Tcp) => sys::DPDK_MBUF_F_TX_TCP_CKSUM,
+        Some(L4Checksum::Udp) => sys::DPDK_MBUF_F_TX_UDP_CKSUM,
+        None => 0,
+    };
+    if offload.tso_segment_size.is_some() {
+        flags |= sys::DPDK_MBUF_F_TX_TCP_SEG;
+    }
+    flags
+}
+
+/// The header lengths of `offload` as they are packed in one field. A length beyond its bits
+/// (an IPv6 header with more than 511 octets of extensions) cannot be told and is cut, so that it
+/// does not spill into the next.
+#[inline]
+fn tx_lengths(offload: &TxOffload) -> u64 {
+    let parts = [
+        (u64::from(offload.l2_len), sys::DPDK_MBUF_L2_LEN_BITS),
+        (u64::from(offload.l3_len), sys::DPDK_MBUF_L3_LEN_BITS),
+        (u64::from(offload.l4_len), sys::DPDK_MBUF_L4_LEN_BITS),
+        (
+            u64::from(offload.tso_segment_size.unwrap_or(0)),
+            sys::DPDK_MBUF_TSO_SEGSZ_BITS,
+        ),
+    ];
+    let mut packed = 0;
+    let mut shift = 0;
+    for (len, bits) in parts {
+        packed |= (len & ((1 << bits) - 1)) << shift;
+        shift += bits;
+    }
+    packed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFFLOAD: TxOffload = TxOffload {
+        ip_version: 4,
+        l2_len: 14,
+        l3_len: 20,
+        l4_len: 32,
+        ip_checksum: true,
+        l4_checksum: Some(L4Checksum::Tcp),
+        tso_segment_size: Some(1448),
+    };
+
+    #[test]
+    fn lengths_are_packed_in_their_bits() {
+        let packed = tx_lengths(&OFFLOAD);
+        assert_eq!(packed, 14 + (20 << 7) + (32 << 16) + (1448 << 24));
+        let too_long = TxOffload {
+            l3_len: 512 + 40,
+            ..OFFLOAD
+        };
+        assert_eq!(tx_lengths(&too_long), packed + (20 << 7));
+    }
+
+    #[test]
+    fn flags_say_what_is_asked_for() {
+        let all = tx_flags(&OFFLOAD);
+        for flag in [
+            sys::DPDK_MBUF_F_TX_IPV4,
+            sys::DPDK_MBUF_F_TX_IP_CKSUM,
+            sys::DPDK_MBUF_F_TX_TCP_CKSUM,
+            sys::DPDK_MBUF_F_TX_TCP_SEG,
+        ] {
+            assert_eq!(all & flag, flag);
+        }
+        let udp6 = TxOffload {
+            ip_version: 6,
+            ip_checksum: false,
+            l4_checksum: Some(L4Checksum::Udp),
+            tso_segment_size: None,
+            ..OFFLOAD
+        };
+        let expected = sys::DPDK_MBUF_F_TX_IPV6 | sys::DPDK_MBUF_F_TX_UDP_CKSUM;
+        assert_eq!(tx_flags(&udp6), expected);
+    }
+
+    #[test]
+    fn checksum_bits_become_a_status() {
+        let (bad, good) = (
+            sys::DPDK_MBUF_F_RX_L4_CKSUM_BAD,
+            sys::DPDK_MBUF_F_RX_L4_CKSUM_GOOD,
+        );
+        assert_eq!(status(0, bad), ChecksumStatus::Unknown);
+        assert_eq!(status(bad, bad), ChecksumStatus::Bad);
+        assert_eq!(status(good, bad), ChecksumStatus::Good);
+        assert_eq!(status(good | bad, bad), ChecksumStatus::Good);
+    }
+}

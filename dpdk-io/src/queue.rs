@@ -1,0 +1,200 @@
+//! Queues: the packet path of one worker on one port.
+
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ptr;
+use std::sync::Arc;
+
+use dpdk_sys as sys;
+use netstack::io::{BURST_SIZE, Burst, Capabilities, PacketIo};
+
+use crate::mbuf::Mbuf;
+use crate::mempool::{RawPool, SPARE_BUFFERS};
+use crate::offload::Granted;
+use crate::port::PortShared;
+
+/// One RX and one TX queue of a started port.
+///
+/// A driver may receive nothing into a burst with less room than it handles at once (4 to 32
+/// frames): give [`PacketIo::rx_burst`] an empty one.
+///
+/// # Invariants
+/// 1. `index` is a queue pair of the port, which is started and stays so while this exists.
+/// 2. It is the only value for this queue pair: it is not `Clone`, and not `Sync`, so one thread
+///    at a time receives and sends on it.
+/// 3. `pool` is the pool of the port, kept by `port`.
+#[derive(Debug)]
+pub struct Queue {
+    port: Arc<PortShared>,
+    index: u16,
+    pool: RawPool,
+    capabilities: Capabilities,
+    /// Frames are shown to the driver before they are sent.
+    prepare: bool,
+    /// Frames of several mbufs may be sent.
+    sends_chains: bool,
+    /// Buffers ready to be lent; never more than [`SPARE_BUFFERS`], so it does not grow.
+    spare: Vec<Mbuf>,
+    counters: QueueCounters,
+    /// Invariant 2.
+    not_sync: PhantomData<Cell<()>>,
+}
+
+/// What a queue did that no device counts.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct QueueCounters {
+    /// Received frames dropped because their pieces did not fit one buffer.
+    pub rx_not_joined: u64,
+    /// Frames taken for sending and dropped: what was asked of the device it cannot do with them.
+    pub tx_refused: u64,
+    /// Times that no buffer could be lent.
+    pub no_buffer: u64,
+}
+
+impl Queue {
+    /// The queue pair `index` of `port`.
+    ///
+    /// # Safety
+    /// The invariants of [`Queue`] must hold: the port is started and has this queue pair, and
+    /// there is no other value for it.
+    pub(crate) unsafe fn new(
+        port: Arc<PortShared>,
+        index: u16,
+        capabilities: Capabilities,
+        granted: &Granted,
+    ) -> Self {
+        Self {
+            pool: port.pool().raw(),
+            port,
+            index,
+            capabilities,
+            prepare: granted.needs_prepare(),
+            sends_chains: granted.sends_chains(),
+            spare: Vec::with_capacity(SPARE_BUFFERS),
+            counters: QueueCounters::default(),
+            not_sync: PhantomData,
+        }
+    }
+
+    /// The name of its port.
+    pub fn port_name(&self) -> &str {
+        self.port.name()
+    }
+
+    /// Its number on the port.
+    pub fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// What it did that no device counts.
+    pub fn counters(&self) -> QueueCounters {
+        self.counters
+    }
+
+    /// Receives up to `limit` frames (at most [`BURST_SIZE`]) into `burst`, which has room for
+    /// them. Returns how many came from the device.
+    #[inline]
+    fn receive(&mut self, burst: &mut Burst<Mbuf>, limit: usize) -> usize {
+        let mut received = [const { MaybeUninit::<Mbuf>::uninit() }; BURST_SIZE];
+        let limit = limit.min(BURST_SIZE);
+        // SAFETY: invariants 1 and 2, and room for `limit` pointers, which is what an `Mbuf` is.
+        let count = unsafe {
+            let place = received.as_mut_ptr().cast::<*mut sys::rte_mbuf>();
+            sys::dpdk_shim_rx_burst(self.port.id(), self.index, place, limit as u16)
+        };
+        let count = usize::from(count);
+        for mbuf in &mut received[..count] {
+            // SAFETY: the driver wrote this many, each an mbuf that is the caller's from now on.
+            let mut mbuf = unsafe { mbuf.assume_init_read() };
+            mbuf.clear_tx_offload();
+            if mbuf.linearize() {
+                // There is room: the caller saw to it.
+                let _ = burst.push(mbuf);
+            } else {
+                self.counters.rx_not_joined += 1;
+            }
+        }
+        count
+    }
+
+    /// Pointers to the frames at the front of `burst` that may be sent together, and how many.
+    #[inline]
+    fn front(&self, burst: &Burst<Mbuf>) -> ([*mut sys::rte_mbuf; BURST_SIZE], usize) {
+        let mut front = [ptr::null_mut(); BURST_SIZE];
+        let mut count = 0;
+        for (place, mbuf) in front.iter_mut().zip(burst.iter()) {
+            if !self.sends_chains && mbuf.segment_count() > 1 {
+                break;
+            }
+            *place = mbuf.as_ptr();
+            count += 1;
+        }
+        (front, count)
+    }
+}
+
+impl PacketIo for Queue {
+    type Buf = Mbuf;
+
+    #[inline]
+    fn rx_burst(&mut self, burst: &mut Burst<Mbuf>) -> usize {
+        let before = burst.len();
+        loop {
+            let limit = burst.room().min(BURST_SIZE);
+            if limit == 0 || self.receive(burst, limit) < limit {
+                return burst.len() - before;
+            }
+        }
+    }
+
+    #[inline]
+    fn tx_burst(&mut self, burst: &mut Burst<Mbuf>) -> usize {
+        let before = burst.len();
+        while !burst.is_empty() {
+            let (mut front, count) = self.front(burst);
+            let mut ready = count as u16;
+            if self.prepare {
+                // SAFETY: invariants 1 and 2; `front` holds `ready` mbufs that `burst` owns.
+                ready = unsafe {
+                    let front = front.as_mut_ptr();
+                    sys::dpdk_shim_tx_prepare(self.port.id(), self.index, front, ready)
+                };
+            }
+            // SAFETY: invariants 1 and 2; `front` holds `ready` mbufs that `burst` owns. Those
+            // that the driver takes leave `burst` below without being freed again.
+            let sent = unsafe {
+                let front = front.as_mut_ptr();
+                sys::dpdk_shim_tx_burst(self.port.id(), self.index, front, ready)
+            };
+            for mbuf in burst.drain_front(usize::from(sent)) {
+                // The driver has it, and frees it when it is sent.
+                let _ = mbuf.into_raw();
+            }
+            if sent < ready {
+                break;
+            }
+            // All that could be sent is; what is at the front now either did not fit the array,
+            // or cannot be sent at all and would block the rest for ever.
+            if usize::from(ready) < BURST_SIZE && burst.pop_front().is_some() {
+                self.counters.tx_refused += 1;
+            }
+        }
+        before - burst.len()
+    }
+
+    #[inline]
+    fn alloc(&mut self) -> Option<Mbuf> {
+        if self.spare.is_empty() {
+            self.pool.alloc_spare(&mut self.spare);
+        }
+        // When the pool has fewer than a bulk left, they are lent singly.
+        let mbuf = self.spare.pop().or_else(|| self.pool.alloc());
+        self.counters.no_buffer += u64::from(mbuf.is_none());
+        mbuf
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+}

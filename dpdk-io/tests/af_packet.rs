@@ -1,0 +1,87 @@
+//! net_af_packet on veth pairs: one queue, and two with the kernel's fan-out.
+
+mod rig;
+#[path = "rig/wire.rs"]
+mod wire;
+
+use std::net::Ipv4Addr;
+
+use dpdk_io::Queue;
+use wire::Wire;
+
+#[test]
+fn frames_pass_to_and_from_the_kernel() {
+    if !rig::enter_namespace() {
+        return;
+    }
+    rig::add_veth("one", "one-peer", 1);
+    rig::add_veth("two", "two-peer", 2);
+    let eal = rig::eal(&[
+        "net_af_packet0,iface=one",
+        "net_af_packet1,iface=two,qpairs=2",
+    ]);
+    let pool = rig::pool(&eal);
+    let mut one = rig::open(&eal, "net_af_packet0", 1, &pool);
+    let mut two = rig::open(&eal, "net_af_packet1", 2, &pool);
+    assert!(!one.offloads().tx_checksum && !one.offloads().rss);
+
+    let mut queue = one.start().unwrap().remove(0);
+    let wire = Wire::new("one-peer");
+    let frames = rig::frames(200);
+    // In groups that fit the buffers of the kernel's sockets.
+    for group in frames.chunks(32) {
+        for frame in group {
+            wire.send(frame);
+        }
+        rig::assert_frames(&rig::receive(&mut queue, group.len()), group);
+        rig::send(&mut queue, group);
+        rig::assert_frames(&wire.receive_all(group.len()), group);
+    }
+    assert_eq!(one.stats().unwrap().tx_frames, 200);
+    assert!(one.stats().unwrap().rx_frames >= 200);
+    assert!(rig::extended_stat(&one, "tx_good_packets") >= 200);
+
+    let queues = two.start().unwrap();
+    flows_spread_over_both_queues(queues, &Wire::new("two-peer"));
+
+    drop(queue);
+    rig::finish(eal, vec![one, two], pool);
+}
+
+fn flows_spread_over_both_queues(mut queues: Vec<Queue>, wire: &Wire) {
+    let flows: Vec<_> = (0..64).map(|flow| udp(20_000 + flow)).collect();
+    for flow in &flows {
+        wire.send(flow);
+        wire.send(flow);
+    }
+    let received = rig::receive_from(&mut queues, 128, |frame| frame.starts_with(&UDP_START));
+    assert_eq!(received.iter().map(Vec::len).sum::<usize>(), 128);
+    for flow in &flows {
+        let counts = received.iter().map(|frames| {
+            let of_flow = frames.iter().filter(|frame| *frame == flow);
+            of_flow.count()
+        });
+        assert_eq!(counts.max(), Some(2), "a flow stays on one queue");
+    }
+    assert!(received.iter().all(|frames| !frames.is_empty()));
+    for (queue, number) in queues.iter_mut().zip(0..) {
+        let frames = [rig::frame(number, 100)];
+        rig::send(queue, &frames);
+        assert_eq!(wire.receive_all(1), frames);
+    }
+}
+
+/// Addresses that nobody has, so that the kernel does not answer.
+const UDP_START: [u8; 12] = [2, 0, 0, 0, 0, 0xbb, 2, 0, 0, 0, 0, 0xaa];
+
+/// A UDP datagram over IPv4 from this port. Checksums are nobody's concern here.
+fn udp(sport: u16) -> Vec<u8> {
+    let mut frame = UDP_START.to_vec();
+    frame.extend([0x08, 0x00, 0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0, 0]);
+    frame.extend(Ipv4Addr::new(198, 51, 100, 1).octets());
+    frame.extend(Ipv4Addr::new(198, 51, 100, 2).octets());
+    frame.extend(sport.to_be_bytes());
+    frame.extend([0x12, 0x34, 0, 26, 0, 0]);
+    frame.extend([0; 18]);
+    frame
+}

@@ -1,0 +1,101 @@
+//! Configurations that cannot work: each is refused with the names and figures that matter, and
+//! the device can be opened with a better one afterwards.
+
+mod rig;
+
+use dpdk_io::{DpdkError, Eal, Mempool, MempoolConfig, Port, PortConfig};
+
+fn refused(eal: &Eal, name: &str, config: &PortConfig, pool: &Mempool) -> String {
+    Port::open(eal, name, config, pool).unwrap_err().to_string()
+}
+
+#[test]
+fn what_cannot_work_is_refused_with_the_figures() {
+    let eal = rig::eal(&["net_ring0", "net_null0", "net_af_packet0,iface=none0"]);
+    let pool = rig::pool(&eal);
+    let config = PortConfig::default();
+
+    let unknown = refused(&eal, "net_af_packet0", &config, &pool);
+    assert!(
+        unknown.starts_with("there is no port `net_af_packet0` (there is: net_ring0, net_null0)."),
+        "{unknown}"
+    );
+
+    let queues = PortConfig {
+        queues: 1000,
+        ..config
+    };
+    let many = refused(&eal, "net_ring0", &queues, &pool);
+    assert!(
+        many.starts_with("port `net_ring0` has ") && many.contains("1000 are configured"),
+        "{many}"
+    );
+    let queues = PortConfig {
+        queues: 0,
+        ..config
+    };
+    assert_eq!(
+        refused(&eal, "net_ring0", &queues, &pool),
+        "the number of queues of `net_ring0` is 0: it must be 1 to 65535"
+    );
+    let mtu = PortConfig {
+        mtu: 9000,
+        ..config
+    };
+    assert_eq!(
+        refused(&eal, "net_ring0", &mtu, &pool),
+        "mempool `packets` has buffers for an MTU of 1500, port `net_ring0` has MTU 9000: \
+         configure the pool with the largest MTU of its ports"
+    );
+
+    pools_that_do_not_fit(&eal);
+
+    let port = Port::open(&eal, "net_ring0", &config, &pool).unwrap();
+    assert_eq!(
+        refused(&eal, "net_ring0", &config, &pool),
+        "port `net_ring0` is open already: a port has one owner"
+    );
+    rig::finish(eal, vec![port], pool);
+}
+
+fn pools_that_do_not_fit(eal: &Eal) {
+    let small = MempoolConfig {
+        name: "small".to_owned(),
+        buffers: 1400,
+        cache: 64,
+        lcores: 2,
+        held: 100,
+        ..MempoolConfig::default()
+    };
+    let pool = Mempool::create(eal, &small).unwrap();
+    assert_eq!(
+        refused(eal, "net_null0", &PortConfig::default(), &pool),
+        "mempool `small` has 1400 buffers, 292 of them reserved; `net_null0` needs 1184 more: \
+         1 queues x (512 RX descriptors + 512 TX descriptors + 160 in bursts and spare). \
+         Configure at least 1476 buffers"
+    );
+    let taken = Mempool::create(eal, &small).unwrap_err().to_string();
+    assert!(taken.contains("File exists"), "{taken}");
+    let tiny = MempoolConfig {
+        name: "tiny".to_owned(),
+        buffers: 1000,
+        held: 1000,
+        ..small
+    };
+    let tiny = Mempool::create(eal, &tiny).unwrap_err();
+    assert!(
+        matches!(tiny, DpdkError::PoolTooSmall { needed: 1192, .. }),
+        "{tiny}"
+    );
+    let huge = MempoolConfig {
+        name: "huge".to_owned(),
+        buffers: 1_000_000,
+        ..small
+    };
+    let huge = Mempool::create(eal, &huge).unwrap_err().to_string();
+    assert!(
+        huge.contains("rte_pktmbuf_pool_create failed for mempool `huge`")
+            && huge.contains("Configure more memory"),
+        "{huge}"
+    );
+}

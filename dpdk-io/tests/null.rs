@@ -1,0 +1,84 @@
+//! net_null: a device with RSS that receives for ever. RSS read back, and a pool that runs out.
+
+mod rig;
+
+use dpdk_io::{Mbuf, Mempool, Offloads, Port, PortConfig, Queue};
+use netstack::io::{BURST_SIZE, Burst, PacketBuf, PacketIo};
+
+#[test]
+fn rss_is_read_back_and_a_pool_runs_out_without_harm() {
+    let eal = rig::eal(&["net_null0,size=100"]);
+    let pool = rig::pool(&eal);
+    let config = PortConfig {
+        queues: 2,
+        offloads: Offloads {
+            scatter: false,
+            ..Offloads::ALL
+        },
+        ..PortConfig::default()
+    };
+    let mut port = Port::open(&eal, "net_null0", &config, &pool).unwrap();
+    assert!(port.offloads().rss, "net_null offers RSS");
+    assert_eq!(port.capabilities().rss, None, "not known before the start");
+    let mut queues = port.start().unwrap();
+    let rss = queues[1].capabilities().rss.clone().unwrap();
+    assert!(rss.key.len() >= 40);
+    assert!(!rss.reta.is_empty());
+    assert!(rss.reta.iter().all(|&queue| queue < 2), "{:?}", rss.reta);
+
+    port.set_promiscuous(true).unwrap();
+    assert!(port.is_promiscuous());
+
+    let mut burst = Burst::with_capacity(BURST_SIZE);
+    assert_eq!(queues[0].rx_burst(&mut burst), BURST_SIZE);
+    assert!(burst.iter().all(|mbuf| mbuf.data().len() == 100));
+    assert_eq!(queues[1].tx_burst(&mut burst), BURST_SIZE);
+    assert_eq!(port.stats().unwrap().tx_frames, BURST_SIZE as u64);
+
+    a_chain_is_refused_and_does_not_block(&mut queues[0], &pool);
+    assert_eq!(port.stats().unwrap().tx_frames, BURST_SIZE as u64 + 2);
+
+    let mut held = Vec::new();
+    while let Some(mbuf) = queues[0].alloc() {
+        held.push(mbuf);
+    }
+    assert!(held.len() > 8000, "{} buffers were lent", held.len());
+    assert_eq!(queues[0].counters().no_buffer, 1);
+    assert_eq!(
+        queues[0].rx_burst(&mut burst),
+        0,
+        "no buffer to receive into"
+    );
+    held.truncate(held.len() - 100);
+    assert!(queues[0].rx_burst(&mut burst) > 0, "buffers are back");
+
+    drop((queues, burst, held));
+    rig::finish(eal, vec![port], pool);
+}
+
+/// The port was not asked to send frames of several mbufs.
+fn a_chain_is_refused_and_does_not_block(queue: &mut Queue, pool: &Mempool) {
+    let before = pool.in_use();
+    let mut burst = Burst::with_capacity(3);
+    for chained in [false, true, false] {
+        let mut mbuf = pool.alloc().unwrap();
+        mbuf.append(60).unwrap().fill(0);
+        if chained {
+            mbuf.chain(pool.alloc().unwrap()).unwrap();
+        }
+        burst.push(mbuf).unwrap();
+    }
+    assert_eq!(queue.tx_burst(&mut burst), 3);
+    assert_eq!(queue.counters().tx_refused, 1);
+    assert_eq!(pool.in_use(), before);
+}
+
+/// Compiles only for what may cross threads.
+fn crosses<T: Send>() {}
+
+#[test]
+fn ports_queues_and_buffers_cross_threads() {
+    crosses::<Port>();
+    crosses::<Queue>();
+    crosses::<Mbuf>();
+}
