@@ -7,11 +7,12 @@
 mod check;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
 pub use self::check::check;
+use crate::config::Config;
 
 /// Exit code: all went well.
 pub const EXIT_OK: u8 = 0;
@@ -38,10 +39,23 @@ pub struct Cli {
 /// What to do.
 #[derive(Clone, Debug, Eq, PartialEq, Subcommand)]
 pub enum Command {
+    /// Run the proxy until SIGTERM (drains) or SIGINT (stops at once)
+    Run(RunArgs),
     /// Check a configuration file without starting anything
     Check(CheckArgs),
     /// Print the version and how the program was built
     Version,
+}
+
+/// The arguments of `weirgate run`.
+#[derive(Args, Clone, Debug, Eq, PartialEq)]
+pub struct RunArgs {
+    /// The configuration file (TOML)
+    #[arg(long, short, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Write everything that passes to captures in this directory, one for each port and worker
+    #[arg(long, value_name = "DIR")]
+    pub tap: Option<PathBuf>,
 }
 
 /// The arguments of `weirgate check`.
@@ -50,6 +64,27 @@ pub struct CheckArgs {
     /// The configuration file (TOML)
     #[arg(long, short, value_name = "FILE")]
     pub config: PathBuf,
+}
+
+/// Reads a configuration file. Writes warnings to `err`; or the errors, and returns `None`.
+///
+/// # Errors
+/// If nothing can be written to `err`.
+pub fn load(path: &Path, err: &mut dyn Write) -> io::Result<Option<Config>> {
+    match Config::load(path) {
+        Ok((config, warnings)) => {
+            for warning in warnings {
+                write!(err, "{warning}")?;
+            }
+            Ok(Some(config))
+        }
+        Err(errors) => {
+            write!(err, "{errors}")?;
+            let plural = if errors.len() == 1 { "" } else { "s" };
+            writeln!(err, "{}: {} error{plural}", path.display(), errors.len())?;
+            Ok(None)
+        }
+    }
 }
 
 /// Prints the version and how the program was built.

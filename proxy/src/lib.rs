@@ -9,6 +9,8 @@
 pub mod assemble;
 pub mod cli;
 pub mod config;
+pub mod control;
+pub mod drive;
 pub mod handover;
 pub mod host;
 pub mod l7;

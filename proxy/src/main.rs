@@ -2,6 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "dpdk")]
+mod dpdk;
+
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -23,7 +26,42 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> io::Result<u8> {
     match command {
+        Command::Run(args) => run_workers(&args),
         Command::Check(args) => cli::check(&args, &mut io::stdout(), &mut io::stderr()),
         Command::Version => cli::version(&mut io::stdout()).map(|()| EXIT_OK),
     }
+}
+
+/// `weirgate run`: checks the configuration, sets the log up, and runs until told to stop.
+#[cfg(feature = "dpdk")]
+fn run_workers(args: &cli::RunArgs) -> io::Result<u8> {
+    let Some(config) = cli::load(&args.config, &mut io::stderr())? else {
+        return Ok(cli::EXIT_CONFIG);
+    };
+    if let Err(error) = proxy::log::init(&config.log) {
+        writeln!(io::stderr(), "weirgate: {error}")?;
+        return Ok(EXIT_RUNTIME);
+    }
+    match dpdk::run(&config, args.tap.as_deref()) {
+        Ok(()) => Ok(EXIT_OK),
+        Err(error) => {
+            tracing::error!("{error}");
+            // The log may be switched off; whoever started us must still learn why we stopped.
+            if config.log.level == tracing::level_filters::LevelFilter::OFF {
+                writeln!(io::stderr(), "weirgate: {error}")?;
+            }
+            Ok(EXIT_RUNTIME)
+        }
+    }
+}
+
+/// `weirgate run` in a build that cannot: for hosts on which there is no DPDK to build with.
+#[cfg(not(feature = "dpdk"))]
+fn run_workers(_args: &cli::RunArgs) -> io::Result<u8> {
+    writeln!(
+        io::stderr(),
+        "weirgate: this program was built without DPDK and can only check and replay; build it \
+         with `cargo build --release --package proxy --features dpdk`"
+    )?;
+    Ok(EXIT_RUNTIME)
 }

@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use super::{CheckArgs, EXIT_CONFIG, EXIT_OK};
+use super::{CheckArgs, EXIT_CONFIG, EXIT_OK, load};
 use crate::config::quantity::ByteSize;
 use crate::config::{Balance, Config};
 
@@ -15,27 +15,12 @@ use crate::config::{Balance, Config};
 /// # Errors
 /// If nothing can be written to `out` or `err`.
 pub fn check(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    match Config::load(&args.config) {
-        Ok((config, warnings)) => {
-            for warning in warnings {
-                write!(err, "{warning}")?;
-            }
-            writeln!(out, "{}: ok", args.config.display())?;
-            summarize(&config, out)?;
-            Ok(EXIT_OK)
-        }
-        Err(errors) => {
-            write!(err, "{errors}")?;
-            let plural = if errors.len() == 1 { "" } else { "s" };
-            writeln!(
-                err,
-                "{}: {} error{plural}",
-                args.config.display(),
-                errors.len()
-            )?;
-            Ok(EXIT_CONFIG)
-        }
-    }
+    let Some(config) = load(&args.config, err)? else {
+        return Ok(EXIT_CONFIG);
+    };
+    writeln!(out, "{}: ok", args.config.display())?;
+    summarize(&config, out)?;
+    Ok(EXIT_OK)
 }
 
 fn summarize(config: &Config, out: &mut dyn Write) -> io::Result<()> {

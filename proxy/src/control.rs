@@ -1,0 +1,248 @@
+//! The control thread, while the workers run.
+//!
+//! Writes a log line for each session that ended; watches the counters and warns, at most once in
+//! ten seconds for each, when something ran out or packets arrive damaged; passes signals on to
+//! the workers. Ends when all workers have ended.
+
+use core::time::Duration;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::RecvTimeoutError;
+use netstack::counters::{Counters, Event};
+use netstack::drop::DropReason;
+
+use crate::assemble::ControlEnds;
+use crate::config::Config;
+use crate::l7::report::SessionReport;
+use crate::log::SESSION_TARGET;
+use crate::worker::Command;
+
+/// How often signals and counters are looked at when no session ends.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How long a warning is not repeated.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What the operator wants.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stop {
+    /// No new sessions; those there are may finish, for the configured time.
+    Drain,
+    /// Reset all sessions.
+    Now,
+}
+
+/// What is watched for, and what it means for the operator.
+const WATCHED_DROPS: [(DropReason, &str); 8] = [
+    (
+        DropReason::TcpBadChecksum,
+        "TCP segments arrive with a wrong checksum; on a veth or tap, switch checksum and \
+         segmentation offload off at both ends: ethtool -K DEV tx off rx off gso off tso off gro off",
+    ),
+    (
+        DropReason::NoBuffer,
+        "no packet buffer was free: raise buffers.packets and dpdk.memory",
+    ),
+    (
+        DropReason::TcpConnectionsFull,
+        "clients are turned away: limits.max_sessions is reached",
+    ),
+    (
+        DropReason::TcpBacklogFull,
+        "clients are turned away: limits.syn_backlog is reached",
+    ),
+    (
+        DropReason::NeighborUnreachable,
+        "packets were dropped: a neighbor (backend, client or gateway) does not answer",
+    ),
+    (
+        DropReason::TxQueueFull,
+        "packets were dropped: a port does not send",
+    ),
+    (
+        DropReason::HandoverFull,
+        "packets were dropped: another worker is too busy to take them",
+    ),
+    (
+        DropReason::TcpEnginePanic,
+        "the TCP engine failed and a connection was reset: please report",
+    ),
+];
+
+/// Events that are watched for in the same way.
+const WATCHED_EVENTS: [(Event, &str); 4] = [
+    (
+        Event::TcpPortsExhausted,
+        "no source port towards a backend was free: widen limits.source_ports, or add an address",
+    ),
+    (
+        Event::BuffersExhausted,
+        "segments had to wait for a packet buffer: raise buffers.packets and dpdk.memory",
+    ),
+    (
+        Event::TcpConnectRefused,
+        "all connections of a worker are in use: raise limits.max_sessions",
+    ),
+    (
+        Event::ReportsLost,
+        "more sessions ended than could be logged",
+    ),
+];
+
+/// Runs until all workers have ended. `poll_stop` tells what was asked since it was last called.
+pub fn run(config: &Config, ends: &ControlEnds, mut poll_stop: impl FnMut() -> Option<Stop>) {
+    let mut watch = Watch::new();
+    let mut next_look = Instant::now() + TICK;
+    loop {
+        match ends.reports.recv_deadline(next_look) {
+            Ok(report) => log_session(config, &report),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        let now = Instant::now();
+        if now < next_look {
+            continue;
+        }
+        next_look = now + TICK;
+        if let Some(stop) = poll_stop() {
+            stop_workers(config, ends, stop);
+        }
+        watch.look(now, &ends.counters);
+    }
+    watch.look(Instant::now() + WARNING_INTERVAL, &ends.counters);
+}
+
+fn stop_workers(config: &Config, ends: &ControlEnds, stop: Stop) {
+    let limit = match stop {
+        Stop::Drain => config.timeouts.drain,
+        Stop::Now => Duration::ZERO,
+    };
+    tracing::info!(
+        drain_seconds = limit.as_secs_f64(),
+        "stopping: no new connections; sessions may finish until then"
+    );
+    for worker in &ends.commands {
+        // A worker that has ended already needs no telling; one that does not read its commands
+        // will find the earlier ones.
+        let _ = worker.try_send(Command::Drain(limit));
+    }
+}
+
+/// One line for one session.
+pub fn log_session(config: &Config, report: &SessionReport) {
+    let listener = &config.listeners[report.listener.0 as usize];
+    let group = config.backend_group(listener.backend_group);
+    let backend = report.backend.map(|id| &group.backends[id.0]);
+    let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
+    tracing::info!(
+        target: SESSION_TARGET,
+        client = %report.client,
+        listener = listener.name,
+        local = %report.local,
+        group = group.name,
+        backend = backend.map(|backend| backend.name.as_str()),
+        backend_address = backend.map(|backend| tracing::field::display(backend.address)),
+        source = report.source.map(tracing::field::display),
+        worker = report.worker,
+        tries = report.tries,
+        handshake_ms = millis(report.handshake),
+        connect_ms = report.connect.map(millis),
+        total_ms = millis(report.total),
+        bytes_to_backend = report.bytes_to_backend,
+        bytes_to_client = report.bytes_to_client,
+        code = %report.reason,
+        side = report.reason.side.as_str(),
+        cause = report.reason.cause.as_str(),
+        "session ended"
+    );
+}
+
+/// Writes all counters that are not zero, one line a worker.
+pub fn log_counters(counters: &[Arc<Counters>]) {
+    for (worker, counters) in counters.iter().enumerate() {
+        let values: Vec<String> = counters
+            .non_zero()
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        tracing::info!(worker, "counters: {}", values.join(" "));
+    }
+}
+
+/// What was seen of the watched counters.
+struct Watch {
+    drops: [Seen; WATCHED_DROPS.len()],
+    events: [Seen; WATCHED_EVENTS.len()],
+}
+
+/// What was seen of one counter.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// Its value when the last warning was written.
+    value: u64,
+    /// When that was.
+    at: Option<Instant>,
+}
+
+impl Seen {
+    /// How much the counter has grown, if it is time to say so.
+    fn growth(&mut self, now: Instant, value: u64) -> Option<u64> {
+        let quiet = self
+            .at
+            .is_some_and(|at| now.duration_since(at) < WARNING_INTERVAL);
+        if value == self.value || quiet {
+            return None;
+        }
+        let growth = value - self.value;
+        *self = Self {
+            value,
+            at: Some(now),
+        };
+        Some(growth)
+    }
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self {
+            drops: [Seen::default(); WATCHED_DROPS.len()],
+            events: [Seen::default(); WATCHED_EVENTS.len()],
+        }
+    }
+
+    fn look(&mut self, now: Instant, counters: &[Arc<Counters>]) {
+        for ((reason, meaning), seen) in WATCHED_DROPS.iter().zip(&mut self.drops) {
+            let total = counters
+                .iter()
+                .map(|counters| counters.drops(*reason))
+                .sum();
+            if let Some(count) = seen.growth(now, total) {
+                tracing::warn!(counter = reason.name(), count, "{meaning}");
+            }
+        }
+        for ((event, meaning), seen) in WATCHED_EVENTS.iter().zip(&mut self.events) {
+            let total = counters.iter().map(|counters| counters.event(*event)).sum();
+            if let Some(count) = seen.growth(now, total) {
+                tracing::warn!(counter = event.name(), count, "{meaning}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_repeated_only_after_a_while_and_only_for_news() {
+        let mut seen = Seen::default();
+        let start = Instant::now();
+        assert_eq!(seen.growth(start, 0), None);
+        assert_eq!(seen.growth(start, 5), Some(5));
+        assert_eq!(seen.growth(start + Duration::from_secs(1), 7), None);
+        let later = start + WARNING_INTERVAL;
+        assert_eq!(seen.growth(later, 7), Some(2));
+        assert_eq!(seen.growth(later + WARNING_INTERVAL, 7), None);
+    }
+}

@@ -1,0 +1,342 @@
+//! `weirgate run`: the workers of a configuration on DPDK.
+//!
+//! The only module of this package that names DPDK. Order of things: EAL, one pool for all packets,
+//! ports, one queue pair of each port for each worker, one lcore for each worker; then this thread
+//! is the control thread until the workers have drained, and gives everything back.
+
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+
+use dpdk_io::{
+    DpdkError, Eal, EalConfig, Lcore, LcoreId, LcoreJob, LogLevel, Mempool, MempoolConfig,
+    Offloads, Port, PortConfig, Queue,
+};
+use netstack::io::PacketIo;
+use netstack::io::capture::CaptureError;
+use netstack::io::tap::Tap;
+use proxy::assemble::{AssembleError, Assembly, assemble};
+use proxy::config::Config;
+use proxy::control::{self, Stop};
+use proxy::drive::{Clock, drive};
+use proxy::secret::{NoEntropy, Secrets};
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+use thiserror::Error;
+
+/// Buffers that each thread keeps at hand.
+const POOL_CACHE: u32 = 128;
+
+/// Frames that a worker may hold for each port while they wait to be sent.
+const HELD_PER_PORT: u32 = 1024;
+
+/// Packets that a worker may hold otherwise: on their way out, handed over, waiting for neighbors.
+const HELD_PER_WORKER: u32 = 4096;
+
+/// Why the workers could not run.
+#[derive(Debug, Error)]
+pub(crate) enum RunError {
+    /// DPDK refused something.
+    #[error(transparent)]
+    Dpdk(#[from] DpdkError),
+    /// The workers could not be made.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    /// The packet buffers do not fit the memory that DPDK is to take.
+    #[error(
+        "dpdk.memory is {configured}MiB, but {buffers} packet buffers need {needed}MiB: raise it, \
+         or lower descriptors, workers or buffers.packets"
+    )]
+    Memory {
+        /// Configured, in MiB.
+        configured: u64,
+        /// Needed, in MiB.
+        needed: u64,
+        /// How many buffers there would be.
+        buffers: u32,
+    },
+    /// No keys.
+    #[error(transparent)]
+    NoEntropy(#[from] NoEntropy),
+    /// No handler for a signal.
+    #[error("cannot handle signals: {0}")]
+    Signals(#[source] io::Error),
+    /// A capture file cannot be written.
+    #[error("cannot write the capture {}: {source}", path.display())]
+    Tap {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: CaptureError,
+    },
+    /// The directory for captures cannot be made, or a file in it.
+    #[error("cannot make {}: {source}", path.display())]
+    TapFile {
+        /// The directory or file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Runs the workers until they are told to stop.
+pub(crate) fn run(config: &Config, tap: Option<&Path>) -> Result<(), RunError> {
+    let mut stop = StopSignals::new()?;
+    let secrets = match config.runtime.seed {
+        Some(seed) => Secrets::from_seed(seed),
+        None => Secrets::random()?,
+    };
+    let pool_config = pool_config(config);
+    check_memory(config, &pool_config)?;
+    let mut eal = Eal::init(&eal_config(config))?;
+    let mut lcores = eal.take_lcores();
+    let pool = Mempool::create(&eal, &pool_config)?;
+    let mut ports = open_ports(config, &eal, &pool)?;
+    let queues = start_ports(config, &mut ports)?;
+    let result = match tap {
+        None => run_workers(config, &secrets, &mut lcores, queues, &mut stop).map(drop),
+        Some(directory) => tap_queues(config, queues, directory).and_then(|(queues, paths)| {
+            let taps = run_workers(config, &secrets, &mut lcores, queues, &mut stop)?;
+            finish_taps(taps, paths)
+        }),
+    };
+    for port in &ports {
+        log_port_counters(port);
+    }
+    let left = pool.in_use();
+    drop((lcores, ports, pool));
+    eal.shutdown()?;
+    tracing::info!(buffers_in_use = left, "stopped");
+    result
+}
+
+/// What signals ask for: SIGTERM and SIGQUIT drain, the second of them and SIGINT stop at once.
+struct StopSignals {
+    signals: Signals,
+    drains: bool,
+}
+
+impl StopSignals {
+    fn new() -> Result<Self, RunError> {
+        let signals = Signals::new([SIGTERM, SIGQUIT, SIGINT]).map_err(RunError::Signals)?;
+        Ok(Self {
+            signals,
+            drains: false,
+        })
+    }
+
+    fn poll(&mut self) -> Option<Stop> {
+        let signal = self.signals.pending().next()?;
+        if signal == SIGINT || self.drains {
+            return Some(Stop::Now);
+        }
+        self.drains = true;
+        Some(Stop::Drain)
+    }
+}
+
+fn eal_config(config: &Config) -> EalConfig {
+    let dpdk = &config.dpdk;
+    EalConfig {
+        lcores: config.runtime.lcores.iter().copied().map(LcoreId).collect(),
+        memory_mib: u32::try_from(dpdk.memory >> 20).unwrap_or(u32::MAX),
+        huge_pages: dpdk.huge_pages,
+        file_prefix: Some(dpdk.file_prefix.clone()),
+        pci_devices: dpdk.devices.clone(),
+        virtual_devices: dpdk.vdevs.clone(),
+        log_level: match config.log.level.into_level() {
+            None | Some(tracing::Level::ERROR) => LogLevel::Error,
+            Some(tracing::Level::TRACE) => LogLevel::Debug,
+            Some(tracing::Level::DEBUG) => LogLevel::Info,
+            Some(_) => LogLevel::Warning,
+        },
+    }
+}
+
+/// The pool for all ports and workers: as large as configured, or as can be needed.
+fn pool_config(config: &Config) -> MempoolConfig {
+    let workers = config.workers() as u32;
+    let ports = config.ports.len() as u32;
+    let mut pool = MempoolConfig {
+        mtu: config
+            .ports
+            .iter()
+            .map(|port| port.mtu)
+            .max()
+            .unwrap_or(1500),
+        // The control thread is one of DPDK's too.
+        lcores: workers + 1,
+        cache: POOL_CACHE,
+        held: workers * (ports * HELD_PER_PORT + HELD_PER_WORKER),
+        ..MempoolConfig::default()
+    };
+    pool.buffers = config.buffers.packets.unwrap_or_else(|| {
+        let devices: u32 = config
+            .ports
+            .iter()
+            .map(|port| device_demand(port, workers))
+            .sum();
+        pool.demand().total() + devices
+    });
+    pool
+}
+
+/// The most buffers that the queues of a port can hold.
+fn device_demand(port: &proxy::config::PortConfig, workers: u32) -> u32 {
+    // AF_XDP fixes the size of its rings: 2048 each way, and as many to refill and to complete.
+    const AF_XDP_RINGS: u32 = 4 * 2048;
+    // A burst each way, and what a queue keeps to lend.
+    const BURSTS: u32 = 256;
+    let descriptors = u32::from(port.rx_descriptors) + u32::from(port.tx_descriptors);
+    let rings = if port.device.starts_with("net_af_xdp") {
+        descriptors.max(AF_XDP_RINGS)
+    } else {
+        descriptors
+    };
+    workers * (rings + BURSTS)
+}
+
+/// Whether the configured memory holds the packets; asked before DPDK fails with less to say.
+fn check_memory(config: &Config, pool: &MempoolConfig) -> Result<(), RunError> {
+    let configured = config.dpdk.memory >> 20;
+    let needed = u64::from(pool.memory_mib());
+    if needed > configured {
+        return Err(RunError::Memory {
+            configured,
+            needed,
+            buffers: pool.buffers,
+        });
+    }
+    Ok(())
+}
+
+fn open_ports(config: &Config, eal: &Eal, pool: &Mempool) -> Result<Vec<Port>, RunError> {
+    let open = |port: &proxy::config::PortConfig| {
+        let wanted = PortConfig {
+            queues: config.workers() as u16,
+            rx_descriptors: port.rx_descriptors,
+            tx_descriptors: port.tx_descriptors,
+            mtu: port.mtu,
+            // Segments are made one by one and in one piece.
+            offloads: Offloads {
+                tso: false,
+                scatter: false,
+                ..Offloads::ALL
+            },
+        };
+        Ok(Port::open(eal, &port.device, &wanted, pool)?)
+    };
+    config.ports.iter().map(open).collect()
+}
+
+/// Starts the ports; `queues[worker][port]`.
+fn start_ports(config: &Config, ports: &mut [Port]) -> Result<Vec<Vec<Queue>>, RunError> {
+    let mut queues: Vec<Vec<Queue>> = config.runtime.lcores.iter().map(|_| Vec::new()).collect();
+    for (port, config) in ports.iter_mut().zip(&config.ports) {
+        let started = port.start()?;
+        for (worker, queue) in queues.iter_mut().zip(started) {
+            worker.push(queue);
+        }
+        let offloads = port.offloads();
+        let link = port.link().map(|link| if link.up { "up" } else { "down" });
+        tracing::info!(
+            port = config.name,
+            device = port.name(),
+            driver = port.driver(),
+            mac = %port.mac(),
+            link = link.unwrap_or("unknown"),
+            rx_checksum = offloads.rx_checksum,
+            tx_checksum = offloads.tx_checksum,
+            rss_known = port.capabilities().rss.is_some(),
+            "port started"
+        );
+    }
+    Ok(queues)
+}
+
+/// Runs the workers on their lcores; gives the queue pairs back.
+fn run_workers<Io: PacketIo + Send + 'static>(
+    config: &Config,
+    secrets: &Secrets,
+    lcores: &mut [Lcore],
+    ios: Vec<Vec<Io>>,
+    stop: &mut StopSignals,
+) -> Result<Vec<Vec<Io>>, RunError> {
+    let clock = Clock::start();
+    let idle = config.runtime.idle;
+    let Assembly { workers, control } = assemble(config, secrets, ios, clock.now())?;
+    let mut jobs = Vec::with_capacity(workers.len());
+    for (mut worker, lcore) in workers.into_iter().zip(lcores) {
+        jobs.push(lcore.launch(move || {
+            drive(&mut worker, clock, idle);
+            worker.into_ios()
+        })?);
+    }
+    tracing::info!(workers = jobs.len(), "ready");
+    control::run(config, &control, || stop.poll());
+    let ios = jobs
+        .into_iter()
+        .map(LcoreJob::join)
+        .collect::<Result<_, _>>();
+    control::log_counters(&control.counters);
+    Ok(ios?)
+}
+
+/// The queue pairs with a capture around each.
+type Tapped = Vec<Vec<Tap<Queue, BufWriter<File>>>>;
+
+fn tap_queues(
+    config: &Config,
+    queues: Vec<Vec<Queue>>,
+    directory: &Path,
+) -> Result<(Tapped, Vec<PathBuf>), RunError> {
+    std::fs::create_dir_all(directory).map_err(|source| RunError::TapFile {
+        path: directory.to_owned(),
+        source,
+    })?;
+    let mut paths = Vec::new();
+    let mut tapped = Vec::new();
+    for (worker, queues) in queues.into_iter().enumerate() {
+        let mut taps = Vec::new();
+        for (port, queue) in config.ports.iter().zip(queues) {
+            let path = directory.join(format!("{}-worker{worker}.pcap", port.name));
+            let file = File::create(&path).map_err(|source| RunError::TapFile {
+                path: path.clone(),
+                source,
+            })?;
+            let tap = Tap::new(queue, BufWriter::new(file)).map_err(|source| RunError::Tap {
+                path: path.clone(),
+                source,
+            })?;
+            tracing::info!(path = %path.display(), "capturing");
+            paths.push(path);
+            taps.push(tap);
+        }
+        tapped.push(taps);
+    }
+    Ok((tapped, paths))
+}
+
+fn finish_taps(taps: Tapped, paths: Vec<PathBuf>) -> Result<(), RunError> {
+    for (tap, path) in taps.into_iter().flatten().zip(paths) {
+        let (_queue, written) = tap.finish();
+        written.map_err(|source| RunError::Tap { path, source })?;
+    }
+    Ok(())
+}
+
+fn log_port_counters(port: &Port) {
+    match port.stats() {
+        Ok(stats) => tracing::info!(
+            port = port.name(),
+            rx_frames = stats.rx_frames,
+            rx_missed = stats.rx_missed,
+            rx_errors = stats.rx_errors,
+            rx_no_buffer = stats.rx_no_buffer,
+            tx_frames = stats.tx_frames,
+            tx_errors = stats.tx_errors,
+            "port counters"
+        ),
+        Err(error) => tracing::warn!(port = port.name(), %error, "no port counters"),
+    }
+}
