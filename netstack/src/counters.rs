@@ -104,6 +104,8 @@ pub enum Event {
     SessionsNoBackend,
     /// Connects tried again with another backend.
     SessionsRetried,
+    /// 1 once the worker takes no new connections: a gauge.
+    Draining,
     /// Reports of ended sessions that nobody took in time: log lines that are missing.
     ReportsLost,
     /// Octets from clients to backends.
@@ -120,7 +122,7 @@ pub enum Event {
 
 impl Event {
     /// All events, in declaration order.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 53] = [
         Self::RxFrames,
         Self::RxBytes,
         Self::TxFrames,
@@ -167,6 +169,7 @@ impl Event {
         Self::SessionsAborted,
         Self::SessionsNoBackend,
         Self::SessionsRetried,
+        Self::Draining,
         Self::ReportsLost,
         Self::BytesToBackend,
         Self::BytesToClient,
@@ -224,6 +227,7 @@ impl Event {
             Self::SessionsAborted => "sessions_aborted",
             Self::SessionsNoBackend => "sessions_no_backend",
             Self::SessionsRetried => "sessions_retried",
+            Self::Draining => "draining",
             Self::ReportsLost => "reports_lost",
             Self::BytesToBackend => "bytes_to_backend",
             Self::BytesToClient => "bytes_to_client",

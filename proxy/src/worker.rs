@@ -33,8 +33,11 @@ const EVENTS_PER_TRANSMIT: usize = 32;
 /// What the control thread tells a worker.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Command {
-    /// Take no new connections; end when the last session has, or after this long.
+    /// Take no new connections; sessions that are left after this long are reset.
     Drain(Duration),
+    /// All workers have drained: end. Until then a worker goes on even without sessions of its own,
+    /// because packets of the others' sessions may arrive at its queues.
+    Finish,
 }
 
 /// What came of a turn.
@@ -44,7 +47,7 @@ pub struct Turn {
     pub busy: bool,
     /// When the next turn is needed at the latest, even if nothing is received.
     pub next: Option<Instant>,
-    /// Whether the worker was told to drain and has nothing left to do.
+    /// Whether the worker was told to drain, has nothing left to do, and no other worker needs it.
     pub finished: bool,
 }
 
@@ -76,18 +79,22 @@ pub struct Worker<Io: PacketIo> {
     announced: bool,
     /// When draining ends, once it has begun.
     drain_until: Option<Instant>,
+    /// No other worker needs this one.
+    dispensable: bool,
 }
 
 impl<Io: PacketIo> Worker<Io> {
     /// A worker of these parts.
     pub fn new(parts: WorkerParts<Io>) -> Self {
         let ports = parts.transmitter.ports.len();
+        let dispensable = parts.mailbox.others().next().is_none();
         Self {
             burst: Burst::with_capacity(BURST_SIZE),
             lanes: Lanes::with_capacity(ports * BURST_SIZE + MESSAGES_PER_TURN),
             parts,
             announced: false,
             drain_until: None,
+            dispensable,
         }
     }
 
@@ -112,7 +119,7 @@ impl<Io: PacketIo> Worker<Io> {
         Turn {
             busy,
             next: self.next_event(),
-            finished: self.drain_until.is_some() && self.is_drained(),
+            finished: self.dispensable && self.drain_until.is_some() && self.is_drained(),
         }
     }
 
@@ -295,11 +302,18 @@ impl<Io: PacketIo> Worker<Io> {
     }
 
     fn handle_commands(&mut self, now: Instant) {
-        while let Ok(Command::Drain(limit)) = self.parts.commands.try_recv() {
-            self.parts.tcp.stop_listening();
-            let until = now + limit;
-            // A second command may only shorten the wait.
-            self.drain_until = Some(self.drain_until.map_or(until, |earlier| earlier.min(until)));
+        while let Ok(command) = self.parts.commands.try_recv() {
+            match command {
+                Command::Drain(limit) => {
+                    self.parts.tcp.stop_listening();
+                    self.parts.counters.set(Event::Draining, 1);
+                    let until = now + limit;
+                    // A second command may only shorten the wait.
+                    let earlier = self.drain_until.unwrap_or(until);
+                    self.drain_until = Some(until.min(earlier));
+                }
+                Command::Finish => self.dispensable = true,
+            }
         }
     }
 
