@@ -19,6 +19,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_dev_(info_get|rss_hash_conf_get|rss_reta_query|socket_id|start|stop)",
     "rte_eth_find_next",
     "rte_eth_(rx|tx)_queue_setup",
+    "rte_eth_allmulticast_enable",
     "rte_eth_promiscuous_(enable|disable|get)",
     "rte_eth_macaddr_get",
     "rte_eth_(stats_get|xstats_get|xstats_get_names)",

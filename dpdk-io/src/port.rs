@@ -209,7 +209,8 @@ impl Port {
         })
     }
 
-    /// Starts the port and hands out its queues, in the order of their numbers.
+    /// Starts the port and hands out its queues, in the order of their numbers. Frames for its
+    /// address, for all and for any group are received.
     ///
     /// # Errors
     /// [`DpdkError::QueuesInUse`] if queues of an earlier start are left, or what the driver
@@ -220,6 +221,10 @@ impl Port {
         // SAFETY: invariants 1 to 3 of `PortShared`: configured, and no queue is left.
         let code = unsafe { sys::rte_eth_dev_start(id) };
         check("rte_eth_dev_start", &name, code)?;
+        // Neighbor solicitations for our IPv6 addresses go to multicast groups. A driver that has
+        // no such switch receives all frames anyway, so its answer does not matter.
+        // SAFETY: invariant 1 of `PortShared`: the port is open.
+        unsafe { sys::rte_eth_allmulticast_enable(id) };
         // Some drivers decide on these at the start only.
         self.mac = mac_address(id, &name)?;
         self.rss = rss::read(id, &name, &device_info(id, &name)?);
