@@ -105,14 +105,11 @@ pub enum DropReason {
     // Between workers.
     /// The ring to the worker that owns the flow is full.
     HandoverFull,
-    // Wrappers.
-    /// Lost on purpose by an impairment.
-    Impaired,
 }
 
 impl DropReason {
     /// All reasons, in declaration order.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 45] = [
         Self::FrameTruncated,
         Self::FrameNotForUs,
         Self::EtherTypeUnknown,
@@ -158,7 +155,6 @@ impl DropReason {
         Self::TxQueueFull,
         Self::NoBuffer,
         Self::HandoverFull,
-        Self::Impaired,
     ];
 
     /// The stable name, as in counters and logs.
@@ -209,7 +205,6 @@ impl DropReason {
             Self::TxQueueFull => "tx_queue_full",
             Self::NoBuffer => "no_buffer",
             Self::HandoverFull => "handover_full",
-            Self::Impaired => "impaired",
         }
     }
 }
@@ -223,6 +218,6 @@ mod tests {
         for (index, reason) in DropReason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, index, "{}", reason.name());
         }
-        assert_eq!(DropReason::ALL.len(), DropReason::Impaired as usize + 1);
+        assert_eq!(DropReason::ALL.len(), DropReason::HandoverFull as usize + 1);
     }
 }

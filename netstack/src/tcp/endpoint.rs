@@ -40,6 +40,9 @@ use crate::timer_wheel::TimerWheel;
 /// Segments of one connection sent before others get their turn.
 const SEGMENTS_PER_FLUSH: usize = 64;
 
+/// Timers handled in one turn at most: when very many are due at once, packets are not kept waiting.
+const TIMERS_PER_TURN: usize = 512;
+
 /// TIME-WAIT entries forgotten in one turn at most.
 const EXPIRIES_PER_TURN: usize = 64;
 
@@ -226,13 +229,16 @@ impl Endpoint {
         })
     }
 
-    /// Runs the timers that are due.
+    /// Runs timers that are due; as many as fit a turn.
     pub fn handle_timeouts(&mut self, now: Instant) {
         for &id in &self.later {
             self.ready.push_back(id);
         }
         self.later.clear();
-        while let Some(token) = self.timers.poll_expired(now) {
+        for _ in 0..TIMERS_PER_TURN {
+            let Some(token) = self.timers.poll_expired(now) else {
+                break;
+            };
             self.handle_timer(ConnId(token), now);
         }
         self.demux.v4.time_wait.expire(now, EXPIRIES_PER_TURN);
