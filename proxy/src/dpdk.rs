@@ -103,10 +103,12 @@ pub(crate) fn run(config: &Config, tap: Option<&Path>) -> Result<(), RunError> {
     for port in &ports {
         log_port_counters(port);
     }
-    let left = pool.in_use();
-    drop((lcores, ports, pool));
+    drop((lcores, ports));
+    // With AF_XDP this is not 0: its driver does not empty its rings.
+    let buffers_in_use = pool.in_use();
+    drop(pool);
+    tracing::info!(buffers_in_use, "stopped");
     eal.shutdown()?;
-    tracing::info!(buffers_in_use = left, "stopped");
     result
 }
 
