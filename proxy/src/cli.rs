@@ -5,6 +5,7 @@
 //! exit codes below.
 
 mod check;
+mod replay;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use self::check::check;
+pub use self::replay::{ReplayArgs, replay};
 
 /// Exit code: all went well.
 pub const EXIT_OK: u8 = 0;
@@ -40,6 +42,17 @@ pub struct Cli {
 pub enum Command {
     /// Check a configuration file without starting anything
     Check(CheckArgs),
+    /// Run the worker over captures instead of ports, in virtual time
+    ///
+    /// The worker receives the frames of the captures (pcap or pcapng) at the times of their time
+    /// stamps, and what it sends is written as pcap with nanoseconds. Frames that the port itself
+    /// sent are skipped, so a capture of both directions will do. The same configuration, captures
+    /// and seed give the same output to the octet. Neither root nor DPDK is needed. There is one
+    /// worker, however many lcores the configuration names.
+    ///
+    /// Printed are each session that ends, with its termination code, and every counter that
+    /// moved.
+    Replay(ReplayArgs),
     /// Print the version and how the program was built
     Version,
 }

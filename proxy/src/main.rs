@@ -24,6 +24,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> io::Result<u8> {
     match command {
         Command::Check(args) => cli::check(&args, &mut io::stdout(), &mut io::stderr()),
+        Command::Replay(args) => cli::replay(&args, &mut io::stdout(), &mut io::stderr()),
         Command::Version => cli::version(&mut io::stdout()).map(|()| EXIT_OK),
     }
 }
