@@ -5,6 +5,7 @@
 //! exit codes below.
 
 mod check;
+mod replay;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 pub use self::check::check;
-use crate::config::Config;
+pub use self::replay::{ReplayArgs, replay};
+use crate::config::{Config, ConfigWarning};
 
 /// Exit code: all went well.
 pub const EXIT_OK: u8 = 0;
@@ -43,6 +45,17 @@ pub enum Command {
     Run(RunArgs),
     /// Check a configuration file without starting anything
     Check(CheckArgs),
+    /// Run the worker over captures instead of ports, in virtual time
+    ///
+    /// The worker receives the frames of the captures (pcap or pcapng) at the times of their time
+    /// stamps, and what it sends is written as pcap with nanoseconds. Frames that the port itself
+    /// sent are skipped, so a capture of both directions will do. The same configuration, captures
+    /// and seed give the same output to the octet. Neither root nor DPDK is needed. There is one
+    /// worker, however many lcores the configuration names.
+    ///
+    /// Printed are each session that ends, with its termination code, and every counter that
+    /// moved.
+    Replay(ReplayArgs),
     /// Print the version and how the program was built
     Version,
 }
@@ -66,14 +79,19 @@ pub struct CheckArgs {
     pub config: PathBuf,
 }
 
-/// Reads a configuration file. Writes warnings to `err`; or the errors, and returns `None`.
+/// Reads a configuration file. Writes those warnings that `matters` lets pass to `err`; or the
+/// errors, and returns `None`.
 ///
 /// # Errors
 /// If nothing can be written to `err`.
-pub fn load(path: &Path, err: &mut dyn Write) -> io::Result<Option<Config>> {
+pub fn load(
+    path: &Path,
+    err: &mut dyn Write,
+    matters: impl Fn(&ConfigWarning) -> bool,
+) -> io::Result<Option<Config>> {
     match Config::load(path) {
         Ok((config, warnings)) => {
-            for warning in warnings {
+            for warning in warnings.iter().filter(|warning| matters(warning)) {
                 write!(err, "{warning}")?;
             }
             Ok(Some(config))

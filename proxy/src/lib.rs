@@ -16,6 +16,7 @@ pub mod host;
 pub mod l7;
 pub mod log;
 pub mod pipeline;
+pub mod replay;
 pub mod secret;
 pub mod termination;
 pub mod worker;

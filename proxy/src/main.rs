@@ -28,6 +28,7 @@ fn run(command: Command) -> io::Result<u8> {
     match command {
         Command::Run(args) => run_workers(&args),
         Command::Check(args) => cli::check(&args, &mut io::stdout(), &mut io::stderr()),
+        Command::Replay(args) => cli::replay(&args, &mut io::stdout(), &mut io::stderr()),
         Command::Version => cli::version(&mut io::stdout()).map(|()| EXIT_OK),
     }
 }
@@ -35,7 +36,7 @@ fn run(command: Command) -> io::Result<u8> {
 /// `weirgate run`: checks the configuration, sets the log up, and runs until told to stop.
 #[cfg(feature = "dpdk")]
 fn run_workers(args: &cli::RunArgs) -> io::Result<u8> {
-    let Some(config) = cli::load(&args.config, &mut io::stderr())? else {
+    let Some(config) = cli::load(&args.config, &mut io::stderr(), |_| true)? else {
         return Ok(cli::EXIT_CONFIG);
     };
     if let Err(error) = proxy::log::init(&config.log) {

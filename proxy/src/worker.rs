@@ -133,6 +133,11 @@ impl<Io: PacketIo> Worker<Io> {
         &mut self.parts.transmitter.ports[usize::from(port.0)].io
     }
 
+    /// The worker's queue pairs, in the order of the ports.
+    pub fn ios(&self) -> impl Iterator<Item = &Io> {
+        self.parts.transmitter.ports.iter().map(|port| &port.io)
+    }
+
     /// Gives the queue pairs back, in the order of the ports.
     pub fn into_ios(self) -> Vec<Io> {
         let ports = self.parts.transmitter.ports;

@@ -2,9 +2,9 @@
 //!
 //! [`PcapIo`] receives the frames of a capture and writes what is sent as another capture. Time is
 //! the driver's: [`PacketIo::begin_turn`] makes the records up to then available and stamps what is
-//! sent; [`PacketIo::next_event`] is the time stamp of the next record, since the Unix epoch. So a
-//! driver that jumps from event to event plays a capture in virtual time, and the same input gives
-//! the same output to the octet.
+//! sent; [`PacketIo::next_event`] is the time stamp of the next record, since the Unix epoch, and
+//! in the end that of the last one. So a driver that jumps from event to event plays a capture in
+//! virtual time, and the same input gives the same output to the octet.
 //!
 //! Some records are skipped, and counted: those of which only the beginning was captured, those
 //! that fit no buffer, and those that came from the port's own MAC address, because they are what
@@ -30,6 +30,10 @@ pub struct PcapIo<R: Read, W: Write> {
     /// Whether `next` holds a record.
     reading: bool,
     now: Instant,
+    /// The time stamp of the first record, whatever became of it.
+    first_stamp: Option<Instant>,
+    /// The latest time stamp so far, of any record.
+    last_stamp: Instant,
     counters: PcapCounters,
     read_error: Option<CaptureError>,
 }
@@ -80,6 +84,8 @@ impl<R: Read, W: Write> PcapIo<R, W> {
             next: Record::default(),
             reading: true,
             now: Instant::ZERO,
+            first_stamp: None,
+            last_stamp: Instant::ZERO,
             counters: PcapCounters::default(),
             read_error: None,
         };
@@ -92,9 +98,20 @@ impl<R: Read, W: Write> PcapIo<R, W> {
         self.counters
     }
 
+    /// When the capture begins: the time stamp of its first record, received or skipped. `None` if
+    /// it has no record.
+    pub fn first_stamp(&self) -> Option<Instant> {
+        self.first_stamp
+    }
+
     /// What ended the reading before the end of the capture.
     pub fn read_error(&self) -> Option<&CaptureError> {
         self.read_error.as_ref()
+    }
+
+    /// Takes what ended the reading before the end of the capture.
+    pub fn take_read_error(&mut self) -> Option<CaptureError> {
+        self.read_error.take()
     }
 
     /// What ended the writing of sent frames.
@@ -114,11 +131,7 @@ impl<R: Read, W: Write> PcapIo<R, W> {
     fn read_ahead(&mut self) {
         loop {
             match self.reader.read(&mut self.next) {
-                Ok(true) if self.next.data.len() < self.next.original_len => {
-                    self.counters.cut_short += 1;
-                }
-                Ok(true) if self.is_own() => self.counters.own += 1,
-                Ok(true) => return,
+                Ok(true) => {}
                 Ok(false) => {
                     self.reading = false;
                     return;
@@ -128,6 +141,15 @@ impl<R: Read, W: Write> PcapIo<R, W> {
                     self.read_error = Some(error);
                     return;
                 }
+            }
+            self.first_stamp.get_or_insert(self.next.stamp);
+            self.last_stamp = self.last_stamp.max(self.next.stamp);
+            if self.next.data.len() < self.next.original_len {
+                self.counters.cut_short += 1;
+            } else if self.is_own() {
+                self.counters.own += 1;
+            } else {
+                return;
             }
         }
     }
@@ -189,8 +211,14 @@ impl<R: Read, W: Write> PacketIo for PcapIo<R, W> {
         self.now = now;
     }
 
+    /// The next record, or the end of a capture whose last records are skipped: time goes on until
+    /// then.
     fn next_event(&self) -> Option<Instant> {
-        self.reading.then_some(self.next.stamp)
+        if self.reading {
+            Some(self.next.stamp)
+        } else {
+            Some(self.last_stamp).filter(|end| *end > self.now)
+        }
     }
 }
 
@@ -252,6 +280,20 @@ mod tests {
         assert_eq!(io.next_event(), None);
         assert!(io.read_error().is_none());
         assert_eq!(io.counters().received, 3);
+    }
+
+    #[test]
+    fn a_capture_lasts_from_its_first_to_its_last_record_skipped_or_not() {
+        let own = frame(OWN, b"sent by the port");
+        let input = capture(&[(3, own.clone()), (5, frame(PEER, b"in")), (9, own)]);
+        let mut io = open(&input);
+        assert_eq!(io.first_stamp(), Some(Instant::from_nanos(3)));
+        assert_eq!(io.next_event(), Some(Instant::from_nanos(5)));
+        assert_eq!(receive(&mut io, 5).len(), 1);
+        assert_eq!(io.next_event(), Some(Instant::from_nanos(9)));
+        assert_eq!(receive(&mut io, 9), [[]; 0]);
+        assert_eq!(io.next_event(), None);
+        assert_eq!(open(&capture(&[])).first_stamp(), None);
     }
 
     #[test]

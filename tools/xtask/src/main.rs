@@ -9,6 +9,7 @@
 mod ci;
 mod demo;
 mod fuzz;
+mod golden;
 mod rules;
 mod step;
 mod workspace;
@@ -36,6 +37,7 @@ fn run(arguments: &[&str]) -> Result<(), Error> {
         ["ci"] => ci::run(&Workspace::load()?),
         ["rules"] => rules::check(&Workspace::load()?),
         ["fuzz", options @ ..] => fuzz::run(&Workspace::load()?, &fuzz::Options::parse(options)?),
+        ["golden-update"] => golden::update(&Workspace::load()?),
         ["demo"] => demo::run(&Workspace::load()?),
         ["help" | "--help" | "-h"] | [] => {
             println!("{USAGE}");
@@ -100,6 +102,7 @@ usage: cargo xtask COMMAND
   ci                             all checks and tests; what CI runs
   rules                          dependency rule, where `unsafe` may stand, sizes and names
   fuzz [--seconds N] [TARGET]    fuzz one target or all of them, N seconds in total
+  golden-update                  write the captures in tests/goldens anew
   demo                           curl through Weirgate to nginx, in namespaces of its own";
 
 #[cfg(test)]
