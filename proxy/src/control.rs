@@ -148,7 +148,7 @@ pub fn log_session(config: &Config, report: &SessionReport) {
     let listener = &config.listeners[report.listener.0 as usize];
     let group = config.backend_group(listener.backend_group);
     let backend = report.backend.map(|id| &group.backends[id.0]);
-    let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     tracing::info!(
         target: SESSION_TARGET,
         client = %report.client,
@@ -160,9 +160,9 @@ pub fn log_session(config: &Config, report: &SessionReport) {
         source = report.source.map(tracing::field::display),
         worker = report.worker,
         tries = report.tries,
-        handshake_ms = millis(report.handshake),
-        connect_ms = report.connect.map(millis),
-        total_ms = millis(report.total),
+        handshake_us = micros(report.handshake),
+        connect_us = report.connect.map(micros),
+        total_us = micros(report.total),
         bytes_to_backend = report.bytes_to_backend,
         bytes_to_client = report.bytes_to_client,
         code = %report.reason,
