@@ -21,7 +21,8 @@ use slab::Slab;
 
 pub use receive::Arrival;
 
-use super::connection::{CloseCause, Connection, ConnectionOptions, Timeout};
+use super::bare::{self, Bare};
+use super::connection::{CloseCause, Connection, ConnectionOptions, Timeout, Transmitted};
 use super::deadline::Timeouts;
 use super::demux::{Demux, FlowTables, TcpIp};
 use super::isn::IsnGenerator;
@@ -36,9 +37,13 @@ use crate::ip::{FiveTuple, Ip, NetworkId};
 use crate::rate_limit::RateLimit;
 use crate::time::Instant;
 use crate::timer_wheel::TimerWheel;
+use crate::wire::tcp::Flags;
 
 /// Segments of one connection sent before others get their turn.
 const SEGMENTS_PER_FLUSH: usize = 64;
+
+/// When a segment for which there was no buffer is tried again at the latest.
+const BUFFER_RETRY: Duration = Duration::from_millis(1);
 
 /// TIME-WAIT entries forgotten in one turn at most.
 const EXPIRIES_PER_TURN: usize = 64;
@@ -181,8 +186,11 @@ pub struct Endpoint {
     timers: TimerWheel,
     /// Connections to look at in this turn.
     ready: VecDeque<ConnId>,
-    /// Connections to look at in the next turn: they had more to send than they were allowed.
+    /// Connections to look at in the next turn: they had more to send than they were allowed, or
+    /// than there were buffers for.
     later: VecDeque<ConnId>,
+    /// When there must be a next turn for them.
+    later_at: Instant,
     isn: IsnGenerator,
     resets: RateLimit,
     accepted: usize,
@@ -217,6 +225,7 @@ impl Endpoint {
             timers: TimerWheel::new(config.max_connections as u32, TimerWheel::DEFAULT_TICK, now),
             ready: VecDeque::with_capacity(config.max_connections),
             later: VecDeque::with_capacity(config.max_connections),
+            later_at: now,
             isn: IsnGenerator::new((isn_0, isn_1)),
             resets: RateLimit::new(config.resets_per_second, config.resets_per_second),
             accepted: 0,
@@ -228,10 +237,7 @@ impl Endpoint {
 
     /// Runs the timers that are due.
     pub fn handle_timeouts(&mut self, now: Instant) {
-        for &id in &self.later {
-            self.ready.push_back(id);
-        }
-        self.later.clear();
+        self.ready.append(&mut self.later);
         while let Some(token) = self.timers.poll_expired(now) {
             self.handle_timer(ConnId(token), now);
         }
@@ -242,9 +248,10 @@ impl Endpoint {
 
     /// When [`Endpoint::handle_timeouts`] must be called at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.later.is_empty() || !self.ready.is_empty() {
+        if !self.ready.is_empty() {
             return Some(Instant::ZERO);
         }
+        let later = (!self.later.is_empty()).then_some(self.later_at);
         let time_wait = [
             self.demux.v4.time_wait.poll_timeout(),
             self.demux.v6.time_wait.poll_timeout(),
@@ -252,6 +259,7 @@ impl Endpoint {
         self.timers
             .next_deadline()
             .into_iter()
+            .chain(later)
             .chain(time_wait.into_iter().flatten())
             .min()
     }
@@ -358,25 +366,36 @@ impl Endpoint {
     /// session did to it.
     pub fn flush<O: Output>(&mut self, id: ConnId, now: Instant, out: &mut O) {
         let entry = &mut self.connections[id.index()];
-        let done = entry
-            .connection
-            .poll_transmit(&mut self.context, now, out, SEGMENTS_PER_FLUSH);
-        let retransmitted = entry.connection.take_retransmitted();
-        if retransmitted > 0 {
-            self.counters
-                .add(counters::Event::TcpRetransmits, u64::from(retransmitted));
+        let transmitted =
+            entry
+                .connection
+                .poll_transmit(&mut self.context, now, out, SEGMENTS_PER_FLUSH);
+        if entry.connection.take_panic() {
+            self.counters.increment(counters::Event::TcpEnginePanics);
+            reset_after_panic(entry, &self.counters, out);
         }
-        if !done {
-            if !entry.queued {
-                entry.queued = true;
-                self.later.push_back(id);
+        for (event, sent) in [
+            (
+                counters::Event::TcpRetransmits,
+                entry.connection.take_retransmitted(),
+            ),
+            (
+                counters::Event::TcpResetsSent,
+                entry.connection.take_resets(),
+            ),
+        ] {
+            if sent > 0 {
+                self.counters.add(event, u64::from(sent));
             }
-            return;
         }
         let over = entry.connection.ended().is_some();
-        match entry.holder {
-            Holder::Handshake(_) | Holder::Orphan if over => self.bury(id, now),
-            _ => self.arm(id, now),
+        match (transmitted, entry.holder) {
+            (Transmitted::All, Holder::Handshake(_) | Holder::Orphan) if over => {
+                self.bury(id, now);
+            }
+            (Transmitted::All, _) => self.arm(id, now),
+            (Transmitted::Budget, _) => self.postpone(id, now, now),
+            (Transmitted::NoBuffer, _) => self.postpone(id, now, now + BUFFER_RETRY),
         }
     }
 
@@ -478,12 +497,35 @@ impl Endpoint {
     /// Makes sure that the timer fires no later than needed.
     fn arm(&mut self, id: ConnId, now: Instant) {
         let entry = &mut self.connections[id.index()];
-        let deadline = self
-            .config
-            .timeouts
-            .deadline(&entry.connection)
-            .map(|(at, _)| at);
         let engine = entry.connection.poll_timeout(&mut self.context, now);
+        if entry.connection.has_panicked() {
+            self.enqueue(id);
+        } else {
+            self.schedule(id, engine);
+        }
+    }
+
+    /// Looks at a connection again in the next turn, which must come at `at`.
+    fn postpone(&mut self, id: ConnId, now: Instant, at: Instant) {
+        // A turn that is due for one is due for all.
+        self.later_at = if self.later.is_empty() || self.later_at < now {
+            at
+        } else {
+            self.later_at.min(at)
+        };
+        let entry = &mut self.connections[id.index()];
+        if !entry.queued {
+            entry.queued = true;
+            self.later.push_back(id);
+        }
+        self.schedule(id, None);
+    }
+
+    /// Sets the timer to the connection's deadline, or to `engine` if that is earlier.
+    fn schedule(&mut self, id: ConnId, engine: Option<Instant>) {
+        let entry = &mut self.connections[id.index()];
+        let deadline = self.config.timeouts.deadline(&entry.connection);
+        let deadline = deadline.map(|(at, _)| at);
         let Some(at) = deadline.into_iter().chain(engine).min() else {
             return;
         };
@@ -518,11 +560,7 @@ impl Endpoint {
         };
         time_wait.remove(network, &flow);
         self.counters.increment(counters::Event::TcpTimeWaitReused);
-        if seq::le(iss, old.snd_nxt) {
-            old.snd_nxt.wrapping_add(1)
-        } else {
-            iss
-        }
+        above(iss, old.snd_nxt)
     }
 
     fn update_gauges(&self) {
@@ -544,6 +582,15 @@ impl Endpoint {
     }
 }
 
+/// `iss`, or the number after `old_snd_nxt` if that is later.
+fn above(iss: u32, old_snd_nxt: u32) -> u32 {
+    if seq::le(iss, old_snd_nxt) {
+        old_snd_nxt.wrapping_add(1)
+    } else {
+        iss
+    }
+}
+
 fn flow_tables<I: Ip>(config: &EndpointConfig, key: [u64; 2]) -> FlowTables<I> {
     FlowTables {
         connections: FlowTable::with_capacity(config.max_connections, key),
@@ -560,6 +607,22 @@ fn forget<I: Ip>(
     tables.connections.remove(network, &flow);
     if let Some(entry) = remembered {
         tables.time_wait.insert(network, flow, entry);
+    }
+}
+
+/// Tells the peer of a connection whose engine is out of order that it is over.
+fn reset_after_panic<O: Output>(entry: &Entry, counters: &Counters, out: &mut O) {
+    let reset = Bare {
+        window: 0,
+        flags: Flags::RST | Flags::ACK,
+        ..entry.connection.bare_ack()
+    };
+    let sent = match entry.flow {
+        Flow::V4(flow) => bare::send(out, flow, reset),
+        Flow::V6(flow) => bare::send(out, flow, reset),
+    };
+    if sent {
+        counters.increment(counters::Event::TcpResetsSent);
     }
 }
 
