@@ -353,6 +353,9 @@ impl Endpoint {
 
     /// Both connections of a session, `None` if they are the same.
     pub fn pair(&mut self, a: ConnId, b: ConnId) -> Option<(&mut Connection, &mut Connection)> {
+        if a == b {
+            return None;
+        }
         let (a, b) = self.connections.get2_mut(a.index(), b.index())?;
         Some((&mut a.connection, &mut b.connection))
     }
