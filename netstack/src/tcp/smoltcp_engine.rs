@@ -24,6 +24,7 @@ use super::connection::Transmitted;
 use super::{ConnectionOptions, Flow, Output, Segment, State};
 use crate::io::PacketBuf;
 use crate::time::Instant;
+use crate::wire::tcp::Flags;
 
 /// How long an acknowledgment may wait for data to travel with (RFC 9293 section 3.8.6.3 allows
 /// up to 500 ms).
@@ -128,7 +129,14 @@ impl Engine {
         #[cfg(test)]
         assert!(!self.panic_on_next_segment, "panic asked for by a test");
         let unsynchronized = self.is_unsynchronized();
-        self.wire.receive(segment);
+        let only_fin_repeated = self.repeats_ack_of_all_but_fin(segment);
+        let rcv_nxt = self.rcv_nxt();
+        self.wire.receive(segment, rcv_nxt);
+        // smoltcp takes the third of these for the loss of data, finds none to send again, and
+        // stops its timer: the FIN would never be sent again.
+        if only_fin_repeated {
+            return;
+        }
         let buffer = out.alloc();
         let mut device = Device {
             received: Some(segment.packet.data()),
@@ -291,10 +299,9 @@ impl Engine {
             .map_or(0, |rcv_nxt| self.wire.window(rcv_nxt))
     }
 
-    /// Whether the peer has something to answer: a segment that occupies sequence space, or a
-    /// keepalive.
+    /// Whether the peer has something to answer, sent since it was last heard.
     pub(super) fn is_unanswered(&self) -> bool {
-        self.wire.probing || self.wire.snd_una != self.wire.snd_max
+        self.wire.unanswered
     }
 
     /// Segments sent again since this was last asked.
@@ -313,6 +320,31 @@ impl Engine {
             self.socket().state(),
             socket::State::Listen | socket::State::SynSent
         )
+    }
+
+    /// Whether a segment says nothing but, once more, that everything except our FIN has arrived.
+    /// A FIN of the peer that does not come next says nothing yet.
+    fn repeats_ack_of_all_but_fin<B: PacketBuf>(&self, segment: &Segment<B>) -> bool {
+        let Some(rcv_nxt) = self.rcv_nxt() else {
+            return false;
+        };
+        let header = &segment.header;
+        let flags = header.flags.without(Flags::PSH);
+        let says_nothing = if header.seq == rcv_nxt {
+            flags == Flags::ACK
+        } else {
+            flags.without(Flags::FIN) == Flags::ACK && self.wire.offers(rcv_nxt, header.seq)
+        };
+        let ending = matches!(
+            self.state(),
+            State::FinWait1 | State::Closing | State::LastAck
+        );
+        ending
+            && says_nothing
+            && segment.payload_len() == 0
+            && header.ack == self.wire.snd_una
+            && header.ack.wrapping_add(1) == self.wire.snd_max
+            && self.send_queue() == 0
     }
 
     fn socket(&self) -> &Socket<'static> {
