@@ -10,6 +10,7 @@
 //! more connections.
 
 mod receive;
+mod transmit;
 
 use core::net::SocketAddr;
 use core::ops::RangeInclusive;
@@ -21,8 +22,7 @@ use slab::Slab;
 
 pub use receive::Arrival;
 
-use super::bare::{self, Bare};
-use super::connection::{CloseCause, Connection, ConnectionOptions, Timeout, Transmitted};
+use super::connection::{Connection, ConnectionOptions};
 use super::deadline::Timeouts;
 use super::demux::{Demux, FlowTables, TcpIp};
 use super::isn::IsnGenerator;
@@ -37,13 +37,6 @@ use crate::ip::{FiveTuple, Ip, NetworkId};
 use crate::rate_limit::RateLimit;
 use crate::time::Instant;
 use crate::timer_wheel::TimerWheel;
-use crate::wire::tcp::Flags;
-
-/// Segments of one connection sent before others get their turn.
-const SEGMENTS_PER_FLUSH: usize = 64;
-
-/// When a segment for which there was no buffer is tried again at the latest.
-const BUFFER_RETRY: Duration = Duration::from_millis(1);
 
 /// TIME-WAIT entries forgotten in one turn at most.
 const EXPIRIES_PER_TURN: usize = 64;
@@ -365,43 +358,6 @@ impl Endpoint {
         self.connections[id.index()].flow
     }
 
-    /// Sends what a connection has to send and arms its timer. To be called after whatever a
-    /// session did to it.
-    pub fn flush<O: Output>(&mut self, id: ConnId, now: Instant, out: &mut O) {
-        let entry = &mut self.connections[id.index()];
-        let transmitted =
-            entry
-                .connection
-                .poll_transmit(&mut self.context, now, out, SEGMENTS_PER_FLUSH);
-        if entry.connection.take_panic() {
-            self.counters.increment(counters::Event::TcpEnginePanics);
-            reset_after_panic(entry, &self.counters, out);
-        }
-        for (event, sent) in [
-            (
-                counters::Event::TcpRetransmits,
-                entry.connection.take_retransmitted(),
-            ),
-            (
-                counters::Event::TcpResetsSent,
-                entry.connection.take_resets(),
-            ),
-        ] {
-            if sent > 0 {
-                self.counters.add(event, u64::from(sent));
-            }
-        }
-        let over = entry.connection.ended().is_some();
-        match (transmitted, entry.holder) {
-            (Transmitted::All, Holder::Handshake(_) | Holder::Orphan) if over => {
-                self.bury(id, now);
-            }
-            (Transmitted::All, _) => self.arm(id, now),
-            (Transmitted::Budget, _) => self.postpone(id, now, now),
-            (Transmitted::NoBuffer, _) => self.postpone(id, now, now + BUFFER_RETRY),
-        }
-    }
-
     /// Ends the session's hold: the connection is to end by itself, or has ended.
     pub fn release<O: Output>(&mut self, id: ConnId, now: Instant, out: &mut O) {
         self.connections[id.index()].holder = Holder::Orphan;
@@ -476,70 +432,6 @@ impl Endpoint {
         }
     }
 
-    fn handle_timer(&mut self, id: ConnId, now: Instant) {
-        let Some(entry) = self.connections.get_mut(id.index()) else {
-            return;
-        };
-        entry.armed = None;
-        if let Some((at, timeout)) = self.config.timeouts.deadline(&entry.connection)
-            && at <= now
-        {
-            entry.connection.end(CloseCause::TimedOut(timeout));
-            self.counters.increment(timeout_counter(timeout));
-            self.enqueue(id);
-            return;
-        }
-        let due = entry.connection.poll_timeout(&mut self.context, now);
-        if due.is_some_and(|at| at <= now) {
-            self.enqueue(id);
-        } else {
-            self.arm(id, now);
-        }
-    }
-
-    /// Makes sure that the timer fires no later than needed.
-    fn arm(&mut self, id: ConnId, now: Instant) {
-        let entry = &mut self.connections[id.index()];
-        let engine = entry.connection.poll_timeout(&mut self.context, now);
-        if entry.connection.has_panicked() {
-            self.enqueue(id);
-        } else {
-            self.schedule(id, engine);
-        }
-    }
-
-    /// Looks at a connection again in the next turn, which must come at `at`.
-    fn postpone(&mut self, id: ConnId, now: Instant, at: Instant) {
-        // A turn that is due for one is due for all.
-        self.later_at = if self.later.is_empty() || self.later_at < now {
-            at
-        } else {
-            self.later_at.min(at)
-        };
-        let entry = &mut self.connections[id.index()];
-        if !entry.queued {
-            entry.queued = true;
-            self.later.push_back(id);
-        }
-        self.schedule(id, None);
-    }
-
-    /// Sets the timer to the connection's deadline, or to `engine` if that is earlier.
-    fn schedule(&mut self, id: ConnId, engine: Option<Instant>) {
-        let entry = &mut self.connections[id.index()];
-        let deadline = self.config.timeouts.deadline(&entry.connection);
-        let deadline = deadline.map(|(at, _)| at);
-        let Some(at) = deadline.into_iter().chain(engine).min() else {
-            return;
-        };
-        // A timer that fires too early finds nothing due and is armed again: cheaper than moving
-        // it at every segment.
-        if entry.armed.is_none_or(|armed| at < armed) {
-            entry.armed = Some(at);
-            self.timers.schedule(id.0, at);
-        }
-    }
-
     fn enqueue(&mut self, id: ConnId) {
         let entry = &mut self.connections[id.index()];
         if !entry.queued {
@@ -610,32 +502,5 @@ fn forget<I: Ip>(
     tables.connections.remove(network, &flow);
     if let Some(entry) = remembered {
         tables.time_wait.insert(network, flow, entry);
-    }
-}
-
-/// Tells the peer of a connection whose engine is out of order that it is over.
-fn reset_after_panic<O: Output>(entry: &Entry, counters: &Counters, out: &mut O) {
-    let reset = Bare {
-        window: 0,
-        flags: Flags::RST | Flags::ACK,
-        ..entry.connection.bare_ack()
-    };
-    let sent = match entry.flow {
-        Flow::V4(flow) => bare::send(out, flow, reset),
-        Flow::V6(flow) => bare::send(out, flow, reset),
-    };
-    if sent {
-        counters.increment(counters::Event::TcpResetsSent);
-    }
-}
-
-fn timeout_counter(timeout: Timeout) -> counters::Event {
-    match timeout {
-        Timeout::Handshake => counters::Event::TcpHandshakeTimeouts,
-        Timeout::Connect => counters::Event::TcpConnectTimeouts,
-        Timeout::Idle => counters::Event::TcpIdleTimeouts,
-        Timeout::HalfClosed => counters::Event::TcpHalfClosedTimeouts,
-        Timeout::FinWait2 => counters::Event::TcpFinWait2Timeouts,
-        Timeout::User => counters::Event::TcpUserTimeouts,
     }
 }
