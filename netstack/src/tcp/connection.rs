@@ -151,7 +151,7 @@ pub struct Connection {
     opened_at: Instant,
     last_heard: Instant,
     last_progress: Instant,
-    /// Since when the peer owes us an answer.
+    /// Since when the peer owes us an answer: what was sent first since it was last heard.
     unanswered_since: Option<Instant>,
     ended: Option<CloseCause>,
     /// The engine has panicked, and nobody has been told.
@@ -401,6 +401,11 @@ impl Connection {
             self.panicked = true;
         }
         result.ok()
+    }
+
+    #[cfg(test)]
+    pub(super) fn panic_now(&mut self) {
+        self.guarded(|_| panic!("panic asked for by a test"));
     }
 
     #[cfg(test)]

@@ -504,3 +504,6 @@ fn forget<I: Ip>(
         tables.time_wait.insert(network, flow, entry);
     }
 }
+
+#[cfg(test)]
+mod tests;
