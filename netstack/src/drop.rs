@@ -87,6 +87,8 @@ pub enum DropReason {
     TcpSynInConnection,
     /// An RST whose sequence number is not the next expected: a challenge ACK (RFC 5961).
     TcpResetNotExact,
+    /// An acknowledgment of what was never sent: answered by a challenge ACK (RFC 5961).
+    TcpBadAck,
     /// A segment for a connection in TIME-WAIT.
     TcpTimeWait,
     /// The TCP engine failed on this segment; its connection was reset.
@@ -109,7 +111,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in declaration order.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::FrameTruncated,
         Self::FrameNotForUs,
         Self::EtherTypeUnknown,
@@ -147,6 +149,7 @@ impl DropReason {
         Self::TcpConnectionsFull,
         Self::TcpSynInConnection,
         Self::TcpResetNotExact,
+        Self::TcpBadAck,
         Self::TcpTimeWait,
         Self::TcpEnginePanic,
         Self::NoRoute,
@@ -197,6 +200,7 @@ impl DropReason {
             Self::TcpConnectionsFull => "tcp_connections_full",
             Self::TcpSynInConnection => "tcp_syn_in_connection",
             Self::TcpResetNotExact => "tcp_reset_not_exact",
+            Self::TcpBadAck => "tcp_bad_ack",
             Self::TcpTimeWait => "tcp_time_wait",
             Self::TcpEnginePanic => "tcp_engine_panic",
             Self::NoRoute => "no_route",

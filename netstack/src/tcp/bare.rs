@@ -6,21 +6,26 @@ use crate::ip::FiveTuple;
 use crate::wire::ip_header::{self, HeaderIp};
 use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options};
 
+/// What such a segment says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Bare {
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+    /// As it stands in the header, not scaled.
+    pub(super) window: u16,
+    pub(super) flags: Flags,
+}
+
 /// Sends a segment without payload or options to the source of `flow`. Returns whether there was
 /// a buffer for it.
-pub(super) fn send<I: HeaderIp, O: Output>(
-    out: &mut O,
-    flow: FiveTuple<I>,
-    (seq, ack): (u32, u32),
-    flags: Flags,
-) -> bool {
+pub(super) fn send<I: HeaderIp, O: Output>(out: &mut O, flow: FiveTuple<I>, bare: Bare) -> bool {
     let header = Header {
         sport: flow.dport,
         dport: flow.sport,
-        seq,
-        ack,
-        flags,
-        window: 0,
+        seq: bare.seq,
+        ack: bare.ack,
+        flags: bare.flags,
+        window: bare.window,
         urgent: 0,
         header_len: HEADER_LEN,
         options: Options::default(),
@@ -46,16 +51,25 @@ pub(super) fn send<I: HeaderIp, O: Output>(
 }
 
 /// What an RST in answer to a segment of no connection says (RFC 9293 section 3.10.7.1).
-pub(super) fn reset_for(header: &Header, payload_len: usize) -> ((u32, u32), Flags) {
+pub(super) fn reset_for(header: &Header, payload_len: usize) -> Bare {
     if header.flags.contains(Flags::ACK) {
-        ((header.ack, 0), Flags::RST)
-    } else {
-        let syn = u32::from(header.flags.contains(Flags::SYN));
-        let fin = u32::from(header.flags.contains(Flags::FIN));
-        let end = header
-            .seq
-            .wrapping_add(payload_len as u32)
-            .wrapping_add(syn + fin);
-        ((0, end), Flags::RST | Flags::ACK)
+        return Bare {
+            seq: header.ack,
+            ack: 0,
+            window: 0,
+            flags: Flags::RST,
+        };
+    }
+    let syn = u32::from(header.flags.contains(Flags::SYN));
+    let fin = u32::from(header.flags.contains(Flags::FIN));
+    let end = header
+        .seq
+        .wrapping_add(payload_len as u32)
+        .wrapping_add(syn + fin);
+    Bare {
+        seq: 0,
+        ack: end,
+        window: 0,
+        flags: Flags::RST | Flags::ACK,
     }
 }

@@ -13,6 +13,7 @@
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::bare::Bare;
 use super::smoltcp_engine::{Context, Engine};
 use super::{Flow, Output, Segment, seq};
 use crate::drop::DropReason;
@@ -113,9 +114,6 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// How long after the last segment of a connection in TIME-WAIT the engine is still asked.
-const TIME_WAIT_QUIET: Duration = Duration::from_secs(5);
-
 impl ConnectionOptions {
     /// The same, for a path with this MTU in octets: a segment must fit a packet of it.
     pub fn on_path<I: Ip>(&self, mtu: usize) -> Self {
@@ -125,6 +123,17 @@ impl ConnectionOptions {
             ..*self
         }
     }
+}
+
+/// How far [`Connection::poll_transmit`] came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Transmitted {
+    /// There is nothing more to send now.
+    All,
+    /// The budget is used up.
+    Budget,
+    /// There was no buffer, or no room, for the next segment.
+    NoBuffer,
 }
 
 /// Why a segment was not taken in.
@@ -142,17 +151,18 @@ pub struct Connection {
     opened_at: Instant,
     last_heard: Instant,
     last_progress: Instant,
-    /// Since when the peer owes us an answer.
+    /// Since when the peer owes us an answer: what was sent first since it was last heard.
     unanswered_since: Option<Instant>,
-    keepalive: Option<Duration>,
     ended: Option<CloseCause>,
+    /// The engine has panicked, and nobody has been told.
+    panicked: bool,
 }
 
 impl Connection {
     /// A connection for the SYN of `flow`, which is to be handed in next.
     pub(super) fn accept(options: &ConnectionOptions, iss: u32, flow: Flow, now: Instant) -> Self {
         let engine = Engine::listen(options, iss, flow);
-        Self::new(engine, State::SynReceived, options, now)
+        Self::new(engine, State::SynReceived, now)
     }
 
     /// A connection that sends its SYN at the first `poll_transmit`.
@@ -164,10 +174,10 @@ impl Connection {
         now: Instant,
     ) -> Self {
         let engine = Engine::connect(context, options, iss, flow);
-        Self::new(engine, State::SynSent, options, now)
+        Self::new(engine, State::SynSent, now)
     }
 
-    fn new(engine: Engine, state: State, options: &ConnectionOptions, now: Instant) -> Self {
+    fn new(engine: Engine, state: State, now: Instant) -> Self {
         Self {
             engine,
             state,
@@ -175,8 +185,8 @@ impl Connection {
             last_heard: now,
             last_progress: now,
             unanswered_since: None,
-            keepalive: options.keepalive,
             ended: None,
+            panicked: false,
         }
     }
 
@@ -205,28 +215,23 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends what there is to send, at most `budget` segments. Returns whether that was all.
+    /// Sends what there is to send, at most `budget` segments.
     pub(super) fn poll_transmit<O: Output>(
         &mut self,
         context: &mut Context,
         now: Instant,
         out: &mut O,
         budget: usize,
-    ) -> bool {
-        // smoltcp forgets a socket, with what was received on it, 10 s after it entered TIME-WAIT.
-        // By then it has nothing more to say, but the session may still have to read.
-        if self.state == State::TimeWait && now > self.last_heard + TIME_WAIT_QUIET {
-            return true;
-        }
+    ) -> Transmitted {
         let Some(done) = self.guarded(|engine| engine.poll_transmit(context, now, out, budget))
         else {
-            return true;
+            return Transmitted::All;
         };
         self.follow_state(false);
-        if self.engine.snd_una() == self.engine.snd_nxt() {
-            self.unanswered_since = None;
-        } else {
+        if self.engine.is_unanswered() {
             self.unanswered_since.get_or_insert(now);
+        } else {
+            self.unanswered_since = None;
         }
         done
     }
@@ -272,7 +277,10 @@ impl Connection {
 
     /// Ends our direction after everything that is queued.
     pub fn close(&mut self) {
-        if self.guarded(Engine::close).is_some() {
+        // RFC 9293 section 3.10.4: a connection that never was ends at once.
+        if self.state == State::SynSent {
+            self.abort();
+        } else if self.guarded(Engine::close).is_some() {
             self.follow_state(false);
         }
     }
@@ -337,8 +345,23 @@ impl Connection {
         seq::le(self.engine.snd_una(), seq) && seq::lt(seq, self.engine.snd_nxt())
     }
 
+    /// What a bare ACK says now: our next sequence number, the peer's, and the window.
+    pub(super) fn bare_ack(&self) -> Bare {
+        let (seq, ack) = self.next_numbers().unwrap_or_default();
+        Bare {
+            seq,
+            ack,
+            window: self.engine.window(),
+            flags: Flags::ACK,
+        }
+    }
+
     pub(super) fn take_retransmitted(&mut self) -> u32 {
         self.engine.take_retransmitted()
+    }
+
+    pub(super) fn take_resets(&mut self) -> u32 {
+        self.engine.take_resets()
     }
 
     pub(super) fn opened_at(&self) -> Instant {
@@ -351,11 +374,17 @@ impl Connection {
 
     /// Since when the peer owes an answer: to data, or to a keepalive.
     pub(super) fn unanswered_since(&self) -> Option<Instant> {
-        let probed = self.keepalive.map(|interval| self.last_heard + interval);
-        match (self.unanswered_since, probed) {
-            (Some(data), Some(probe)) => Some(data.min(probe)),
-            (data, probe) => data.or(probe),
-        }
+        self.unanswered_since
+    }
+
+    /// Whether the engine has panicked and nobody was told of it.
+    pub(super) fn has_panicked(&self) -> bool {
+        self.panicked
+    }
+
+    /// The same; from now on, somebody was told.
+    pub(super) fn take_panic(&mut self) -> bool {
+        core::mem::take(&mut self.panicked)
     }
 
     /// Calls the engine unless it has panicked before. If it panics now, the connection is over
@@ -369,8 +398,14 @@ impl Connection {
         if result.is_err() {
             self.ended = Some(CloseCause::EnginePanic);
             self.state = State::Closed;
+            self.panicked = true;
         }
         result.ok()
+    }
+
+    #[cfg(test)]
+    pub(super) fn panic_now(&mut self) {
+        self.guarded(|_| panic!("panic asked for by a test"));
     }
 
     #[cfg(test)]
@@ -380,26 +415,29 @@ impl Connection {
 
     /// The checks of RFC 5961 that need no engine.
     fn check<B: PacketBuf>(&self, segment: &Segment<B>) -> Result<(), Rejected> {
-        let Some((_, rcv_nxt)) = self.next_numbers() else {
+        let Some((snd_nxt, rcv_nxt)) = self.next_numbers() else {
             return Ok(());
         };
+        let established = self.is_established();
+        let reject = |reason, challenge| Err(Rejected { reason, challenge });
         let flags = segment.header.flags;
         if flags.contains(Flags::RST) {
+            // RFC 1337: an RST must not end TIME-WAIT early.
+            if self.state == State::TimeWait {
+                return reject(DropReason::TcpTimeWait, false);
+            }
             // RFC 5961 section 3.2: only the exact number resets; anything else may be a blind
             // attacker's guess, and a peer that means it will answer the challenge exactly.
             if segment.header.seq != rcv_nxt {
-                let challenge = self.is_established();
-                return Err(Rejected {
-                    reason: DropReason::TcpResetNotExact,
-                    challenge,
-                });
+                return reject(DropReason::TcpResetNotExact, established);
             }
-        } else if flags.contains(Flags::SYN) && self.is_established() {
+        } else if flags.contains(Flags::SYN) && established {
             // RFC 5961 section 4.2: whatever its number, a SYN gets a challenge ACK.
-            return Err(Rejected {
-                reason: DropReason::TcpSynInConnection,
-                challenge: true,
-            });
+            return reject(DropReason::TcpSynInConnection, true);
+        } else if flags.contains(Flags::ACK) && established && seq::lt(snd_nxt, segment.header.ack)
+        {
+            // RFC 5961 section 5.2: nobody who got our segments acknowledges what we never sent.
+            return reject(DropReason::TcpBadAck, true);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@
 //! more connections.
 
 mod receive;
+mod transmit;
 
 use core::net::SocketAddr;
 use core::ops::RangeInclusive;
@@ -21,7 +22,7 @@ use slab::Slab;
 
 pub use receive::Arrival;
 
-use super::connection::{CloseCause, Connection, ConnectionOptions, Timeout};
+use super::connection::{Connection, ConnectionOptions};
 use super::deadline::Timeouts;
 use super::demux::{Demux, FlowTables, TcpIp};
 use super::isn::IsnGenerator;
@@ -36,9 +37,6 @@ use crate::ip::{FiveTuple, Ip, NetworkId};
 use crate::rate_limit::RateLimit;
 use crate::time::Instant;
 use crate::timer_wheel::TimerWheel;
-
-/// Segments of one connection sent before others get their turn.
-const SEGMENTS_PER_FLUSH: usize = 64;
 
 /// Timers handled in one turn at most: when very many are due at once, packets are not kept waiting.
 const TIMERS_PER_TURN: usize = 512;
@@ -184,8 +182,11 @@ pub struct Endpoint {
     timers: TimerWheel,
     /// Connections to look at in this turn.
     ready: VecDeque<ConnId>,
-    /// Connections to look at in the next turn: they had more to send than they were allowed.
+    /// Connections to look at in the next turn: they had more to send than they were allowed, or
+    /// than there were buffers for.
     later: VecDeque<ConnId>,
+    /// When there must be a next turn for them.
+    later_at: Instant,
     isn: IsnGenerator,
     resets: RateLimit,
     accepted: usize,
@@ -220,6 +221,7 @@ impl Endpoint {
             timers: TimerWheel::new(config.max_connections as u32, TimerWheel::DEFAULT_TICK, now),
             ready: VecDeque::with_capacity(config.max_connections),
             later: VecDeque::with_capacity(config.max_connections),
+            later_at: now,
             isn: IsnGenerator::new((isn_0, isn_1)),
             resets: RateLimit::new(config.resets_per_second, config.resets_per_second),
             accepted: 0,
@@ -231,10 +233,7 @@ impl Endpoint {
 
     /// Runs timers that are due; as many as fit a turn.
     pub fn handle_timeouts(&mut self, now: Instant) {
-        for &id in &self.later {
-            self.ready.push_back(id);
-        }
-        self.later.clear();
+        self.ready.append(&mut self.later);
         for _ in 0..TIMERS_PER_TURN {
             let Some(token) = self.timers.poll_expired(now) else {
                 break;
@@ -248,9 +247,10 @@ impl Endpoint {
 
     /// When [`Endpoint::handle_timeouts`] must be called at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.later.is_empty() || !self.ready.is_empty() {
+        if !self.ready.is_empty() {
             return Some(Instant::ZERO);
         }
+        let later = (!self.later.is_empty()).then_some(self.later_at);
         let time_wait = [
             self.demux.v4.time_wait.poll_timeout(),
             self.demux.v6.time_wait.poll_timeout(),
@@ -258,6 +258,7 @@ impl Endpoint {
         self.timers
             .next_deadline()
             .into_iter()
+            .chain(later)
             .chain(time_wait.into_iter().flatten())
             .min()
     }
@@ -351,6 +352,9 @@ impl Endpoint {
 
     /// Both connections of a session, `None` if they are the same.
     pub fn pair(&mut self, a: ConnId, b: ConnId) -> Option<(&mut Connection, &mut Connection)> {
+        if a == b {
+            return None;
+        }
         let (a, b) = self.connections.get2_mut(a.index(), b.index())?;
         Some((&mut a.connection, &mut b.connection))
     }
@@ -358,32 +362,6 @@ impl Endpoint {
     /// The ends of a connection.
     pub fn flow(&self, id: ConnId) -> Flow {
         self.connections[id.index()].flow
-    }
-
-    /// Sends what a connection has to send and arms its timer. To be called after whatever a
-    /// session did to it.
-    pub fn flush<O: Output>(&mut self, id: ConnId, now: Instant, out: &mut O) {
-        let entry = &mut self.connections[id.index()];
-        let done = entry
-            .connection
-            .poll_transmit(&mut self.context, now, out, SEGMENTS_PER_FLUSH);
-        let retransmitted = entry.connection.take_retransmitted();
-        if retransmitted > 0 {
-            self.counters
-                .add(counters::Event::TcpRetransmits, u64::from(retransmitted));
-        }
-        if !done {
-            if !entry.queued {
-                entry.queued = true;
-                self.later.push_back(id);
-            }
-            return;
-        }
-        let over = entry.connection.ended().is_some();
-        match entry.holder {
-            Holder::Handshake(_) | Holder::Orphan if over => self.bury(id, now),
-            _ => self.arm(id, now),
-        }
     }
 
     /// Ends the session's hold: the connection is to end by itself, or has ended.
@@ -467,47 +445,6 @@ impl Endpoint {
         }
     }
 
-    fn handle_timer(&mut self, id: ConnId, now: Instant) {
-        let Some(entry) = self.connections.get_mut(id.index()) else {
-            return;
-        };
-        entry.armed = None;
-        if let Some((at, timeout)) = self.config.timeouts.deadline(&entry.connection)
-            && at <= now
-        {
-            entry.connection.end(CloseCause::TimedOut(timeout));
-            self.counters.increment(timeout_counter(timeout));
-            self.enqueue(id);
-            return;
-        }
-        let due = entry.connection.poll_timeout(&mut self.context, now);
-        if due.is_some_and(|at| at <= now) {
-            self.enqueue(id);
-        } else {
-            self.arm(id, now);
-        }
-    }
-
-    /// Makes sure that the timer fires no later than needed.
-    fn arm(&mut self, id: ConnId, now: Instant) {
-        let entry = &mut self.connections[id.index()];
-        let deadline = self
-            .config
-            .timeouts
-            .deadline(&entry.connection)
-            .map(|(at, _)| at);
-        let engine = entry.connection.poll_timeout(&mut self.context, now);
-        let Some(at) = deadline.into_iter().chain(engine).min() else {
-            return;
-        };
-        // A timer that fires too early finds nothing due and is armed again: cheaper than moving
-        // it at every segment.
-        if entry.armed.is_none_or(|armed| at < armed) {
-            entry.armed = Some(at);
-            self.timers.schedule(id.0, at);
-        }
-    }
-
     fn enqueue(&mut self, id: ConnId) {
         let entry = &mut self.connections[id.index()];
         if !entry.queued {
@@ -531,11 +468,7 @@ impl Endpoint {
         };
         time_wait.remove(network, &flow);
         self.counters.increment(counters::Event::TcpTimeWaitReused);
-        if seq::le(iss, old.snd_nxt) {
-            old.snd_nxt.wrapping_add(1)
-        } else {
-            iss
-        }
+        above(iss, old.snd_nxt)
     }
 
     fn update_gauges(&self) {
@@ -554,6 +487,15 @@ impl Endpoint {
         let evicted = time_wait.evicted() + time_wait_6.evicted();
         self.counters
             .set(counters::Event::TcpTimeWaitEvicted, evicted);
+    }
+}
+
+/// `iss`, or the number after `old_snd_nxt` if that is later.
+fn above(iss: u32, old_snd_nxt: u32) -> u32 {
+    if seq::le(iss, old_snd_nxt) {
+        old_snd_nxt.wrapping_add(1)
+    } else {
+        iss
     }
 }
 
@@ -576,13 +518,5 @@ fn forget<I: Ip>(
     }
 }
 
-fn timeout_counter(timeout: Timeout) -> counters::Event {
-    match timeout {
-        Timeout::Handshake => counters::Event::TcpHandshakeTimeouts,
-        Timeout::Connect => counters::Event::TcpConnectTimeouts,
-        Timeout::Idle => counters::Event::TcpIdleTimeouts,
-        Timeout::HalfClosed => counters::Event::TcpHalfClosedTimeouts,
-        Timeout::FinWait2 => counters::Event::TcpFinWait2Timeouts,
-        Timeout::User => counters::Event::TcpUserTimeouts,
-    }
-}
+#[cfg(test)]
+mod tests;

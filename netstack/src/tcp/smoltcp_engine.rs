@@ -5,9 +5,13 @@
 //! sets of a worker; which set a packet belongs to is decided before, by our flow table.
 //!
 //! smoltcp draws its initial sequence numbers from a generator that can be predicted. Ours are
-//! keyed (RFC 6528), so sequence numbers are translated at this border: what smoltcp calls `x` is
-//! `x + delta` on the wire. smoltcp ignores SACK blocks it receives, so they are not translated.
-//! Its checksums are switched off; packets are checked before and completed after.
+//! keyed (RFC 6528), so sequence numbers are translated at this border, by [`Wire`]. smoltcp
+//! ignores SACK blocks it receives, so they are not translated. Its checksums are switched off;
+//! packets are checked before and completed after.
+
+mod wire;
+
+use core::time::Duration;
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium};
@@ -15,16 +19,16 @@ use smoltcp::socket::tcp::{self as socket, Socket, SocketBuffer};
 use smoltcp::time::Instant as SmoltcpInstant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpEndpoint, IpListenEndpoint};
 
-use super::seq;
+use self::wire::Wire;
+use super::connection::Transmitted;
 use super::{ConnectionOptions, Flow, Output, Segment, State};
 use crate::io::PacketBuf;
-use crate::ip::{Ip, V4, V6};
 use crate::time::Instant;
-use crate::wire::tcp::{self, Flags};
+use crate::wire::tcp::Flags;
 
 /// How long an acknowledgment may wait for data to travel with (RFC 9293 section 3.8.6.3 allows
 /// up to 500 ms).
-const DELAYED_ACK: smoltcp::time::Duration = smoltcp::time::Duration::from_millis(10);
+const DELAYED_ACK: Duration = Duration::from_millis(10);
 
 /// What all connections of a worker share.
 pub(super) struct Context {
@@ -60,6 +64,8 @@ pub(super) struct Engine {
     /// Octets that were received and consumed, modulo 2^32.
     consumed: u32,
     fin_received: bool,
+    /// When it entered TIME-WAIT.
+    time_wait_since: Option<Instant>,
     #[cfg(test)]
     pub(super) panic_on_next_segment: bool,
 }
@@ -103,17 +109,10 @@ impl Engine {
         Self {
             sockets,
             handle,
-            wire: Wire {
-                iss,
-                delta: None,
-                snd_una: iss,
-                snd_max: iss,
-                irs: None,
-                mss: options.mss,
-                retransmitted: 0,
-            },
+            wire: Wire::new(options, iss),
             consumed: 0,
             fin_received: false,
+            time_wait_since: None,
             #[cfg(test)]
             panic_on_next_segment: false,
         }
@@ -129,53 +128,79 @@ impl Engine {
     ) {
         #[cfg(test)]
         assert!(!self.panic_on_next_segment, "panic asked for by a test");
-        self.wire.receive(segment);
+        let unsynchronized = self.is_unsynchronized();
+        let only_fin_repeated = self.repeats_ack_of_all_but_fin(segment);
+        let rcv_nxt = self.rcv_nxt();
+        self.wire.receive(segment, rcv_nxt);
+        // smoltcp takes the third of these for the loss of data, finds none to send again, and
+        // stops its timer: the FIN would never be sent again.
+        if only_fin_repeated {
+            return;
+        }
+        let buffer = out.alloc();
         let mut device = Device {
             received: Some(segment.packet.data()),
+            buffer,
             out,
             wire: &mut self.wire,
             scratch: &mut context.scratch,
             mtu: context.mtu,
-            blocked: false,
         };
         context
             .interface
             .poll_ingress_single(to_smoltcp(now), &mut device, &mut self.sockets);
+        if unsynchronized && matches!(self.state(), State::SynReceived | State::Established) {
+            self.wire.synchronize(&segment.header);
+        }
+        if self.state() == State::TimeWait {
+            self.time_wait_since.get_or_insert(now);
+        }
         self.fin_received |= matches!(
             self.state(),
             State::CloseWait | State::Closing | State::LastAck | State::TimeWait
         );
     }
 
-    /// Sends at most `budget` segments. Returns whether there is nothing more to send now.
+    /// Sends at most `budget` segments.
     pub(super) fn poll_transmit<O: Output>(
         &mut self,
         context: &mut Context,
         now: Instant,
         out: &mut O,
         budget: usize,
-    ) -> bool {
+    ) -> Transmitted {
+        // smoltcp forgets a socket, with what was received on it, 10 s after it entered TIME-WAIT,
+        // but the session may still have to read. So its clock stops there, when the ACK that
+        // waited for company is due: nothing comes any more that it could go with.
+        let now = self
+            .time_wait_since
+            .map_or(now, |since| since + DELAYED_ACK);
         for _ in 0..budget {
+            if self.poll_timeout(context, now).is_none_or(|at| at > now) {
+                return Transmitted::All;
+            }
+            // smoltcp takes a fast retransmission for done even if there was no buffer for it, so
+            // it is asked only when there is one.
+            let Some(buffer) = out.alloc() else {
+                return Transmitted::NoBuffer;
+            };
             let mut device = Device {
                 received: None,
+                buffer: Some(buffer),
                 out: &mut *out,
                 wire: &mut self.wire,
                 scratch: &mut context.scratch,
                 mtu: context.mtu,
-                blocked: false,
             };
             let result =
                 context
                     .interface
                     .poll_egress(to_smoltcp(now), &mut device, &mut self.sockets);
-            if device.blocked {
-                return false;
-            }
             if matches!(result, smoltcp::iface::PollResult::None) {
-                return true;
+                return Transmitted::All;
             }
         }
-        false
+        Transmitted::Budget
     }
 
     /// When `poll_transmit` must be called again at the latest.
@@ -268,9 +293,58 @@ impl Engine {
         )
     }
 
+    /// The window field of a segment that says nothing but what the peer was told before.
+    pub(super) fn window(&self) -> u16 {
+        self.rcv_nxt()
+            .map_or(0, |rcv_nxt| self.wire.window(rcv_nxt))
+    }
+
+    /// Whether the peer has something to answer, sent since it was last heard.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.wire.unanswered
+    }
+
     /// Segments sent again since this was last asked.
     pub(super) fn take_retransmitted(&mut self) -> u32 {
         core::mem::take(&mut self.wire.retransmitted)
+    }
+
+    /// Resets sent since this was last asked.
+    pub(super) fn take_resets(&mut self) -> u32 {
+        core::mem::take(&mut self.wire.resets)
+    }
+
+    /// Whether the peer's SYN has not come yet.
+    fn is_unsynchronized(&self) -> bool {
+        matches!(
+            self.socket().state(),
+            socket::State::Listen | socket::State::SynSent
+        )
+    }
+
+    /// Whether a segment says nothing but, once more, that everything except our FIN has arrived.
+    /// A FIN of the peer that does not come next says nothing yet.
+    fn repeats_ack_of_all_but_fin<B: PacketBuf>(&self, segment: &Segment<B>) -> bool {
+        let Some(rcv_nxt) = self.rcv_nxt() else {
+            return false;
+        };
+        let header = &segment.header;
+        let flags = header.flags.without(Flags::PSH);
+        let says_nothing = if header.seq == rcv_nxt {
+            flags == Flags::ACK
+        } else {
+            flags.without(Flags::FIN) == Flags::ACK && self.wire.offers(rcv_nxt, header.seq)
+        };
+        let ending = matches!(
+            self.state(),
+            State::FinWait1 | State::Closing | State::LastAck
+        );
+        ending
+            && says_nothing
+            && segment.payload_len() == 0
+            && header.ack == self.wire.snd_una
+            && header.ack.wrapping_add(1) == self.wire.snd_max
+            && self.send_queue() == 0
     }
 
     fn socket(&self) -> &Socket<'static> {
@@ -290,7 +364,7 @@ fn new_socket(options: &ConnectionOptions) -> Socket<'static> {
     socket.set_congestion_control(socket::CongestionControl::Cubic);
     // A proxy sends on what it got as it got it: waiting for more (Nagle) only adds delay.
     socket.set_nagle_enabled(false);
-    socket.set_ack_delay(Some(DELAYED_ACK));
+    socket.set_ack_delay(Some(DELAYED_ACK.into()));
     socket.set_keep_alive(options.keepalive.map(Into::into));
     socket
 }
@@ -313,92 +387,15 @@ fn to_smoltcp(now: Instant) -> SmoltcpInstant {
     SmoltcpInstant::from_micros(i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// What has passed on the wire, in wire sequence numbers.
-struct Wire {
-    /// The initial sequence number to be used.
-    iss: u32,
-    /// Wire minus engine sequence number; known once the engine has sent its SYN.
-    delta: Option<u32>,
-    snd_una: u32,
-    snd_max: u32,
-    irs: Option<u32>,
-    /// The largest payload the path takes, without options.
-    mss: u16,
-    retransmitted: u32,
-}
-
-impl Wire {
-    /// Notes what a received segment says and translates it for the engine.
-    fn receive<B: PacketBuf>(&mut self, segment: &mut Segment<B>) {
-        let header = &segment.header;
-        if header.flags.contains(Flags::SYN) {
-            self.irs.get_or_insert(header.seq);
-            self.clamp_mss(&mut segment.packet.data_mut()[segment.tcp_offset..]);
-        }
-        if !header.flags.contains(Flags::ACK) {
-            return;
-        }
-        if seq::lt(self.snd_una, header.ack) && seq::le(header.ack, self.snd_max) {
-            self.snd_una = header.ack;
-        }
-        let ack = header.ack.wrapping_sub(self.delta.unwrap_or(0));
-        let at = segment.tcp_offset + tcp::ACK_OFFSET;
-        segment.packet.data_mut()[at..at + 4].copy_from_slice(&ack.to_be_bytes());
-    }
-
-    /// Notes what the engine sends and translates it for the wire.
-    fn send(&mut self, packet: &mut [u8]) {
-        // smoltcp writes neither IP options nor extension headers.
-        let ip_header_len = if packet[0] >> 4 == V4::VERSION {
-            V4::HEADER_LEN
-        } else {
-            V6::HEADER_LEN
-        };
-        let segment = &mut packet[ip_header_len..];
-        let Ok(header) = tcp::Header::parse(segment) else {
-            debug_assert!(false, "the engine writes segments that parse");
-            return;
-        };
-        let syn = header.flags.contains(Flags::SYN);
-        if syn {
-            self.delta
-                .get_or_insert_with(|| self.iss.wrapping_sub(header.seq));
-            self.clamp_mss(segment);
-        }
-        let seq = header.seq.wrapping_add(self.delta.unwrap_or(0));
-        segment[tcp::SEQ_OFFSET..tcp::SEQ_OFFSET + 4].copy_from_slice(&seq.to_be_bytes());
-
-        let payload = (segment.len() - header.header_len) as u32;
-        let fin = header.flags.contains(Flags::FIN);
-        let len = payload + u32::from(syn) + u32::from(fin);
-        let end = seq.wrapping_add(len);
-        if seq::lt(self.snd_max, end) {
-            self.snd_max = end;
-        } else if len > 0 && seq::lt(self.snd_una, end) {
-            // A keepalive ends at snd_una; it repeats nothing that is missing.
-            self.retransmitted += 1;
-        }
-    }
-
-    /// Lowers the MSS option of a SYN to what the path takes (RFC 9293 section 3.7.1).
-    fn clamp_mss(&self, segment: &mut [u8]) {
-        if let Some(at) = tcp::mss_option_offset(segment) {
-            let value = &mut segment[at..at + 2];
-            let mss = u16::from_be_bytes([value[0], value[1]]);
-            value.copy_from_slice(&mss.min(self.mss).to_be_bytes());
-        }
-    }
-}
-
-/// What smoltcp takes for its network device: one packet in, any number out.
+/// What smoltcp takes for its network device: a packet in, and one out.
 struct Device<'a, O: Output> {
     received: Option<&'a [u8]>,
+    /// For the one segment that smoltcp may send.
+    buffer: Option<O::Buf>,
     out: &'a mut O,
     wire: &'a mut Wire,
     scratch: &'a mut [u8],
     mtu: usize,
-    /// A segment could not be sent for want of a buffer or of room.
-    blocked: bool,
 }
 
 impl<O: Output> phy::Device for Device<'_, O> {
@@ -413,9 +410,8 @@ impl<O: Output> phy::Device for Device<'_, O> {
 
     fn receive(&mut self, _now: SmoltcpInstant) -> Option<(RxToken<'_>, TxToken<'_, O>)> {
         let octets = self.received.take()?;
-        let buffer = self.out.alloc();
         let reply = TxToken {
-            buffer,
+            buffer: self.buffer.take(),
             out: self.out,
             wire: self.wire,
             scratch: self.scratch,
@@ -424,10 +420,7 @@ impl<O: Output> phy::Device for Device<'_, O> {
     }
 
     fn transmit(&mut self, _now: SmoltcpInstant) -> Option<TxToken<'_, O>> {
-        let Some(buffer) = self.out.alloc() else {
-            self.blocked = true;
-            return None;
-        };
+        let buffer = self.buffer.take()?;
         Some(TxToken {
             buffer: Some(buffer),
             out: self.out,

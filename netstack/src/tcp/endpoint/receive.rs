@@ -4,17 +4,24 @@
 //! to whose source ports it may be addressed; and if it is nobody's, it is answered by an RST, as
 //! fast as the rate limit lets us.
 
-use super::{ConnId, Endpoint, Holder, Misdirected, UnreachableError};
+use core::time::Duration;
+
+use super::{ConnId, Endpoint, Holder, Misdirected, UnreachableError, above};
 use crate::counters::Event;
 use crate::drop::DropReason;
 use crate::io::PacketBuf;
 use crate::ip::{FiveTuple, Ip, NetworkId};
+use crate::tcp::bare::Bare;
 use crate::tcp::connection::{CloseCause, Connection};
 use crate::tcp::listen::Listener;
 use crate::tcp::time_wait::TimeWait;
 use crate::tcp::{Output, Segment, State, TcpIp, bare, seq};
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
+
+/// How old an entry in TIME-WAIT must be for a FIN to renew it. Each renewal takes a place in the
+/// table's queue, and a peer that repeats its FIN must not push out all others.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where and when a segment arrived.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +61,7 @@ impl Endpoint {
         let flags = segment.header.flags;
         if flags.contains(Flags::SYN) && !flags.contains(Flags::ACK) {
             if let Some(listener) = self.listeners.get(network, I::flow(flow).local()).copied() {
-                self.accept(arrival, listener, 0, segment, out);
+                self.accept(arrival, listener, None, segment, out);
                 return Ok(());
             }
         } else if let Some(worker) = self.other_owner(flow.dport) {
@@ -104,23 +111,33 @@ impl Endpoint {
         out: &mut O,
     ) {
         let connection = &mut self.connections[id.index()].connection;
+        // Somebody has yet to take note that it is over; to the peer it is over already.
+        if connection.state() == State::Closed {
+            self.counters.drop_packet(DropReason::TcpNoConnection);
+            self.answer_with_reset(now, flow, &segment, out);
+            return;
+        }
         let (header, payload_len) = (segment.header, segment.payload_len());
         match connection.handle_segment(&mut self.context, now, segment, out) {
             Ok(()) => {
                 self.counters.increment(Event::Consumed);
-                if header.flags.contains(Flags::RST) {
+                if matches!(
+                    connection.ended(),
+                    Some(CloseCause::Reset | CloseCause::Refused)
+                ) {
                     self.counters.increment(Event::TcpResetsReceived);
                 }
             }
             Err(rejected) => {
                 self.counters.drop_packet(rejected.reason);
                 if rejected.challenge {
-                    let numbers = connection.next_numbers().unwrap_or_default();
-                    self.challenge(now, flow, numbers, out);
-                } else if rejected.reason == DropReason::TcpEnginePanic {
+                    let ack = connection.bare_ack();
+                    self.challenge(now, flow, ack, out);
+                } else if connection.take_panic() {
                     self.counters.increment(Event::TcpEnginePanics);
-                    let (numbers, flags) = bare::reset_for(&header, payload_len);
-                    bare::send(out, flow, numbers, flags);
+                    if bare::send(out, flow, bare::reset_for(&header, payload_len)) {
+                        self.counters.increment(Event::TcpResetsSent);
+                    }
                 }
             }
         }
@@ -138,17 +155,13 @@ impl Endpoint {
         let Arrival {
             now, network, flow, ..
         } = arrival;
-        let header = &segment.header;
+        let header = segment.header;
         let syn = header.flags.contains(Flags::SYN) && !header.flags.contains(Flags::ACK);
         if syn
-            && seq::lt(entry.rcv_nxt, header.seq.wrapping_add(1))
+            && seq::le(entry.rcv_nxt, header.seq)
             && let Some(listener) = self.listeners.get(network, I::flow(flow).local()).copied()
         {
-            I::tables_mut(&mut self.demux)
-                .time_wait
-                .remove(network, &flow);
-            self.counters.increment(Event::TcpTimeWaitReused);
-            self.accept(arrival, listener, entry.snd_nxt, segment, out);
+            self.accept(arrival, listener, Some(entry.snd_nxt), segment, out);
             return;
         }
         self.counters.drop_packet(DropReason::TcpTimeWait);
@@ -156,8 +169,15 @@ impl Endpoint {
         if header.flags.contains(Flags::RST) {
             return;
         }
-        if header.flags.contains(Flags::FIN) {
-            // The peer has not seen our last ACK: the time starts again.
+        let len = segment.payload_len() as u32;
+        let fin = header.flags.contains(Flags::FIN);
+        // A plain ACK of an end that is in TIME-WAIT too. Two such ends would go on for ever.
+        if len == 0 && !syn && !fin && header.seq == entry.rcv_nxt {
+            return;
+        }
+        // The peer's FIN again: it has not seen our last ACK, and the time starts again.
+        let end = header.seq.wrapping_add(len).wrapping_add(1);
+        if fin && end == entry.rcv_nxt && entry.since + RESTART_PAUSE <= now {
             let entry = TimeWait {
                 since: now,
                 ..entry
@@ -166,16 +186,22 @@ impl Endpoint {
                 .time_wait
                 .insert(network, flow, entry);
         }
-        self.challenge(now, flow, (entry.snd_nxt, entry.rcv_nxt), out);
+        let ack = Bare {
+            seq: entry.snd_nxt,
+            ack: entry.rcv_nxt,
+            window: 0,
+            flags: Flags::ACK,
+        };
+        self.challenge(now, flow, ack, out);
     }
 
     /// Begins the handshake of a client. `old_snd_nxt` is where an earlier connection of the same
-    /// flow stopped, or 0.
+    /// flow in TIME-WAIT stopped.
     fn accept<I: TcpIp, B: PacketBuf, O: Output>(
         &mut self,
         arrival: Arrival<I>,
         listener: Listener,
-        old_snd_nxt: u32,
+        old_snd_nxt: Option<u32>,
         segment: Segment<B>,
         out: &mut O,
     ) {
@@ -195,8 +221,11 @@ impl Endpoint {
             return;
         }
         let mut iss = self.isn.isn(listener.network, I::flow(flow), now);
-        if old_snd_nxt != 0 && seq::le(iss, old_snd_nxt) {
-            iss = old_snd_nxt.wrapping_add(1);
+        if let Some(old_snd_nxt) = old_snd_nxt {
+            let time_wait = &mut I::tables_mut(&mut self.demux).time_wait;
+            time_wait.remove(listener.network, &flow);
+            self.counters.increment(Event::TcpTimeWaitReused);
+            iss = above(iss, old_snd_nxt);
         }
         let options = listener.options.on_path::<I>(mtu);
         let connection = Connection::accept(&options, iss, I::flow(flow), now);
@@ -216,11 +245,11 @@ impl Endpoint {
         &mut self,
         now: Instant,
         flow: FiveTuple<I>,
-        numbers: (u32, u32),
+        ack: Bare,
         out: &mut O,
     ) {
         // RFC 5961 section 7: challenge ACKs are rate limited too.
-        if self.resets.allow(now) && bare::send(out, flow, numbers, Flags::ACK) {
+        if self.resets.allow(now) && bare::send(out, flow, ack) {
             self.counters.increment(Event::TcpChallengeAcks);
         }
     }
@@ -236,8 +265,8 @@ impl Endpoint {
         if segment.header.flags.contains(Flags::RST) {
             return;
         }
-        let (numbers, flags) = bare::reset_for(&segment.header, segment.payload_len());
-        if self.resets.allow(now) && bare::send(out, flow, numbers, flags) {
+        let reset = bare::reset_for(&segment.header, segment.payload_len());
+        if self.resets.allow(now) && bare::send(out, flow, reset) {
             self.counters.increment(Event::TcpResetsSent);
         } else {
             self.counters.increment(Event::TcpResetsSuppressed);

@@ -1,0 +1,110 @@
+//! When there is no buffer to send with.
+
+use super::rig::*;
+use crate::tcp::{CloseCause, TcpIp, Timeout};
+
+ip_tests! {
+    data_waits_for_buffers
+    a_handshake_waits_for_buffers
+    a_fast_retransmission_waits_for_buffers
+    an_abort_waits_for_buffers
+    a_lost_answer_is_counted
+    deadlines_pass_without_buffers
+}
+
+fn data_waits_for_buffers<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let (id, mut peer) = rig.establish(5000);
+    rig.lane.blocked = true;
+    rig.write(id, b"patience");
+    rig.pass(millis(500));
+    assert!(rig.take(&peer).is_empty());
+    rig.lane.blocked = false;
+    rig.pass(millis(2));
+    let sent = rig.take(&peer);
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].payload, b"patience");
+    peer.ack = peer.ack.wrapping_add(8);
+    rig.send(&peer, ACK, &[]);
+    rig.assert_counters(&[("consumed", 3), ("tcp_accepted", 1), ("tcp_connections", 1)]);
+    assert_eq!(rig.lane.lost, 0);
+}
+
+fn a_handshake_waits_for_buffers<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    rig.lane.blocked = true;
+    let peer = Peer::client(5000);
+    assert!(rig.send(&peer, SYN, &[]).is_empty());
+    rig.lane.blocked = false;
+    rig.pass(millis(2));
+    let sent = rig.take(&peer);
+    assert_eq!((sent.len(), sent[0].flags()), (1, SYN_ACK));
+}
+
+fn a_fast_retransmission_waits_for_buffers<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let (id, mut peer) = rig.establish(5000);
+    rig.write(id, &[5; 1000]);
+    rig.write(id, &[6; 100]);
+    rig.lane.sent.clear();
+    rig.lane.blocked = true;
+    for _ in 0..4 {
+        rig.send(&peer, ACK, &[]);
+    }
+    rig.lane.blocked = false;
+    rig.pass(millis(2));
+    let sent = rig.take(&peer);
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].payload.len(), 1100.min(sent[0].payload.len()));
+    assert_eq!(sent[0].header.seq, peer.ack);
+    rig.pass(seconds(3));
+    assert!(!rig.take(&peer).is_empty(), "and it is repeated");
+    peer.ack = peer.ack.wrapping_add(1100);
+    rig.send(&peer, ACK, &[]);
+    assert_eq!(rig.endpoint.connection(id).send_queue(), 0);
+}
+
+fn an_abort_waits_for_buffers<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let (id, peer) = rig.establish(5000);
+    rig.lane.blocked = true;
+    rig.endpoint.connection(id).abort();
+    rig.release(id);
+    rig.pass(millis(100));
+    assert_eq!(rig.endpoint.len(), 1);
+    rig.lane.blocked = false;
+    rig.pass(millis(2));
+    assert_eq!(rig.take(&peer)[0].flags(), RST_ACK);
+    rig.assert_empty();
+}
+
+fn a_lost_answer_is_counted<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let (id, peer) = rig.establish(5000);
+    rig.lane.blocked = true;
+    let after = Peer {
+        seq: peer.seq.wrapping_add(3),
+        ..peer
+    };
+    assert!(rig.send(&after, ACK, b"def").is_empty());
+    assert_eq!(rig.lane.lost, 1, "the ACK that asks for what is missing");
+    rig.lane.blocked = false;
+    rig.send(&peer, ACK, b"abc");
+    assert_eq!(rig.read(id), b"abcdef");
+}
+
+fn deadlines_pass_without_buffers<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let (id, _) = rig.establish(5000);
+    rig.lane.blocked = true;
+    rig.write(id, b"nobody will hear this");
+    rig.pass(seconds(301));
+    assert_eq!(
+        rig.endpoint.connection(id).ended(),
+        Some(CloseCause::TimedOut(Timeout::Idle))
+    );
+    rig.release(id);
+    rig.lane.blocked = false;
+    rig.pass(millis(2));
+    rig.assert_empty();
+}

@@ -1,0 +1,178 @@
+//! Connections that get nowhere.
+
+use super::rig::*;
+use crate::tcp::endpoint::ConnId;
+use crate::tcp::{CloseCause, State, TcpIp, Timeout};
+
+ip_tests! {
+    a_peer_that_vanishes_with_data_in_flight
+    a_connection_without_progress
+    a_half_closed_connection_without_progress
+    a_peer_that_never_closes
+    a_fin_that_nobody_acknowledges
+    keepalives_are_answered
+    a_dead_peer_is_found
+    a_slow_reader_is_no_dead_peer
+}
+
+fn assert_timed_out<I: TcpIp>(rig: &mut Rig<I>, id: ConnId, timeout: Timeout) {
+    let ended = rig.endpoint.connection(id).ended();
+    assert_eq!(ended, Some(CloseCause::TimedOut(timeout)));
+}
+
+fn a_peer_that_vanishes_with_data_in_flight<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let (id, peer) = rig.establish(5000);
+    rig.pass(seconds(100));
+    rig.write(id, b"anybody there?");
+    rig.pass(seconds(19));
+    assert_eq!(rig.endpoint.connection(id).ended(), None);
+    rig.lane.sent.clear();
+    rig.pass(seconds(2));
+    assert_timed_out(&mut rig, id, Timeout::User);
+    assert_eq!(rig.take(&peer).pop().unwrap().flags(), RST_ACK);
+    assert!(rig.progress.contains(&id));
+    rig.release(id);
+    rig.assert_empty();
+    rig.assert_counters(&[
+        ("consumed", 2),
+        ("tcp_accepted", 1),
+        ("tcp_resets_sent", 1),
+        ("tcp_retransmits", 4),
+        ("tcp_user_timeouts", 1),
+    ]);
+}
+
+fn a_connection_without_progress<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let (id, mut peer) = rig.establish(5000);
+    rig.pass(seconds(200));
+    rig.send(&peer, ACK, b"x");
+    peer.seq = peer.seq.wrapping_add(1);
+    rig.pass(seconds(299));
+    rig.send(&peer, ACK, &[]);
+    assert_eq!(rig.endpoint.connection(id).ended(), None);
+    rig.pass(seconds(2));
+    assert_timed_out(&mut rig, id, Timeout::Idle);
+    rig.release(id);
+    rig.assert_empty();
+    rig.assert_counters(&[
+        ("consumed", 4),
+        ("tcp_accepted", 1),
+        ("tcp_idle_timeouts", 1),
+        ("tcp_resets_sent", 1),
+    ]);
+}
+
+fn a_half_closed_connection_without_progress<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let (id, peer) = rig.establish(5000);
+    rig.send(&peer, FIN_ACK, &[]);
+    rig.pass(seconds(59));
+    assert_eq!(rig.endpoint.connection(id).state(), State::CloseWait);
+    rig.pass(seconds(2));
+    assert_timed_out(&mut rig, id, Timeout::HalfClosed);
+    rig.release(id);
+    rig.assert_empty();
+    rig.assert_counters(&[
+        ("consumed", 3),
+        ("tcp_accepted", 1),
+        ("tcp_half_closed_timeouts", 1),
+        ("tcp_resets_sent", 1),
+    ]);
+}
+
+fn a_peer_that_never_closes<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let (id, mut peer) = rig.establish(5000);
+    rig.close(id);
+    rig.release(id);
+    peer.ack = peer.ack.wrapping_add(1);
+    rig.send(&peer, ACK, &[]);
+    rig.pass(seconds(29));
+    assert_eq!(rig.endpoint.len(), 1);
+    rig.pass(seconds(2));
+    rig.assert_empty();
+    rig.assert_counters(&[
+        ("consumed", 3),
+        ("tcp_accepted", 1),
+        ("tcp_fin_wait_2_timeouts", 1),
+        ("tcp_resets_sent", 1),
+    ]);
+}
+
+fn a_fin_that_nobody_acknowledges<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let (id, _) = rig.establish(5000);
+    rig.close(id);
+    rig.release(id);
+    rig.pass(seconds(21));
+    rig.assert_empty();
+    rig.assert_counters(&[
+        ("consumed", 2),
+        ("tcp_accepted", 1),
+        ("tcp_resets_sent", 1),
+        ("tcp_retransmits", 4),
+        ("tcp_user_timeouts", 1),
+    ]);
+}
+
+fn with_keepalive<I: TcpIp>() -> Rig<I> {
+    let mut options = options();
+    options.keepalive = Some(seconds(30));
+    Rig::with(config(), options)
+}
+
+fn keepalives_are_answered<I: TcpIp>() {
+    let mut rig = with_keepalive::<I>();
+    let (id, peer) = rig.establish(5000);
+    for _ in 0..9 {
+        rig.pass(seconds(31));
+        let probes = rig.take(&peer);
+        assert_eq!(probes.len(), 1);
+        assert_eq!(probes[0].header.seq, peer.ack.wrapping_sub(1));
+        assert!(rig.send(&peer, ACK, &[]).is_empty());
+    }
+    assert_eq!(rig.endpoint.connection(id).ended(), None);
+    rig.pass(seconds(31));
+    // Answering probes is no progress.
+    assert_timed_out(&mut rig, id, Timeout::Idle);
+}
+
+fn a_dead_peer_is_found<I: TcpIp>() {
+    let mut rig = with_keepalive::<I>();
+    let (id, _) = rig.establish(5000);
+    rig.pass(seconds(49));
+    assert_eq!(rig.endpoint.connection(id).ended(), None);
+    rig.pass(seconds(2));
+    assert_timed_out(&mut rig, id, Timeout::User);
+    rig.release(id);
+    rig.assert_empty();
+    rig.assert_counters(&[
+        ("consumed", 2),
+        ("tcp_accepted", 1),
+        ("tcp_resets_sent", 1),
+        ("tcp_user_timeouts", 1),
+    ]);
+}
+
+fn a_slow_reader_is_no_dead_peer<I: TcpIp>() {
+    let mut rig = with_keepalive::<I>();
+    let (id, mut peer) = rig.establish(5000);
+    for _ in 0..4 {
+        rig.send(&peer, ACK, &[9; 1024]);
+        peer.seq = peer.seq.wrapping_add(1024);
+    }
+    rig.pass(seconds(29));
+    rig.lane.sent.clear();
+    // The window update puts the probe off; the peer has nothing to say to it.
+    assert_eq!(rig.read(id).len(), 4096);
+    assert_eq!(rig.take(&peer).len(), 1);
+    rig.pass(seconds(25));
+    assert_eq!(rig.endpoint.connection(id).ended(), None);
+    rig.pass(seconds(6));
+    assert_eq!(rig.take(&peer).len(), 1, "the probe");
+    rig.send(&peer, ACK, &[]);
+    rig.pass(seconds(20));
+    assert_eq!(rig.endpoint.connection(id).ended(), None);
+}

@@ -1,0 +1,361 @@
+//! Two endpoints, a link that loses, delays, reorders and duplicates, and sessions that do
+//! anything in any order: what arrives is what was sent, or it is plain that it is not.
+
+use core::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::rig::*;
+use crate::io::PacketBuf;
+use crate::ip::{FiveTuple, NetworkId, V4, V6};
+use crate::tcp::endpoint::{ConnId, ConnectTarget, EndpointConfig, Event};
+use crate::tcp::{Chunk, CloseCause, ConnectionOptions, PROTOCOL, TcpIp, Timeouts};
+use crate::time::Instant;
+
+/// What a session does.
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Send(u16),
+    Consume(u16),
+    Close,
+    Abort,
+    Pause(u16),
+}
+
+/// How bad the link is.
+#[derive(Clone, Copy, Debug)]
+struct Weather {
+    seed: u64,
+    /// Packets lost and duplicated, each of 100.
+    lost: u64,
+    duplicated: u64,
+    /// Milliseconds that a packet takes: at least, and how much more by chance.
+    delay: u64,
+    jitter: u64,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (1_u16..6000).prop_map(Op::Send),
+        6 => (1_u16..6000).prop_map(Op::Consume),
+        3 => (0_u16..3000).prop_map(Op::Pause),
+        1 => Just(Op::Close),
+    ]
+}
+
+fn ops() -> impl Strategy<Value = Vec<(bool, Op)>> {
+    let some = vec((any::<bool>(), op()), 0..30);
+    let end = prop_oneof![
+        4 => Just(None),
+        1 => any::<bool>().prop_map(|side| Some((side, Op::Abort))),
+    ];
+    (some, end).prop_map(|(mut ops, end)| {
+        ops.extend(end);
+        ops
+    })
+}
+
+fn weather() -> impl Strategy<Value = Weather> {
+    let lost = prop_oneof![1 => Just(0), 3 => 1_u64..16];
+    (any::<u64>(), lost, 0_u64..20, 0_u64..100, 0_u64..100).prop_map(
+        |(seed, lost, duplicated, delay, jitter)| Weather {
+            seed,
+            lost,
+            duplicated,
+            delay,
+            jitter,
+        },
+    )
+}
+
+/// One end: its endpoint, its session, and what it saw.
+struct End<I: TcpIp> {
+    rig: Rig<I>,
+    id: Option<ConnId>,
+    sent: u32,
+    received: u32,
+    ended: Option<CloseCause>,
+    finishing: bool,
+}
+
+struct Link<I: TcpIp> {
+    ends: [End<I>; 2],
+    now: Instant,
+    in_flight: Vec<(Instant, usize, Vec<u8>)>,
+    weather: Weather,
+    random: u64,
+}
+
+/// The octet at `position` of what `side` sends.
+fn octet(side: usize, position: u32) -> u8 {
+    (position.wrapping_mul(2_654_435_761) >> 24) as u8 ^ (side as u8)
+}
+
+impl<I: TcpIp> Link<I> {
+    fn new(weather: Weather) -> Self {
+        let end = |buffer| {
+            let mut config: EndpointConfig = config();
+            // The link is bad, but not dead: only a stack that gets stuck runs into these.
+            config.timeouts = Timeouts {
+                handshake: seconds(1_000),
+                connect: seconds(1_000),
+                idle: seconds(1_000),
+                half_closed: seconds(1_000),
+                fin_wait_2: seconds(1_000),
+                user: seconds(1_000),
+                time_wait: seconds(900),
+            };
+            let options = ConnectionOptions {
+                receive_buffer: buffer,
+                send_buffer: buffer,
+                ..options()
+            };
+            End {
+                rig: Rig::<I>::with(config, options),
+                id: None,
+                sent: 0,
+                received: 0,
+                ended: None,
+                finishing: false,
+            }
+        };
+        let mut link = Self {
+            ends: [end(3000), end(8192)],
+            now: START,
+            in_flight: Vec::new(),
+            weather,
+            random: weather.seed | 1,
+        };
+        let target = ConnectTarget::<I> {
+            network: NetworkId::BARE,
+            local: address::<I>(1),
+            remote: (address::<I>(2), LISTEN_PORT),
+        };
+        let client = &mut link.ends[0];
+        let id = client
+            .rig
+            .endpoint
+            .connect(START, target, &options(), OWNER, |_| true)
+            .unwrap();
+        client.id = Some(id);
+        client.rig.flush(id);
+        link
+    }
+
+    fn chance(&mut self, of: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random >> 16) % of.max(1)
+    }
+
+    /// Puts what the ends have sent on the link.
+    fn carry(&mut self) {
+        for side in 0..2 {
+            let packets = core::mem::take(&mut self.ends[side].rig.lane.sent);
+            for packet in packets {
+                let copies = if self.chance(100) < self.weather.lost {
+                    0
+                } else if self.chance(100) < self.weather.duplicated {
+                    2
+                } else {
+                    1
+                };
+                for _ in 0..copies {
+                    let delay = self.weather.delay + self.chance(self.weather.jitter + 1);
+                    let at = self.now + Duration::from_millis(delay);
+                    self.in_flight.push((at, 1 - side, packet.data().to_vec()));
+                }
+            }
+        }
+    }
+
+    /// Does everything that is due now.
+    fn turn(&mut self) {
+        let now = self.now;
+        let mut due: Vec<_> = self
+            .in_flight
+            .extract_if(.., |(at, ..)| *at <= now)
+            .collect();
+        due.sort_by_key(|(at, ..)| *at);
+        for (_, to, packet) in due {
+            let header = parse::<I>(&packet).header;
+            let flow = FiveTuple {
+                src: address::<I>(host(1 - to)),
+                dst: address::<I>(host(to)),
+                sport: header.sport,
+                dport: header.dport,
+                protocol: PROTOCOL,
+            };
+            self.ends[to].rig.now = now;
+            self.ends[to].rig.deliver(flow, &packet).unwrap();
+        }
+        for side in 0..2 {
+            let end = &mut self.ends[side];
+            end.rig.now = now;
+            end.rig.endpoint.handle_timeouts(now);
+            while let Some(event) = end.rig.endpoint.poll_event(now, &mut end.rig.lane) {
+                match event {
+                    Event::Accepted { id, .. } => {
+                        end.rig.endpoint.claim(id, OWNER);
+                        assert!(end.id.is_none() && end.ended.is_none(), "accepted twice");
+                        end.id = Some(id);
+                        end.rig.flush(id);
+                    }
+                    Event::Progress { id, .. } => {
+                        end.rig.flush(id);
+                    }
+                }
+            }
+            self.finish(side);
+        }
+        self.carry();
+    }
+
+    /// Lets the session of `side` come to its end, if it is told to.
+    fn finish(&mut self, side: usize) {
+        if !self.ends[side].finishing {
+            return;
+        }
+        let Some(id) = self.ends[side].id else { return };
+        self.consume(side, usize::MAX);
+        let end = &mut self.ends[side];
+        end.rig.close(id);
+        let connection = end.rig.endpoint.connection(id);
+        if let Some(cause) = connection.ended() {
+            assert!(connection.received().is_none());
+            if cause == CloseCause::Finished {
+                assert!(connection.receive_finished());
+            }
+            end.ended = Some(cause);
+            end.id = None;
+            end.rig.release(id);
+        }
+    }
+
+    fn consume(&mut self, side: usize, most: usize) {
+        let end = &mut self.ends[side];
+        let Some(id) = end.id else { return };
+        let mut left = most;
+        while left > 0
+            && let Some(chunk) = end.rig.endpoint.connection(id).received()
+        {
+            let octets = &chunk.octets()[..chunk.octets().len().min(left)];
+            for got in octets {
+                assert_eq!(*got, octet(1 - side, end.received), "at {}", end.received);
+                end.received += 1;
+            }
+            let len = octets.len();
+            left -= len;
+            end.rig.endpoint.connection(id).consume(len);
+        }
+        end.rig.flush(id);
+    }
+
+    fn run(&mut self, side: usize, op: Op) {
+        let end = &mut self.ends[side];
+        end.rig.now = self.now;
+        if let Some(id) = end.id {
+            match op {
+                Op::Send(len) => {
+                    let octets: Vec<u8> = (0..u32::from(len))
+                        .map(|i| octet(side, end.sent + i))
+                        .collect();
+                    end.sent += end.rig.endpoint.connection(id).send(Chunk::new(&octets)) as u32;
+                    end.rig.flush(id);
+                }
+                Op::Consume(len) => self.consume(side, usize::from(len)),
+                Op::Close => end.rig.close(id),
+                Op::Abort => {
+                    end.rig.endpoint.connection(id).abort();
+                    end.rig.flush(id);
+                }
+                Op::Pause(_) => {}
+            }
+        }
+        self.carry();
+        let pause = match op {
+            Op::Pause(millis) => u64::from(millis),
+            _ => 1,
+        };
+        self.pass(millis(pause));
+    }
+
+    fn next(&self) -> Option<Instant> {
+        let ends = self
+            .ends
+            .iter()
+            .filter_map(|end| end.rig.endpoint.poll_timeout());
+        let packets = self.in_flight.iter().map(|(at, ..)| *at);
+        ends.chain(packets).min()
+    }
+
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        let mut turns = 0;
+        while let Some(at) = self.next().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.turn();
+            turns += 1;
+            assert!(turns < 2000 + 2000 * duration.as_secs(), "a busy loop");
+        }
+        self.now = end;
+    }
+}
+
+/// The number of a side's address: that of the client is that of the peer in other cases.
+fn host(side: usize) -> u8 {
+    side as u8 + 1
+}
+
+fn what_arrives_was_sent<I: TcpIp>(ops: &[(bool, Op)], weather: Weather) {
+    let mut link = Link::<I>::new(weather);
+    link.carry();
+    for _ in 0..1_000 {
+        if link.ends[1].id.is_none() {
+            link.pass(seconds(1));
+        }
+    }
+    assert!(link.ends[1].id.is_some(), "the handshake got stuck");
+    for &(side, op) in ops {
+        link.run(usize::from(side), op);
+    }
+    for end in &mut link.ends {
+        end.finishing = true;
+    }
+    link.turn();
+    for _ in 0..300 {
+        link.pass(seconds(10));
+    }
+    let causes = [link.ends[0].ended, link.ends[1].ended];
+    for side in 0..2 {
+        if causes[side] == Some(CloseCause::Finished) {
+            assert_eq!(
+                link.ends[side].received,
+                link.ends[1 - side].sent,
+                "side {side} finished without all octets: {causes:?}"
+            );
+        }
+        link.ends[side].rig.assert_empty();
+        assert_eq!(link.ends[side].rig.endpoint.poll_timeout(), None);
+    }
+    assert!(causes[0].is_some());
+    if !ops.iter().any(|(_, op)| matches!(op, Op::Abort)) {
+        assert_eq!(causes, [Some(CloseCause::Finished); 2], "no reason to fail");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn what_arrives_was_sent_v4(ops in ops(), weather in weather()) {
+        what_arrives_was_sent::<V4>(&ops, weather);
+    }
+
+    #[test]
+    fn what_arrives_was_sent_v6(ops in ops(), weather in weather()) {
+        what_arrives_was_sent::<V6>(&ops, weather);
+    }
+}

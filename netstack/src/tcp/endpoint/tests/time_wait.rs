@@ -1,0 +1,176 @@
+//! TIME-WAIT without a connection, and the rest of source ports.
+
+use super::rig::*;
+use crate::counters::Event;
+use crate::ip::NetworkId;
+use crate::tcp::endpoint::ConnectTarget;
+use crate::tcp::{ConnectError, IsnGenerator, TcpIp, seq};
+
+ip_tests! {
+    a_late_fin_is_acknowledged_again
+    a_reset_does_not_end_it
+    a_plain_ack_is_not_answered
+    a_new_syn_reopens_the_flow
+    an_old_syn_does_not
+    a_refused_syn_leaves_it
+    it_expires
+    a_late_fin_renews_it
+    a_port_rests_before_it_is_used_again
+}
+
+/// A client whose connection we closed first; its next segment as after its FIN.
+fn in_time_wait<I: TcpIp>(rig: &mut Rig<I>) -> Peer {
+    let (id, mut peer) = rig.establish(5000);
+    rig.close(id);
+    peer.ack = peer.ack.wrapping_add(1);
+    rig.send(&peer, FIN_ACK, &[]);
+    peer.seq = peer.seq.wrapping_add(1);
+    rig.release(id);
+    rig.assert_empty();
+    peer
+}
+
+fn a_late_fin_is_acknowledged_again<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let mut peer = in_time_wait(&mut rig);
+    peer.seq = peer.seq.wrapping_sub(1);
+    let replies = rig.send(&peer, FIN_ACK, &[]);
+    assert_eq!((replies.len(), replies[0].flags()), (1, ACK));
+    assert_eq!(replies[0].header.seq, peer.ack);
+    assert_eq!(replies[0].header.ack, peer.seq.wrapping_add(1));
+    rig.assert_counters(&[
+        ("consumed", 3),
+        ("drop_tcp_time_wait", 1),
+        ("tcp_accepted", 1),
+        ("tcp_challenge_acks", 1),
+        ("tcp_time_wait_entries", 1),
+    ]);
+}
+
+fn a_reset_does_not_end_it<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let peer = in_time_wait(&mut rig);
+    assert!(rig.send(&peer, RST, &[]).is_empty());
+    assert!(rig.send(&peer, RST_ACK, &[]).is_empty());
+    rig.assert_counters(&[
+        ("consumed", 3),
+        ("drop_tcp_time_wait", 2),
+        ("tcp_accepted", 1),
+        ("tcp_time_wait_entries", 1),
+    ]);
+}
+
+fn a_plain_ack_is_not_answered<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let mut peer = in_time_wait(&mut rig);
+    assert!(rig.send(&peer, ACK, &[]).is_empty());
+    assert_eq!(rig.send(&peer, ACK, b"data").len(), 1);
+    peer.seq = peer.seq.wrapping_sub(1);
+    assert_eq!(rig.send(&peer, ACK, &[]).len(), 1, "a keepalive");
+}
+
+fn a_new_syn_reopens_the_flow<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let peer = in_time_wait(&mut rig);
+    let old_snd_nxt = peer.ack;
+    let again = Peer {
+        seq: peer.seq,
+        ..Peer::client(5000)
+    };
+    let (id, peer) = rig.establish_as(again);
+    assert!(seq::lt(old_snd_nxt, peer.ack.wrapping_sub(1)));
+    rig.send(&peer, ACK, b"again");
+    assert_eq!(rig.read(id), b"again");
+    rig.assert_counters(&[
+        ("consumed", 6),
+        ("tcp_accepted", 2),
+        ("tcp_connections", 1),
+        ("tcp_time_wait_reused", 1),
+    ]);
+}
+
+fn an_old_syn_does_not<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let peer = in_time_wait(&mut rig);
+    let old = Peer {
+        seq: peer.seq.wrapping_sub(1),
+        ..Peer::client(5000)
+    };
+    let replies = rig.send(&old, SYN, &[]);
+    assert_eq!((replies.len(), replies[0].flags()), (1, ACK));
+    assert_eq!(replies[0].header.ack, peer.seq);
+    assert!(rig.endpoint.is_empty());
+}
+
+fn a_refused_syn_leaves_it<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let peer = in_time_wait(&mut rig);
+    for sport in 6000..6003 {
+        rig.send(&Peer::client(sport), SYN, &[]);
+    }
+    let again = Peer {
+        seq: peer.seq,
+        ..Peer::client(5000)
+    };
+    assert!(rig.send(&again, SYN, &[]).is_empty());
+    rig.endpoint.handle_timeouts(rig.now);
+    assert_eq!(rig.counters.event(Event::TcpTimeWaitEntries), 1);
+    assert_eq!(rig.counters.event(Event::TcpTimeWaitReused), 0);
+}
+
+fn it_expires<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let mut peer = in_time_wait(&mut rig);
+    rig.pass(seconds(59));
+    assert_eq!(rig.counters.event(Event::TcpTimeWaitEntries), 1);
+    rig.pass(seconds(1));
+    assert_eq!(rig.counters.event(Event::TcpTimeWaitEntries), 0);
+    assert_eq!(rig.endpoint.poll_timeout(), None);
+    peer.seq = peer.seq.wrapping_sub(1);
+    assert_eq!(rig.send(&peer, FIN_ACK, &[])[0].flags(), RST);
+}
+
+fn a_late_fin_renews_it<I: TcpIp>() {
+    let mut rig = Rig::<I>::new();
+    let mut peer = in_time_wait(&mut rig);
+    rig.pass(seconds(30));
+    peer.seq = peer.seq.wrapping_sub(1);
+    for _ in 0..20 {
+        rig.send(&peer, FIN_ACK, &[]);
+    }
+    assert_eq!(rig.counters.event(Event::TcpChallengeAcks), 10, "a limit");
+    assert_eq!(rig.counters.event(Event::TcpTimeWaitEvicted), 0);
+    rig.pass(seconds(59));
+    assert_eq!(rig.counters.event(Event::TcpTimeWaitEntries), 1);
+    rig.pass(seconds(1));
+    assert_eq!(rig.counters.event(Event::TcpTimeWaitEntries), 0);
+}
+
+fn a_port_rests_before_it_is_used_again<I: TcpIp>() {
+    let mut config = config();
+    config.source_ports = 40_000..=40_001;
+    let mut rig = Rig::<I>::with(config, options());
+    let (id, mut peer) = rig.connected();
+    rig.close(id);
+    peer.ack = peer.ack.wrapping_add(1);
+    rig.send(&peer, FIN_ACK, &[]);
+    rig.release(id);
+    rig.assert_empty();
+    let target = ConnectTarget::<I> {
+        network: NetworkId::BARE,
+        local: address::<I>(2),
+        remote: (address::<I>(1), BACKEND_PORT),
+    };
+    rig.pass(millis(900));
+    let early = rig
+        .endpoint
+        .connect(rig.now, target, &options(), OWNER, |_| true);
+    assert_eq!(early, Err(ConnectError::NoPort));
+    rig.pass(millis(100));
+    let (_, again) = rig.connect();
+    assert_eq!(again.dport, peer.dport);
+    let isn = IsnGenerator::new((SECRET[0], SECRET[1]));
+    let iss = isn.isn(NetworkId::BARE, I::flow(again.flow()), rig.now);
+    assert_eq!(again.ack, iss.wrapping_add(1));
+    assert!(seq::lt(peer.ack, again.ack));
+}
