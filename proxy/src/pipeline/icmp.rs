@@ -68,11 +68,13 @@ pub fn refuse<I: HostIp + AnswerIp, Io: PacketIo>(
 ) {
     let octets = packet.upper();
     let (reason, error) = if packet.protocol == udp::PROTOCOL {
-        if udp::Header::parse(octets).is_err() {
+        let Ok(header) = udp::Header::parse(octets) else {
             counters.drop_packet(DropReason::UdpMalformed);
             return;
-        }
-        if !verify_transport_checksum::<I>(packet.src, packet.dst, udp::PROTOCOL, octets) {
+        };
+        // RFC 768: the datagram ends where it says, which may be before the packet does.
+        let datagram = octets.get(..header.len).unwrap_or_default();
+        if !verify_transport_checksum::<I>(packet.src, packet.dst, udp::PROTOCOL, datagram) {
             counters.drop_packet(DropReason::UdpBadChecksum);
             return;
         }
