@@ -252,6 +252,8 @@ impl ParseIp for V4 {
         let len = u16::try_from(packet.len()).unwrap_or(u16::MAX);
         packet[ipv4::TOTAL_LEN_OFFSET..ipv4::TOTAL_LEN_OFFSET + 2]
             .copy_from_slice(&len.to_be_bytes());
+        // Whoever gets the packet handed over verifies it again.
+        ipv4::fill_checksum(packet);
     }
 
     fn is_group_of_ours(_dst: Self::Addr) -> bool {
