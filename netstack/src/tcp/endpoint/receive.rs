@@ -52,7 +52,8 @@ impl Endpoint {
             return Ok(());
         }
         let flags = segment.header.flags;
-        if flags.contains(Flags::SYN) && !flags.contains(Flags::ACK) {
+        let opens = flags.contains(Flags::SYN) && !flags.contains(Flags::ACK);
+        if opens {
             if let Some(listener) = self.listeners.get(network, I::flow(flow).local()).copied() {
                 self.accept(arrival, listener, 0, segment, out);
                 return Ok(());
@@ -63,7 +64,7 @@ impl Endpoint {
                 packet: segment.packet,
             });
         }
-        let reason = if flags.contains(Flags::SYN) {
+        let reason = if opens {
             DropReason::TcpNoListener
         } else {
             DropReason::TcpNoConnection
