@@ -83,7 +83,7 @@ pub struct Station {
     buffers: usize,
     now: Instant,
     /// Kept so that the workers find somebody at the other end.
-    _control: ControlEnds,
+    control: ControlEnds,
 }
 
 /// A worker, and what passed between it and the test.
@@ -119,7 +119,7 @@ impl Station {
             pool,
             buffers,
             now,
-            _control: assembly.control,
+            control: assembly.control,
         }
     }
 
@@ -225,10 +225,10 @@ impl Station {
             workers,
             pool,
             buffers,
-            _control,
+            control,
             ..
         } = self;
-        drop((workers, _control));
+        drop((workers, control));
         assert_eq!(pool.available(), buffers, "buffers that came back");
     }
 }
