@@ -19,6 +19,7 @@ mod ip;
 mod ndp;
 mod tcp;
 mod udp;
+mod worker;
 
 /// A function that must not panic, whatever the octets are.
 pub type Target = fn(&[u8]);
@@ -38,6 +39,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("ndp", ndp::run),
     ("tcp", tcp::run),
     ("udp", udp::run),
+    ("worker", worker::run),
 ];
 
 /// The target called `name`.
