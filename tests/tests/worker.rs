@@ -14,6 +14,8 @@ mod ip;
 mod mutations;
 #[path = "worker/neighbors.rs"]
 mod neighbors;
+#[path = "worker/resources.rs"]
+mod resources;
 #[path = "worker/table.rs"]
 mod table;
 #[path = "worker/tcp.rs"]
