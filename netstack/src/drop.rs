@@ -38,7 +38,7 @@ pub enum DropReason {
     IpFragment,
     /// IPv6 extension headers that are malformed, out of order or too many.
     Ipv6BadExtensionHeader,
-    /// A source address that no host can have.
+    /// A source address that no other host can have.
     MartianSource,
     /// A destination address that must not appear on a wire.
     MartianDestination,
@@ -73,7 +73,7 @@ pub enum DropReason {
     TcpBadFlags,
     /// Port 0.
     TcpBadPort,
-    /// Source and destination are the same end (land attack).
+    /// Source and destination are the same address (land attack).
     TcpLand,
     /// A SYN for an address and port where no one listens.
     TcpNoListener,

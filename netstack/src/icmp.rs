@@ -78,6 +78,14 @@ pub fn answer_echo<I: AnswerIp>(packet: &mut [u8], upper: usize) -> Result<(), P
     let new = u16::from_be_bytes([I::ECHO_REPLY, *code]);
     *kind = I::ECHO_REPLY;
     patch_checksum(message, CHECKSUM_OFFSET, old, new);
+    // The one reply whose checksum the change alone does not tell: over IPv4, without any octet
+    // set, its sum is not the zero that other data can have.
+    if I::VERSION == V4::VERSION && message.iter().all(|octet| *octet == 0) {
+        let field = message
+            .get_mut(CHECKSUM_OFFSET..)
+            .and_then(<[u8]>::first_chunk_mut::<2>);
+        *field.ok_or(ParseError::Truncated)? = [0xff; 2];
+    }
 
     let addresses = I::SRC_OFFSET..I::SRC_OFFSET + 2 * I::Addr::LEN;
     let addresses = packet.get_mut(addresses).ok_or(ParseError::Truncated)?;

@@ -2,11 +2,14 @@
 //!
 //! The [`rig`] makes network namespaces and puts real programs into them: curl in front, nginx
 //! behind, Weirgate on DPDK between them. The integration tests of this package use it, and so
-//! does the program `demo`. Everything needs root, and touches no interface that it did not make.
+//! does the program `demo`. It needs root, and touches no interface that it did not make.
+//!
+//! A [`station`] is the opposite: workers in memory, and frames that a test makes up.
 
 #![forbid(unsafe_code)]
 
 pub mod rig;
+pub mod station;
 
 /// Makes two tests of each function that takes a [`rig::Driver`].
 #[macro_export]

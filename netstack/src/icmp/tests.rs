@@ -87,6 +87,22 @@ fn an_echo_behind_ipv4_options_is_answered() {
     assert!(ipv4::verify_checksum(&octets));
 }
 
+/// Without any octet set the sum is the other of the two zeros.
+#[test]
+fn an_echo_without_any_octet_set_is_answered() {
+    for data in [&[0; 0][..], &[0; 5]] {
+        let mut message = [&[V4::ECHO_REQUEST, 0, 0, 0, 0, 0, 0, 0], data].concat();
+        fill_checksum::<V4>(addr::<V4>(2), addr::<V4>(1), &mut message);
+        let mut octets = packet::<V4>(V4::ICMP_PROTOCOL, &message);
+        answer_echo::<V4>(&mut octets, 20).unwrap();
+        assert!(verify_checksum::<V4>(
+            addr::<V4>(1),
+            addr::<V4>(2),
+            &octets[20..]
+        ));
+    }
+}
+
 fn nothing_else_is_answered<I: AnswerIp>() {
     let request = echo_request::<I>(b"");
     let mut reply = request.clone();

@@ -9,7 +9,7 @@ use netstack::counters::{Counters, Event};
 use netstack::drop::DropReason;
 use netstack::icmp::{AnswerIp, answer_echo, emit_error, error_recipient};
 use netstack::io::{PacketBuf, PacketIo};
-use netstack::ip::NetworkId;
+use netstack::ip::{Ip, NetworkId, V6};
 use netstack::rate_limit::RateLimit;
 use netstack::tcp::{Endpoint, UnreachableError};
 use netstack::time::Instant;
@@ -17,7 +17,7 @@ use netstack::wire::checksum::verify_transport_checksum;
 use netstack::wire::icmp::{
     Error, HEADER_LEN, Message, Unreachable, parse_quoted, verify_checksum,
 };
-use netstack::wire::{tcp, udp};
+use netstack::wire::{ipv6_ext, tcp, udp};
 
 use super::parse::IpPacket;
 use super::tcp_in::hand_over;
@@ -68,11 +68,13 @@ pub fn refuse<I: HostIp + AnswerIp, Io: PacketIo>(
 ) {
     let octets = packet.upper();
     let (reason, error) = if packet.protocol == udp::PROTOCOL {
-        if udp::Header::parse(octets).is_err() {
+        let Ok(header) = udp::Header::parse(octets) else {
             counters.drop_packet(DropReason::UdpMalformed);
             return;
-        }
-        if !verify_transport_checksum::<I>(packet.src, packet.dst, udp::PROTOCOL, octets) {
+        };
+        // RFC 768: the datagram ends where it says, which may be before the packet does.
+        let datagram = octets.get(..header.len).unwrap_or_default();
+        if !verify_transport_checksum::<I>(packet.src, packet.dst, udp::PROTOCOL, datagram) {
             counters.drop_packet(DropReason::UdpBadChecksum);
             return;
         }
@@ -88,6 +90,10 @@ pub fn refuse<I: HostIp + AnswerIp, Io: PacketIo>(
         )
     };
     counters.drop_packet(reason);
+    // RFC 8200 section 4.7: a packet that carries nothing asks for nothing.
+    if I::VERSION == V6::VERSION && packet.protocol == ipv6_ext::NO_NEXT_HEADER {
+        return;
+    }
     let Some(recipient) = error_recipient::<I>(packet.packet.data(), false) else {
         return;
     };

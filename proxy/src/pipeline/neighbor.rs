@@ -10,6 +10,7 @@ use netstack::io::{PacketBuf, PacketIo, PortId};
 use netstack::ip::{NetworkId, V4, V6};
 use netstack::neighbor::{Heard, Outcome, Speaker};
 use netstack::time::Instant;
+use netstack::wire::icmp::verify_checksum;
 use netstack::wire::{arp, ethernet, ndp};
 
 use super::parse::IpPacket;
@@ -52,6 +53,10 @@ pub fn process_ndp<Io: PacketIo>(
     counters: &Counters,
 ) {
     let octets = packet.upper();
+    if !verify_checksum::<V6>(packet.src, packet.dst, octets) {
+        counters.drop_packet(DropReason::IcmpBadChecksum);
+        return;
+    }
     let Ok(message) = ndp::Message::parse(packet.src, packet.dst, packet.hop_limit, octets) else {
         counters.drop_packet(DropReason::NdpMalformed);
         return;

@@ -252,6 +252,8 @@ impl ParseIp for V4 {
         let len = u16::try_from(packet.len()).unwrap_or(u16::MAX);
         packet[ipv4::TOTAL_LEN_OFFSET..ipv4::TOTAL_LEN_OFFSET + 2]
             .copy_from_slice(&len.to_be_bytes());
+        // Whoever gets the packet handed over verifies it again.
+        ipv4::fill_checksum(packet);
     }
 
     fn is_group_of_ours(_dst: Self::Addr) -> bool {
@@ -350,9 +352,14 @@ fn check_addresses<I: ParseIp>(
     // A host that has no address yet may ask by neighbor discovery who has the one it wants.
     let asks_for_address =
         view.src == I::Addr::UNSPECIFIED && view.protocol == V6::ICMP_PROTOCOL && I::VERSION == 6;
+    // An answer to ourselves would wait for a neighbor that never answers. Land attacks have a
+    // reason of their own.
+    let from_us = local.contains(NetworkId::BARE, view.src)
+        && !(view.protocol == tcp::PROTOCOL && view.src == view.dst);
     if (!view.src.is_unicast() && !asks_for_address)
         || view.src.is_loopback()
         || local.is_broadcast(NetworkId::BARE, view.src)
+        || from_us
     {
         return Err(DropReason::MartianSource);
     }
@@ -398,7 +405,7 @@ fn parse_tcp<I: ParseIp, B: PacketBuf>(
     if header.sport == 0 || header.dport == 0 {
         return Err(DropReason::TcpBadPort);
     }
-    if view.src == view.dst && header.sport == header.dport {
+    if view.src == view.dst {
         return Err(DropReason::TcpLand);
     }
     let between = view.offset - I::HEADER_LEN;

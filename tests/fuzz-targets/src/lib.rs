@@ -9,13 +9,38 @@
 
 #![forbid(unsafe_code)]
 
+mod arp;
+mod capture;
+mod checksum;
+mod config;
 mod ethernet;
+mod icmp;
+mod ip;
+mod ndp;
+mod tcp;
+mod udp;
+mod worker;
 
 /// A function that must not panic, whatever the octets are.
 pub type Target = fn(&[u8]);
 
 /// All targets by name; their seeds and crash files are in directories of that name.
-pub const TARGETS: &[(&str, Target)] = &[("ethernet", ethernet::run)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("arp", arp::run),
+    ("capture", capture::run),
+    ("checksum", checksum::run),
+    ("config", config::run),
+    ("ethernet", ethernet::run),
+    ("icmp_v4", icmp::v4),
+    ("icmp_v6", icmp::v6),
+    ("ipv4", ip::v4),
+    ("ipv6", ip::v6),
+    ("ipv6_ext", ip::v6_extensions),
+    ("ndp", ndp::run),
+    ("tcp", tcp::run),
+    ("udp", udp::run),
+    ("worker", worker::run),
+];
 
 /// The target called `name`.
 pub fn find(name: &str) -> Option<Target> {

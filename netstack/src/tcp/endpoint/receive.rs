@@ -59,7 +59,8 @@ impl Endpoint {
             return Ok(());
         }
         let flags = segment.header.flags;
-        if flags.contains(Flags::SYN) && !flags.contains(Flags::ACK) {
+        let opens = flags.contains(Flags::SYN) && !flags.contains(Flags::ACK);
+        if opens {
             if let Some(listener) = self.listeners.get(network, I::flow(flow).local()).copied() {
                 self.accept(arrival, listener, None, segment, out);
                 return Ok(());
@@ -70,7 +71,7 @@ impl Endpoint {
                 packet: segment.packet,
             });
         }
-        let reason = if flags.contains(Flags::SYN) {
+        let reason = if opens {
             DropReason::TcpNoListener
         } else {
             DropReason::TcpNoConnection
