@@ -2,11 +2,13 @@
 //!
 //! The [`rig`] makes network namespaces and puts real programs into them: curl in front, nginx
 //! behind, Weirgate on DPDK between them. The integration tests of this package use it, and so
-//! does the program `demo`. Everything needs root, and touches no interface that it did not make.
+//! does the program `demo`. Everything in it needs root, and touches no interface that it did not
+//! make. The [`sim`] needs nothing: it drives Weirgate through a network in memory and virtual time.
 
 #![forbid(unsafe_code)]
 
 pub mod rig;
+pub mod sim;
 
 /// Makes two tests of each function that takes a [`rig::Driver`].
 #[macro_export]

@@ -1,0 +1,3 @@
+//! Weirgate between two hosts, in virtual time.
+
+mod transfer;
