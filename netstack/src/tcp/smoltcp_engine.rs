@@ -108,6 +108,8 @@ impl Engine {
                 delta: None,
                 snd_una: iss,
                 snd_max: iss,
+                snd_nxt: iss,
+                window_closed: false,
                 irs: None,
                 mss: options.mss,
                 retransmitted: 0,
@@ -321,6 +323,10 @@ struct Wire {
     delta: Option<u32>,
     snd_una: u32,
     snd_max: u32,
+    /// As `snd_max`, without what was sent against a closed window: the peer may have refused it.
+    snd_nxt: u32,
+    /// The peer's window was closed when last heard of.
+    window_closed: bool,
     irs: Option<u32>,
     /// The largest payload the path takes, without options.
     mss: u16,
@@ -338,8 +344,12 @@ impl Wire {
         if !header.flags.contains(Flags::ACK) {
             return;
         }
+        self.window_closed = header.window == 0;
         if seq::lt(self.snd_una, header.ack) && seq::le(header.ack, self.snd_max) {
             self.snd_una = header.ack;
+            if seq::lt(self.snd_nxt, self.snd_una) {
+                self.snd_nxt = self.snd_una;
+            }
         }
         let ack = header.ack.wrapping_sub(self.delta.unwrap_or(0));
         let at = segment.tcp_offset + tcp::ACK_OFFSET;
@@ -365,13 +375,21 @@ impl Wire {
                 .get_or_insert_with(|| self.iss.wrapping_sub(header.seq));
             self.clamp_mss(segment);
         }
-        let seq = header.seq.wrapping_add(self.delta.unwrap_or(0));
-        segment[tcp::SEQ_OFFSET..tcp::SEQ_OFFSET + 4].copy_from_slice(&seq.to_be_bytes());
-
+        let mut seq = header.seq.wrapping_add(self.delta.unwrap_or(0));
         let payload = (segment.len() - header.header_len) as u32;
         let fin = header.flags.contains(Flags::FIN);
         let len = payload + u32::from(syn) + u32::from(fin);
+        // RFC 9293 section 3.10.7.4: an acknowledgment without data is sent with SND.NXT. smoltcp
+        // takes its own back when it retransmits, and a peer that has more takes the older number
+        // for a duplicate and does not look at what is acknowledged.
+        if len == 0 && !header.flags.contains(Flags::RST) && seq::lt(seq, self.snd_nxt) {
+            seq = self.snd_nxt;
+        }
+        segment[tcp::SEQ_OFFSET..tcp::SEQ_OFFSET + 4].copy_from_slice(&seq.to_be_bytes());
         let end = seq.wrapping_add(len);
+        if !self.window_closed && seq::lt(self.snd_nxt, end) {
+            self.snd_nxt = end;
+        }
         if seq::lt(self.snd_max, end) {
             self.snd_max = end;
         } else if len > 0 && seq::lt(self.snd_una, end) {
