@@ -221,6 +221,17 @@ impl SimHost {
         self.pongs
     }
 
+    /// An end, and the state of its socket, in words for somebody who looks for a fault.
+    pub(super) fn describe(&self, end: &End) -> String {
+        let socket = self.sockets.get::<tcp::Socket<'_>>(end.socket);
+        format!(
+            "{:?}, {} octets to send, {} to read: {end:?}",
+            socket.state(),
+            socket.send_queue(),
+            socket.recv_queue(),
+        )
+    }
+
     /// Takes a frame from the link.
     pub(super) fn receive(&mut self, frame: Vec<u8>) {
         let ignored =

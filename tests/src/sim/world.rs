@@ -256,13 +256,14 @@ impl World {
         let mut dump = format!("{what}\nafter {:?}, {} turns\n", self.elapsed(), self.turns);
         for (name, host) in [("client", &self.client), ("server", &self.server)] {
             for end in host.ends() {
-                writeln!(dump, "{name}: {end:?}").expect("a String takes everything");
+                writeln!(dump, "{name}: {}", host.describe(end))
+                    .expect("a String takes everything");
             }
         }
         for (index, worker) in self.workers.iter().enumerate() {
             writeln!(
                 dump,
-                "worker {index}: {} sessions, {} connections, {} packets held\n{:#?}",
+                "worker {index}: {} sessions, {} connections, {} packets held\n{:?}",
                 worker.sessions(),
                 worker.connections(),
                 worker.packets_held(),
