@@ -22,9 +22,6 @@ use super::switch;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct EndId(usize);
 
-/// Sockets of a listener that wait for a client: as many may connect at the same moment.
-const BACKLOG: usize = 16;
-
 /// The identifier of our pings.
 const PING_IDENT: u16 = 0x5157;
 
@@ -50,7 +47,8 @@ pub struct SimHost {
 struct Listener {
     at: SocketAddr,
     script: Script,
-    waiting: Vec<SocketHandle>,
+    /// The socket that the next client reaches.
+    waiting: SocketHandle,
 }
 
 impl SimHost {
@@ -133,17 +131,12 @@ impl SimHost {
 
     /// Accepts connections at `at`, each of which does what `script` says.
     pub fn serve(&mut self, at: SocketAddr, script: Script) {
-        let mut listener = Listener {
+        let waiting = self.sockets.add(listening(at, self.buffer));
+        self.listeners.push(Listener {
             at,
             script,
-            waiting: Vec::new(),
-        };
-        for _ in 0..BACKLOG {
-            listener
-                .waiting
-                .push(self.sockets.add(listening(at, self.buffer)));
-        }
-        self.listeners.push(listener);
+            waiting,
+        });
     }
 
     /// Ignores segments to `port`, as a firewall that drops.
@@ -253,10 +246,16 @@ impl SimHost {
 
     /// Lets the stack and the scripts do what they have to do.
     pub(super) fn poll(&mut self, now: Instant) {
+        let at = to_smoltcp(now);
         loop {
-            self.interface
-                .poll(to_smoltcp(now), &mut self.wire, &mut self.sockets);
-            if !(self.accept() | self.act()) {
+            while !self.wire.received.is_empty() {
+                self.interface
+                    .poll_ingress_single(at, &mut self.wire, &mut self.sockets);
+                // The next frame may be the next client's SYN.
+                self.accept();
+            }
+            self.interface.poll(at, &mut self.wire, &mut self.sockets);
+            if !self.act() {
                 break;
             }
         }
@@ -276,23 +275,20 @@ impl SimHost {
     }
 
     /// Turns sockets that a client has reached into ends.
-    fn accept(&mut self) -> bool {
+    fn accept(&mut self) {
         let mut reached = Vec::new();
         for listener in &mut self.listeners {
-            for handle in &mut listener.waiting {
-                let socket = self.sockets.get::<tcp::Socket<'_>>(*handle);
-                if socket.state() != tcp::State::Listen {
-                    let fresh = self.sockets.add(listening(listener.at, self.buffer));
-                    reached.push((core::mem::replace(handle, fresh), listener.script));
-                }
+            let socket = self.sockets.get::<tcp::Socket<'_>>(listener.waiting);
+            if socket.state() != tcp::State::Listen {
+                let fresh = self.sockets.add(listening(listener.at, self.buffer));
+                let handle = core::mem::replace(&mut listener.waiting, fresh);
+                reached.push((handle, listener.script));
             }
         }
-        let any = !reached.is_empty();
         for (handle, script) in reached {
             let id = self.name_end(handle, script);
             self.accepted.push(id);
         }
-        any
     }
 
     fn act(&mut self) -> bool {

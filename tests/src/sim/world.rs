@@ -28,6 +28,9 @@ const TURN: Duration = Duration::from_micros(10);
 /// When the simulation begins: not at zero, so that no time is special.
 const START: Instant = Instant::from_millis(1_000_000);
 
+/// When something is that will not happen.
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
+
 /// Turns of one simulation at most; more means that something goes round in circles.
 const MAX_TURNS: u64 = 2_000_000;
 
@@ -54,6 +57,8 @@ pub struct World {
     switch: Switch,
     now: Instant,
     turns: u64,
+    /// Whether a frame moved, or a worker told another something, in the last turn.
+    moved: bool,
     /// When the workers want their next turn.
     next_turn: Option<Instant>,
     finished: bool,
@@ -106,6 +111,7 @@ impl World {
             switch: Switch::new(setup.workers, setup.spread),
             now: START,
             turns: 0,
+            moved: true,
             next_turn: None,
             finished: false,
             no_rx_buffer: 0,
@@ -134,24 +140,16 @@ impl World {
         mut happened: impl FnMut(&mut Self) -> bool,
     ) -> bool {
         let deadline = self.now + limit;
-        loop {
-            if happened(self) {
-                return true;
-            }
+        // An end may have been told something since.
+        self.moved = true;
+        while !happened(self) {
             if self.now >= deadline {
                 return false;
             }
-            let moved = self.turn();
-            let soon = self.now + TURN;
-            self.now = if moved {
-                soon
-            } else {
-                let next = self
-                    .next_event()
-                    .map_or(deadline, |next| next.min(deadline));
-                next.max(soon)
-            };
+            self.now = self.next_moment().min(deadline);
+            self.turn();
         }
+        true
     }
 
     /// Lets so much time pass.
@@ -183,6 +181,11 @@ impl World {
     pub fn count(&self, event: Event) -> u64 {
         let counters = self.control.counters.iter();
         counters.map(|counters| counters.event(event)).sum()
+    }
+
+    /// How often something was counted by one worker.
+    pub fn count_of(&self, worker: usize, event: Event) -> u64 {
+        self.control.counters[worker].event(event)
     }
 
     /// How many packets were dropped for a reason, by all workers.
@@ -219,11 +222,10 @@ impl World {
                 .send(Command::Drain(limit))
                 .expect("the worker is there");
         }
-        self.next_turn = Some(self.now);
     }
 
     /// Whether all workers have said that they are done.
-    pub fn is_finished(&self) -> bool {
+    pub fn is_finished(&mut self) -> bool {
         self.finished
     }
 
@@ -274,8 +276,8 @@ impl World {
         panic!("{dump}");
     }
 
-    /// Everybody has a turn. Returns whether any frame moved.
-    fn turn(&mut self) -> bool {
+    /// Everybody has a turn.
+    fn turn(&mut self) {
         self.turns += 1;
         if self.turns > MAX_TURNS {
             self.fail("this goes round in circles");
@@ -283,7 +285,7 @@ impl World {
         let now = self.now;
         self.client.poll(now);
         self.server.poll(now);
-        let mut moved = self.to_workers();
+        self.moved = self.to_workers();
         self.next_turn = None;
         self.finished = true;
         for index in 0..self.workers.len() {
@@ -294,10 +296,11 @@ impl World {
                 self.fail(&format!("worker {index}: {came} packets came, {went} went"));
             }
             self.finished &= turn.finished;
+            // Another worker may have been told something after its own turn.
+            self.moved |= turn.busy && self.pools.len() > 1;
             self.next_turn = self.next_turn.into_iter().chain(turn.next).min();
         }
-        moved |= self.to_hosts();
-        moved
+        self.moved |= self.to_hosts();
     }
 
     /// Frames of the hosts go to the queues that the ports choose.
@@ -341,12 +344,18 @@ impl World {
         moved
     }
 
-    fn next_event(&mut self) -> Option<Instant> {
+    /// When the next turn is due: at once if there is anything to go on with.
+    fn next_moment(&mut self) -> Instant {
+        let soon = self.now + TURN;
+        if self.moved {
+            return soon;
+        }
         let hosts = [
             self.client.next_event(self.now),
             self.server.next_event(self.now),
         ];
-        hosts.into_iter().flatten().chain(self.next_turn).min()
+        let next = hosts.into_iter().flatten().chain(self.next_turn).min();
+        next.map_or(NEVER, |next| next.max(soon))
     }
 
     fn set_link(&mut self, port: PortId, link: Link) {

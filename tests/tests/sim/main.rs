@@ -1,3 +1,9 @@
 //! Weirgate between two hosts, in virtual time.
 
+mod backends;
+mod check;
+mod close;
+mod limits;
+mod links;
 mod transfer;
+mod workers;

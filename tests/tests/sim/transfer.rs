@@ -4,7 +4,9 @@ use core::time::Duration;
 
 use netstack::counters::Event;
 use netstack::io::impair::Impairment;
-use weirgate_tests::sim::{Close, End, EndId, Ending, Family, Link, Script, Setup, World};
+use weirgate_tests::sim::{Close, EndId, Family, Link, Script, Setup, World};
+
+use crate::check::check_whole;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -32,28 +34,6 @@ fn transfer(setup: Setup, (from_client, from_server): (u64, u64)) -> World {
     check_whole(&world, client, from_client, from_server);
     assert_eq!(world.endings(), ["--"]);
     world
-}
-
-/// Both ends have everything and a clean end.
-fn check_whole(world: &World, client: EndId, from_client: u64, from_server: u64) {
-    let end = world.client.end(client);
-    let Some(partner) = world.partner_of(client) else {
-        world.fail("the server has not seen the client's octets");
-    };
-    check_received(world, end, partner.seed(), from_server);
-    check_received(world, partner, end.seed(), from_client);
-}
-
-fn check_received(world: &World, end: &End, seed: u64, octets: u64) {
-    let incoming = end.incoming();
-    let whole = incoming.received() == octets
-        && incoming.corrupt_at().is_none()
-        && incoming.seed() == Some(seed)
-        && end.peer_closed()
-        && end.ending() == Some(Ending::Closed);
-    if !whole {
-        world.fail(&format!("not {octets} octets and a clean end: {end:?}"));
-    }
 }
 
 /// Each impairment on both links, and each direction.
