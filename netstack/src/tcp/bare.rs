@@ -1,6 +1,6 @@
 //! Segments without payload that belong to no engine: resets and challenge ACKs.
 
-use super::{Output, PROTOCOL};
+use super::{Flow, Output, PROTOCOL};
 use crate::io::PacketBuf;
 use crate::ip::FiveTuple;
 use crate::wire::ip_header::{self, HeaderIp};
@@ -43,6 +43,14 @@ pub(super) fn send<I: HeaderIp, O: Output>(
     header.emit(&mut octets[I::HEADER_LEN..]);
     out.send(packet);
     true
+}
+
+/// Acknowledges what the peer sent on a flow of either version. Returns whether there was a buffer.
+pub(super) fn send_ack<O: Output>(out: &mut O, flow: Flow, numbers: (u32, u32)) -> bool {
+    match flow {
+        Flow::V4(flow) => send(out, flow, numbers, Flags::ACK),
+        Flow::V6(flow) => send(out, flow, numbers, Flags::ACK),
+    }
 }
 
 /// What an RST in answer to a segment of no connection says (RFC 9293 section 3.10.7.1).

@@ -113,9 +113,6 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// How long after the last segment of a connection in TIME-WAIT the engine is still asked.
-const TIME_WAIT_QUIET: Duration = Duration::from_secs(5);
-
 impl ConnectionOptions {
     /// The same, for a path with this MTU in octets: a segment must fit a packet of it.
     pub fn on_path<I: Ip>(&self, mtu: usize) -> Self {
@@ -213,9 +210,10 @@ impl Connection {
         out: &mut O,
         budget: usize,
     ) -> bool {
-        // smoltcp forgets a socket, with what was received on it, 10 s after it entered TIME-WAIT.
-        // By then it has nothing more to say, but the session may still have to read.
-        if self.state == State::TimeWait && now > self.last_heard + TIME_WAIT_QUIET {
+        // In TIME-WAIT only the peer's FIN is left to be acknowledged, which `last_ack_owed` sees to.
+        // smoltcp would delay that; and 10 s later it would forget the socket, with what the session
+        // still has to read.
+        if self.state == State::TimeWait {
             return true;
         }
         let Some(done) = self.guarded(|engine| engine.poll_transmit(context, now, out, budget))
@@ -330,6 +328,18 @@ impl Connection {
     /// Our next sequence number and the peer's, once both are known.
     pub(super) fn next_numbers(&self) -> Option<(u32, u32)> {
         Some((self.engine.snd_nxt(), self.engine.rcv_nxt()?))
+    }
+
+    /// Our next sequence number and the peer's, if the peer's FIN has begun TIME-WAIT and nothing has
+    /// acknowledged it: an engine that delays its acknowledgments may not live to send this one.
+    pub(super) fn last_ack_owed(&self) -> Option<(u32, u32)> {
+        let numbers = self.next_numbers()?;
+        (self.state == State::TimeWait && self.engine.acked() != numbers.1).then_some(numbers)
+    }
+
+    /// Notes that everything received has been acknowledged on the engine's behalf.
+    pub(super) fn note_last_ack(&mut self, rcv_nxt: u32) {
+        self.engine.note_acked(rcv_nxt);
     }
 
     /// Whether `seq` is a number that we sent and the peer has not acknowledged.

@@ -29,7 +29,7 @@ use super::listen::{Listener, ListenerId, Listeners};
 use super::ports::{PortShares, SourcePorts};
 use super::smoltcp_engine::Context;
 use super::time_wait::{TimeWait, TimeWaitTable};
-use super::{Flow, Output, PROTOCOL, State, seq};
+use super::{Flow, Output, PROTOCOL, State, bare, seq};
 use crate::counters::{self, Counters};
 use crate::flow_table::FlowTable;
 use crate::ip::{FiveTuple, Ip, NetworkId};
@@ -169,6 +169,20 @@ struct Entry {
     queued: bool,
     /// When its timer fires. Never later than needed; may be earlier.
     armed: Option<Instant>,
+}
+
+impl Entry {
+    /// Acknowledges a FIN that has begun TIME-WAIT, at once. Returns whether nothing is left to do.
+    fn send_last_ack<O: Output>(&mut self, out: &mut O) -> bool {
+        let Some(numbers) = self.connection.last_ack_owed() else {
+            return true;
+        };
+        let sent = bare::send_ack(out, self.flow, numbers);
+        if sent {
+            self.connection.note_last_ack(numbers.1);
+        }
+        sent
+    }
 }
 
 /// All TCP connections of one worker.
@@ -360,7 +374,8 @@ impl Endpoint {
         let entry = &mut self.connections[id.index()];
         let done = entry
             .connection
-            .poll_transmit(&mut self.context, now, out, SEGMENTS_PER_FLUSH);
+            .poll_transmit(&mut self.context, now, out, SEGMENTS_PER_FLUSH)
+            && entry.send_last_ack(out);
         let retransmitted = entry.connection.take_retransmitted();
         if retransmitted > 0 {
             self.counters

@@ -111,6 +111,7 @@ impl Engine {
                 snd_nxt: iss,
                 window_closed: false,
                 irs: None,
+                acked: 0,
                 mss: options.mss,
                 retransmitted: 0,
             },
@@ -270,6 +271,16 @@ impl Engine {
         )
     }
 
+    /// The acknowledgment number sent last.
+    pub(super) fn acked(&self) -> u32 {
+        self.wire.acked
+    }
+
+    /// Notes that an acknowledgment was sent on the engine's behalf.
+    pub(super) fn note_acked(&mut self, ack: u32) {
+        self.wire.acked = ack;
+    }
+
     /// Segments sent again since this was last asked.
     pub(super) fn take_retransmitted(&mut self) -> u32 {
         core::mem::take(&mut self.wire.retransmitted)
@@ -328,6 +339,8 @@ struct Wire {
     /// The peer's window was closed when last heard of.
     window_closed: bool,
     irs: Option<u32>,
+    /// The acknowledgment number sent last.
+    acked: u32,
     /// The largest payload the path takes, without options.
     mss: u16,
     retransmitted: u32,
@@ -386,6 +399,9 @@ impl Wire {
             seq = self.snd_nxt;
         }
         segment[tcp::SEQ_OFFSET..tcp::SEQ_OFFSET + 4].copy_from_slice(&seq.to_be_bytes());
+        if header.flags.contains(Flags::ACK) {
+            self.acked = header.ack;
+        }
         let end = seq.wrapping_add(len);
         if !self.window_closed && seq::lt(self.snd_nxt, end) {
             self.snd_nxt = end;
