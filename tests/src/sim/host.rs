@@ -253,6 +253,10 @@ impl SimHost {
                     .poll_ingress_single(at, &mut self.wire, &mut self.sockets);
                 // The next frame may be the next client's SYN.
                 self.accept();
+                // One acknowledgment for each segment, and not one for all that came at a time:
+                // senders grow their windows by the number of acknowledgments.
+                self.interface
+                    .poll_egress(at, &mut self.wire, &mut self.sockets);
             }
             self.interface.poll(at, &mut self.wire, &mut self.sockets);
             if !self.act() {
@@ -323,6 +327,8 @@ fn new_socket(buffer: usize) -> tcp::Socket<'static> {
         tcp::SocketBuffer::new(vec![0; buffer]),
     );
     socket.set_nagle_enabled(false);
+    // Acknowledges at once, so that Weirgate cannot rely on peers that take their time.
+    socket.set_ack_delay(None);
     socket.set_congestion_control(tcp::CongestionControl::Cubic);
     socket
 }

@@ -3,6 +3,7 @@
 mod backends;
 mod check;
 mod close;
+mod goodput;
 mod limits;
 mod links;
 mod transfer;
