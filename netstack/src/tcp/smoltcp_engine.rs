@@ -108,7 +108,7 @@ impl Engine {
                 delta: None,
                 snd_una: iss,
                 snd_max: iss,
-                snd_nxt: iss,
+                snd_in_window: iss,
                 window_closed: false,
                 irs: None,
                 acked: 0,
@@ -335,7 +335,7 @@ struct Wire {
     snd_una: u32,
     snd_max: u32,
     /// As `snd_max`, without what was sent against a closed window: the peer may have refused it.
-    snd_nxt: u32,
+    snd_in_window: u32,
     /// The peer's window was closed when last heard of.
     window_closed: bool,
     irs: Option<u32>,
@@ -360,8 +360,8 @@ impl Wire {
         self.window_closed = header.window == 0;
         if seq::lt(self.snd_una, header.ack) && seq::le(header.ack, self.snd_max) {
             self.snd_una = header.ack;
-            if seq::lt(self.snd_nxt, self.snd_una) {
-                self.snd_nxt = self.snd_una;
+            if seq::lt(self.snd_in_window, self.snd_una) {
+                self.snd_in_window = self.snd_una;
             }
         }
         let ack = header.ack.wrapping_sub(self.delta.unwrap_or(0));
@@ -395,16 +395,16 @@ impl Wire {
         // RFC 9293 section 3.10.7.4: an acknowledgment without data is sent with SND.NXT. smoltcp
         // takes its own back when it retransmits, and a peer that has more takes the older number
         // for a duplicate and does not look at what is acknowledged.
-        if len == 0 && !header.flags.contains(Flags::RST) && seq::lt(seq, self.snd_nxt) {
-            seq = self.snd_nxt;
+        if len == 0 && !header.flags.contains(Flags::RST) && seq::lt(seq, self.snd_in_window) {
+            seq = self.snd_in_window;
         }
         segment[tcp::SEQ_OFFSET..tcp::SEQ_OFFSET + 4].copy_from_slice(&seq.to_be_bytes());
         if header.flags.contains(Flags::ACK) {
             self.acked = header.ack;
         }
         let end = seq.wrapping_add(len);
-        if !self.window_closed && seq::lt(self.snd_nxt, end) {
-            self.snd_nxt = end;
+        if !self.window_closed && seq::lt(self.snd_in_window, end) {
+            self.snd_in_window = end;
         }
         if seq::lt(self.snd_max, end) {
             self.snd_max = end;
