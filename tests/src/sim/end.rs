@@ -73,6 +73,10 @@ pub enum Ending {
 
 /// One end of a connection.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that become true one by one, in any order"
+)]
 pub struct End {
     pub(super) socket: SocketHandle,
     script: Script,
@@ -180,13 +184,12 @@ impl End {
                 (octets.len(), octets.len())
             });
             match taken {
-                Ok(0) => return acted,
-                Ok(_) => acted = true,
+                Ok(1..) => acted = true,
                 Err(RecvError::Finished) => {
                     self.peer_closed = true;
                     return acted;
                 }
-                Err(RecvError::InvalidState) => return acted,
+                Ok(0) | Err(RecvError::InvalidState) => return acted,
             }
         }
     }

@@ -68,7 +68,7 @@ pub struct World {
 
 impl World {
     /// Makes a network. Nothing has happened in it yet.
-    pub fn new(setup: Setup) -> Self {
+    pub fn new(setup: &Setup) -> Self {
         let (config, _) =
             Config::parse(&setup.to_toml(), Path::new("sim.toml")).expect("the setup is sound");
         let addresses = setup.family.addresses();
@@ -77,7 +77,7 @@ impl World {
             .collect();
         let ios = (0..)
             .zip(&pools)
-            .map(|(worker, pool)| ios(&setup, worker, pool))
+            .map(|(worker, pool)| ios(setup, worker, pool))
             .collect();
         let secrets = Secrets::from_seed(setup.seed);
         let assembly = assemble(&config, &secrets, ios, START).expect("the setup is sound");
@@ -118,9 +118,19 @@ impl World {
         }
     }
 
-    /// Virtual time that has passed.
+    /// The virtual time.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Virtual time that has passed since `earlier`.
+    pub fn since(&self, earlier: Instant) -> Duration {
+        self.now.saturating_duration_since(earlier)
+    }
+
+    /// Virtual time that has passed since the beginning.
     pub fn elapsed(&self) -> Duration {
-        self.now.saturating_duration_since(START)
+        self.since(START)
     }
 
     /// Lets time pass until `happened`.
@@ -285,7 +295,7 @@ impl World {
         let now = self.now;
         self.client.poll(now);
         self.server.poll(now);
-        self.moved = self.to_workers();
+        self.moved = self.carry_to_workers();
         self.next_turn = None;
         self.finished = true;
         for index in 0..self.workers.len() {
@@ -300,11 +310,11 @@ impl World {
             self.moved |= turn.busy && self.pools.len() > 1;
             self.next_turn = self.next_turn.into_iter().chain(turn.next).min();
         }
-        self.moved |= self.to_hosts();
+        self.moved |= self.carry_to_hosts();
     }
 
     /// Frames of the hosts go to the queues that the ports choose.
-    fn to_workers(&mut self) -> bool {
+    fn carry_to_workers(&mut self) -> bool {
         let mut moved = false;
         for (host, link) in [
             (&mut self.client, CLIENT_LINK),
@@ -327,7 +337,7 @@ impl World {
         moved
     }
 
-    fn to_hosts(&mut self) -> bool {
+    fn carry_to_hosts(&mut self) -> bool {
         let mut moved = false;
         for worker in &mut self.workers {
             for (host, link) in [

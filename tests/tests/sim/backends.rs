@@ -9,13 +9,12 @@ use crate::check::{check_honest, check_whole};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// A world in which the first end of the server works, and these are tried before it, or alone.
-fn world_with(setup: Setup, failing: u16, working: bool) -> World {
+/// A world in which the end of the server number `working` serves, if any.
+fn world_with(setup: &Setup, working: Option<u16>) -> World {
     let mut world = World::new(setup);
-    if working {
-        world
-            .server
-            .serve(world.addresses.backend(failing), Script::sends(1000));
+    if let Some(index) = working {
+        let backend = world.addresses.backend(index);
+        world.server.serve(backend, Script::sends(1000));
     }
     world
 }
@@ -33,7 +32,7 @@ fn connect(world: &mut World) -> EndId {
 }
 
 fn refused_by_one_then_served_by_the_next(family: Family) {
-    let mut world = world_with(Setup::new(family).backends(&backends(family, 2)), 1, true);
+    let mut world = world_with(&Setup::new(family).backends(&backends(family, 2)), Some(1));
     let client = connect(&mut world);
     world.settle(MINUTE);
     check_whole(&world, client, 1000, 1000);
@@ -49,7 +48,7 @@ fn silent_then_served_by_the_next(family: Family) {
     let setup = Setup::new(family)
         .backends(&backends(family, 2))
         .set("timeouts.connect", "2s");
-    let mut world = world_with(setup, 1, true);
+    let mut world = world_with(&setup, Some(1));
     world.server.ignore_port(world.addresses.backend(0).port());
     let client = connect(&mut world);
     world.settle(MINUTE);
@@ -60,7 +59,7 @@ fn silent_then_served_by_the_next(family: Family) {
 }
 
 fn all_refuse_then_the_client_is_reset(family: Family) {
-    let mut world = world_with(Setup::new(family).backends(&backends(family, 3)), 3, false);
+    let mut world = world_with(&Setup::new(family).backends(&backends(family, 3)), None);
     let client = connect(&mut world);
     world.settle(MINUTE);
     assert_eq!(world.client.end(client).ending(), Some(Ending::Reset));
@@ -75,7 +74,7 @@ fn all_silent_then_the_client_is_reset(family: Family) {
         .backends(&backends(family, 8))
         .set("timeouts.connect", "2s")
         .set("timeouts.connect_total", "5s");
-    let mut world = world_with(setup, 8, false);
+    let mut world = world_with(&setup, None);
     for index in 0..8 {
         world
             .server
@@ -103,7 +102,7 @@ fn a_neighbor_that_never_answers(family: Family) {
     let setup = Setup::new(family)
         .backends(&[nowhere, addresses.backend(0)])
         .set("timeouts.connect", "6s");
-    let mut world = world_with(setup, 0, true);
+    let mut world = world_with(&setup, Some(0));
     let client = connect(&mut world);
     world.settle(MINUTE);
     check_whole(&world, client, 1000, 1000);
@@ -113,7 +112,7 @@ fn a_neighbor_that_never_answers(family: Family) {
 
 fn a_backend_behind_a_gateway(family: Family) {
     let beyond = core::net::SocketAddr::new(family.addresses().beyond, 8080);
-    let mut world = World::new(Setup::new(family).backends(&[beyond]));
+    let mut world = World::new(&Setup::new(family).backends(&[beyond]));
     world.server.serve(beyond, Script::sends(100_000));
     let client = connect(&mut world);
     world.settle(MINUTE);
@@ -121,7 +120,7 @@ fn a_backend_behind_a_gateway(family: Family) {
 }
 
 /// A transfer of 100 MB in both directions that has begun.
-fn long_transfer(setup: Setup) -> (World, EndId) {
+fn long_transfer(setup: &Setup) -> (World, EndId) {
     let mut world = World::new(setup);
     world
         .server
@@ -138,7 +137,7 @@ fn long_transfer(setup: Setup) -> (World, EndId) {
 const LONG: u64 = 100_000_000;
 
 fn a_client_that_vanishes_in_mid_transfer(family: Family) {
-    let (mut world, client) = long_transfer(Setup::new(family).set("timeouts.user", "20s"));
+    let (mut world, client) = long_transfer(&Setup::new(family).set("timeouts.user", "20s"));
     world.client.set_present(false);
     world.run_until(2 * MINUTE, |world| world.sessions() == 0);
     let taken = world.reports()[0];
@@ -158,7 +157,7 @@ fn a_client_that_vanishes_in_mid_transfer(family: Family) {
 }
 
 fn a_backend_that_vanishes_in_mid_transfer(family: Family) {
-    let (mut world, client) = long_transfer(Setup::new(family).set("timeouts.user", "20s"));
+    let (mut world, client) = long_transfer(&Setup::new(family).set("timeouts.user", "20s"));
     world.server.set_present(false);
     world.run_until(2 * MINUTE, |world| world.sessions() == 0);
     assert_eq!(world.endings(), ["sD"]);
@@ -175,7 +174,7 @@ fn a_client_that_vanishes_while_idle(family: Family) {
     let setup = Setup::new(family)
         .set("timeouts.user", "20s")
         .set("timeouts.keepalive", "10s");
-    let mut world = World::new(setup);
+    let mut world = World::new(&setup);
     let script = Script::sends(8).closes(Close::WhenTold);
     world.server.serve(world.addresses.backend(0), script);
     let client = world.client.connect(world.addresses.service(), script);
@@ -183,9 +182,9 @@ fn a_client_that_vanishes_while_idle(family: Family) {
     world.run_for(3 * MINUTE);
     assert_eq!(world.sessions(), 1);
     world.client.set_present(false);
-    let begun = world.elapsed();
+    let begun = world.now();
     world.run_until(2 * MINUTE, |world| world.sessions() == 0);
-    let taken = (world.elapsed() - begun).as_secs();
+    let taken = world.since(begun).as_secs();
     assert!((20..=41).contains(&taken), "{taken} s");
     assert_eq!(world.endings(), ["cD"]);
     assert_eq!(world.client.end(client).received(), 8);
@@ -195,7 +194,7 @@ fn an_idle_session_ends(family: Family) {
     let setup = Setup::new(family)
         .set("timeouts.idle", "30s")
         .set("timeouts.keepalive", "10s");
-    let mut world = World::new(setup);
+    let mut world = World::new(&setup);
     let script = Script::sends(8).closes(Close::WhenTold);
     world.server.serve(world.addresses.backend(0), script);
     let client = world.client.connect(world.addresses.service(), script);
@@ -218,7 +217,7 @@ fn a_slow_client_does_not_time_out(family: Family) {
         .set("timeouts.idle", "10s")
         .set("timeouts.half_closed", "10s")
         .set("timeouts.fin_wait_2", "10s");
-    let mut world = World::new(setup);
+    let mut world = World::new(&setup);
     let script = Script::sends(60_000).closes(Close::AfterSending);
     world.server.serve(world.addresses.backend(0), script);
     let client = world
@@ -239,7 +238,7 @@ fn a_slow_client_does_not_time_out(family: Family) {
 /// A client that only connects and says nothing more than its SYN.
 fn a_handshake_that_is_never_finished(family: Family) {
     let setup = Setup::new(family).set("timeouts.handshake", "5s");
-    let mut world = World::new(setup);
+    let mut world = World::new(&setup);
     connect(&mut world);
     world.run_until(MINUTE, |world| world.count(Event::TcpHalfOpen) == 1);
     world.client.set_present(false);

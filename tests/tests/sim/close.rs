@@ -35,7 +35,7 @@ impl Session {
 
     fn over(setup: Setup, delay: Duration) -> Self {
         let link = Link::lossy(0, delay);
-        let mut world = World::new(setup.client_link(link).server_link(link));
+        let mut world = World::new(&setup.client_link(link).server_link(link));
         let script = Script::sends(8).closes(Close::WhenTold);
         world.server.serve(world.addresses.backend(0), script);
         let client = world.client.connect(world.addresses.service(), script);
@@ -180,7 +180,7 @@ fn close_without_loss(family: Family, delay: Duration, first: Side) {
     session.world.run_for(Duration::from_secs(1));
     session.send_more(first, 1000);
     session.close(first);
-    let begun = session.world.elapsed();
+    let begun = session.world.now();
     while !session.peer_closed(first.other()) {
         session.world.run_for(Duration::from_micros(100));
     }
@@ -188,7 +188,7 @@ fn close_without_loss(family: Family, delay: Duration, first: Side) {
     session.close(first.other());
     let world = &mut session.world;
     world.run_until(MINUTE, |world| world.connections() == 0);
-    let taken = world.elapsed() - begun;
+    let taken = world.since(begun);
     let delayed_ack = Duration::from_millis(10);
     assert!(
         taken < 12 * delay + 5 * delayed_ack,
@@ -281,7 +281,7 @@ fn reset_while_closing(family: Family) {
 }
 
 fn reset_by_the_client_while_the_backend_connects(family: Family) {
-    let mut world = World::new(Setup::new(family));
+    let mut world = World::new(&Setup::new(family));
     let backend = world.addresses.backend(0);
     world.server.ignore_port(backend.port());
     let client = world
@@ -297,7 +297,7 @@ fn reset_by_the_client_while_the_backend_connects(family: Family) {
 
 /// A client that has closed its direction is still served.
 fn a_client_may_close_before_the_backend_is_connected(family: Family) {
-    let mut world = World::new(Setup::new(family).server_link(Link::lossy(0, DELAY)));
+    let mut world = World::new(&Setup::new(family).server_link(Link::lossy(0, DELAY)));
     world
         .server
         .serve(world.addresses.backend(0), Script::sends(10_000));
@@ -373,7 +373,7 @@ fn connections_one_after_the_other_reuse_ports(family: Family) {
         let setup = Setup::new(family)
             .set("limits.source_ports", "40000-40015")
             .set("timeouts.time_wait", "5s");
-        let mut world = World::new(setup);
+        let mut world = World::new(&setup);
         let (script, serves) = match first {
             Close::AfterSending => (Close::AfterSending, Close::AfterPeer),
             _ => (Close::AfterPeer, Close::AfterSending),
@@ -401,19 +401,19 @@ fn connections_one_after_the_other_reuse_ports(family: Family) {
 /// The server closes first, so Weirgate's half towards the client is in TIME-WAIT; the client comes
 /// back from the same port at once.
 fn a_new_syn_reuses_time_wait(family: Family) {
-    let mut world = World::new(Setup::new(family).set("timeouts.time_wait", "20s"));
+    let mut world = World::new(&Setup::new(family).set("timeouts.time_wait", "20s"));
     let serves = Script::sends(500).closes(Close::AfterSending);
     world.server.serve(world.addresses.backend(0), serves);
     let mut at_once = 0;
     for _ in 0..12 {
         let to = world.addresses.service();
         let client = world.client.connect_from(50_000, to, Script::sends(500));
-        let begun = world.elapsed();
+        let begun = world.now();
         world.run_until(MINUTE, |world| world.client.end(client).ending().is_some());
         check_whole(&world, client, 500, 500);
         // smoltcp draws its initial sequence numbers at random: about half of them are above the
         // last connection's. The others wait until that is forgotten.
-        if world.elapsed() - begun < Duration::from_secs(1) {
+        if world.since(begun) < Duration::from_secs(1) {
             at_once += 1;
         }
     }

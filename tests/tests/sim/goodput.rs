@@ -60,7 +60,7 @@ fn goodput(loss_ppm: u32, delay_ms: u64, ring: &str, seed: u64) -> u128 {
         .set("buffers.client_send", ring)
         .set("buffers.backend_receive", ring)
         .set("buffers.backend_send", ring);
-    let mut world = World::new(setup);
+    let mut world = World::new(&setup);
     let script = Script::sends(OCTETS).closes(Close::AfterSending);
     world.server.serve(world.addresses.backend(0), script);
     let client = world

@@ -41,7 +41,7 @@ fn out_of_buffers(family: Family) {
         .packets(48)
         .client_link(link)
         .server_link(link);
-    let mut world = World::new(setup);
+    let mut world = World::new(&setup);
     world
         .server
         .serve(world.addresses.backend(0), Script::sends(50_000));
@@ -61,7 +61,7 @@ fn out_of_buffers(family: Family) {
 
 fn out_of_sessions(family: Family) {
     let setup = Setup::new(family).set("limits.max_sessions", "4");
-    let mut world = World::new(setup);
+    let mut world = World::new(&setup);
     let clients = idle_sessions(&mut world, 4);
     let script = Script::sends(8).closes(Close::WhenTold);
     let late = world.client.connect(world.addresses.service(), script);
@@ -82,7 +82,7 @@ fn out_of_sessions(family: Family) {
 
 fn out_of_half_open_connections(family: Family) {
     let setup = Setup::new(family).set("limits.syn_backlog", "2");
-    let mut world = World::new(setup.client_link(Link::lossy(0, DELAY)));
+    let mut world = World::new(&setup.client_link(Link::lossy(0, DELAY)));
     world
         .server
         .serve(world.addresses.backend(0), Script::sends(8));
@@ -101,7 +101,7 @@ fn out_of_half_open_connections(family: Family) {
 
 fn out_of_source_ports(family: Family) {
     let setup = Setup::new(family).set("limits.source_ports", "40000-40015");
-    let mut world = World::new(setup);
+    let mut world = World::new(&setup);
     let clients = idle_sessions(&mut world, 16);
     let script = Script::sends(8).closes(Close::WhenTold);
     let late = world.client.connect(world.addresses.service(), script);
@@ -121,7 +121,7 @@ fn out_of_source_ports(family: Family) {
 /// Draining: who is being served is served to the end, and nobody else is.
 fn draining_lets_transfers_finish(family: Family) {
     let link = Link::lossy(0, DELAY);
-    let mut world = World::new(Setup::new(family).client_link(link));
+    let mut world = World::new(&Setup::new(family).client_link(link));
     world
         .server
         .serve(world.addresses.backend(0), Script::sends(3_000_000));
@@ -144,12 +144,12 @@ fn draining_lets_transfers_finish(family: Family) {
 }
 
 fn draining_ends_in_time(family: Family) {
-    let mut world = World::new(Setup::new(family));
+    let mut world = World::new(&Setup::new(family));
     let clients = idle_sessions(&mut world, 3);
     world.drain(Duration::from_secs(5));
-    let begun = world.elapsed();
+    let begun = world.now();
     world.run_until(MINUTE, World::is_finished);
-    let taken = world.elapsed() - begun;
+    let taken = world.since(begun);
     assert!((5000..5100).contains(&taken.as_millis()), "{taken:?}");
     world.run_for(DELAY);
     for client in clients {

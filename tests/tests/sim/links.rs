@@ -8,7 +8,7 @@ use weirgate_tests::sim::{Family, Script, Setup, World};
 const MINUTE: Duration = Duration::from_mins(1);
 
 fn both_addresses_answer_pings(family: Family) {
-    let mut world = World::new(Setup::new(family));
+    let mut world = World::new(&Setup::new(family));
     for (sequence, payload) in [(1, 0), (2, 56), (3, 1400)] {
         world.client.ping(world.addresses.front, sequence, payload);
         world.server.ping(world.addresses.back, sequence, payload);
@@ -21,7 +21,7 @@ fn both_addresses_answer_pings(family: Family) {
 
 /// Neighbors are asked again from time to time, and nothing is lost over it.
 fn neighbors_are_kept_fresh(family: Family) {
-    let mut world = World::new(Setup::new(family));
+    let mut world = World::new(&Setup::new(family));
     let script = Script::sends(8).closes(weirgate_tests::sim::Close::WhenTold);
     world.server.serve(world.addresses.backend(0), script);
     let client = world.client.connect(world.addresses.service(), script);

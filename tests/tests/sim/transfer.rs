@@ -25,7 +25,7 @@ fn transfer(setup: Setup, (from_client, from_server): (u64, u64)) -> World {
         .set("timeouts.connect", "1m")
         .set("timeouts.connect_total", "1m")
         .set("timeouts.handshake", "1m");
-    let mut world = World::new(setup);
+    let mut world = World::new(&setup);
     let server = world.addresses.backend(0);
     world.server.serve(server, Script::sends(from_server));
     let script = Script::sends(from_client).closes(Close::AfterSending);
@@ -130,14 +130,14 @@ fn small_rings_carry_much(family: Family) {
 
 /// A receiver that does not read stops the sender, through both halves, and only for so long.
 fn a_server_that_does_not_read_closes_the_client_s_window(family: Family) {
-    let mut world = World::new(Setup::new(family).host_buffer(8 << 10));
+    let mut world = World::new(&Setup::new(family).host_buffer(8 << 10));
     let server = world.addresses.backend(0);
     world
         .server
         .serve(server, Script::sends(8).without_reading());
     let script = Script::sends(1_000_000).closes(Close::AfterSending);
     let client = world.client.connect(world.addresses.service(), script);
-    world.run_for(Duration::from_secs(60));
+    world.run_for(Duration::from_mins(1));
     let stuck = world.client.end(client).sent();
     // Two host buffers of 8 KiB and two rings of 64 KiB, and nothing else, hold octets.
     assert!(stuck < 160 << 10, "{stuck} octets were taken");
@@ -151,7 +151,7 @@ fn a_server_that_does_not_read_closes_the_client_s_window(family: Family) {
 }
 
 fn a_client_that_does_not_read_closes_the_server_s_window(family: Family) {
-    let mut world = World::new(Setup::new(family).host_buffer(8 << 10));
+    let mut world = World::new(&Setup::new(family).host_buffer(8 << 10));
     let server = world.addresses.backend(0);
     world
         .server
@@ -174,7 +174,7 @@ fn a_reader_in_fits_and_starts_gets_everything(family: Family) {
         .host_buffer(4 << 10)
         .client_link(link)
         .server_link(link);
-    let mut world = World::new(setup);
+    let mut world = World::new(&setup);
     let server = world.addresses.backend(0);
     world
         .server
@@ -194,7 +194,7 @@ fn a_reader_in_fits_and_starts_gets_everything(family: Family) {
 
 fn many_at_once_do_not_mix(family: Family) {
     let link = Link::lossy(5_000, Duration::from_millis(3));
-    let mut world = World::new(Setup::new(family).client_link(link));
+    let mut world = World::new(&Setup::new(family).client_link(link));
     let server = world.addresses.backend(0);
     world.server.serve(server, Script::sends(20_000));
     let clients: Vec<EndId> = (0..40)

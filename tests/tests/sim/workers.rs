@@ -14,7 +14,7 @@ fn transfers(family: Family, spread: SpreadBy, workers: usize) -> World {
         .workers(workers, spread)
         .client_link(link)
         .server_link(link);
-    let mut world = World::new(setup);
+    let mut world = World::new(&setup);
     world
         .server
         .serve(world.addresses.backend(0), Script::sends(30_000));
@@ -54,7 +54,7 @@ fn with_a_known_hash_nothing_is_handed_over(family: Family) {
 }
 
 fn draining_ends_all_workers(family: Family) {
-    let mut world = World::new(Setup::new(family).workers(2, SpreadBy::Ports));
+    let mut world = World::new(&Setup::new(family).workers(2, SpreadBy::Ports));
     world
         .server
         .serve(world.addresses.backend(0), Script::sends(8));
