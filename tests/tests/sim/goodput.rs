@@ -2,9 +2,9 @@
 //!
 //! The server, next to Weirgate, sends a megabyte to a client on a link of the given loss (each
 //! way) and one-way delay. There is no bandwidth to be shared: what limits is the ring, a round trip
-//! and the recovery from loss; without delay a round trip is a few turns of 10 us. The figures are no aim. They are what the engine behind
-//! `tcp::Connection` makes of such links, and change when it does: look at the difference, and accept
-//! it with `cargo insta review`.
+//! and the recovery from loss; without delay a round trip is a few turns of 10 us. The figures are
+//! no aim. They are what the engine behind `tcp::Connection` makes of such links, and change when it
+//! does: look at the difference, and accept it with `cargo insta review`.
 
 use core::fmt::Write as _;
 use core::time::Duration;
