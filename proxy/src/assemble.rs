@@ -8,7 +8,7 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use netstack::counters::Counters;
+use netstack::counters::{Counters, Event};
 use netstack::io::{PacketIo, PortId};
 use netstack::ip::NetworkId;
 use netstack::neighbor::{NeighborConfig, NeighborTable};
@@ -58,6 +58,24 @@ pub struct ControlEnds {
     pub reports: Receiver<SessionReport>,
     /// The counters of each worker.
     pub counters: Vec<Arc<Counters>>,
+}
+
+impl ControlEnds {
+    /// Gives a command to all workers.
+    pub fn tell_all(&self, command: Command) {
+        for worker in &self.commands {
+            // A worker that has ended already needs no telling; one that does not read its commands
+            // will find the earlier ones.
+            let _ = worker.try_send(command);
+        }
+    }
+
+    /// Whether all workers were told to drain and none has a session left.
+    pub fn all_drained(&self) -> bool {
+        self.counters.iter().all(|counters| {
+            counters.event(Event::Draining) > 0 && counters.event(Event::SessionsActive) == 0
+        })
+    }
 }
 
 /// Why no workers could be made of a configuration that is right by itself.

@@ -108,8 +108,8 @@ pub fn run(config: &Config, ends: &ControlEnds, mut poll_stop: impl FnMut() -> O
         if let Some(stop) = poll_stop() {
             stop_workers(config, ends, stop);
         }
-        if all_drained(&ends.counters) {
-            send_to_all(ends, Command::Finish);
+        if ends.all_drained() {
+            ends.tell_all(Command::Finish);
         }
         watch.look(now, &ends.counters);
     }
@@ -125,22 +125,7 @@ fn stop_workers(config: &Config, ends: &ControlEnds, stop: Stop) {
         drain_seconds = limit.as_secs_f64(),
         "stopping: no new connections; sessions may finish until then"
     );
-    send_to_all(ends, Command::Drain(limit));
-}
-
-fn send_to_all(ends: &ControlEnds, command: Command) {
-    for worker in &ends.commands {
-        // A worker that has ended already needs no telling; one that does not read its commands
-        // will find the earlier ones.
-        let _ = worker.try_send(command);
-    }
-}
-
-/// Whether no worker has a session, nor will get one.
-fn all_drained(counters: &[Arc<Counters>]) -> bool {
-    counters.iter().all(|counters| {
-        counters.event(Event::Draining) > 0 && counters.event(Event::SessionsActive) == 0
-    })
+    ends.tell_all(Command::Drain(limit));
 }
 
 /// One line for one session.

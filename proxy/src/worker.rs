@@ -334,7 +334,8 @@ impl<Io: PacketIo> Worker<Io> {
         let timers = [
             self.parts.tcp.poll_timeout(),
             self.parts.transmitter.poll_timeout(),
-            self.drain_until,
+            // Without sessions there is nothing to be reset then.
+            self.drain_until.filter(|_| !self.parts.sessions.is_empty()),
         ];
         timers.into_iter().flatten().min()
     }

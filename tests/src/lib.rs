@@ -2,13 +2,16 @@
 //!
 //! The [`rig`] makes network namespaces and puts real programs into them: curl in front, nginx
 //! behind, Weirgate on DPDK between them. The integration tests of this package use it, and so
-//! does the program `demo`. It needs root, and touches no interface that it did not make.
+//! does the program `demo`. Everything in it needs root, and touches no interface that it did not
+//! make.
 //!
-//! A [`station`] is the opposite: workers in memory, and frames that a test makes up.
+//! The others need nothing. A [`station`] is workers in memory, and frames that a test makes up; the
+//! [`sim`] drives a client, Weirgate and a server through a network in memory and virtual time.
 
 #![forbid(unsafe_code)]
 
 pub mod rig;
+pub mod sim;
 pub mod station;
 
 /// Makes two tests of each function that takes a [`rig::Driver`].

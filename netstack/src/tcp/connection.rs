@@ -299,6 +299,14 @@ impl Connection {
         }
     }
 
+    /// Counts progress of either connection as progress of both: they carry the same octets, and
+    /// one of them has nothing to do while the other is slow.
+    pub fn share_progress(a: &mut Self, b: &mut Self) {
+        let latest = a.last_progress.max(b.last_progress);
+        a.last_progress = latest;
+        b.last_progress = latest;
+    }
+
     /// The connection's state.
     pub fn state(&self) -> State {
         self.state

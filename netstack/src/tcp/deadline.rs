@@ -2,7 +2,8 @@
 //!
 //! Independent of the engine's own timers (retransmission, probes): these end a connection that
 //! gets nowhere. All are counted from the last progress, which is payload received in order or
-//! payload of ours newly acknowledged; a peer that only answers keepalives makes no progress.
+//! payload of ours newly acknowledged; a peer that only answers keepalives makes no progress. For
+//! two connections that are halves of one session, it is the last progress of either.
 
 use core::time::Duration;
 

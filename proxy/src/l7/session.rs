@@ -21,8 +21,8 @@ use netstack::counters::{Counters, Event};
 use netstack::ip::{FiveTuple, Ip, NetworkId, V4, V6};
 use netstack::rss::Steering;
 use netstack::tcp::{
-    self, CloseCause, ConnId, ConnectError, ConnectTarget, ConnectionOptions, Endpoint, Flow,
-    ListenerId, Output, TcpIp,
+    self, CloseCause, ConnId, ConnectError, ConnectTarget, Connection, ConnectionOptions, Endpoint,
+    Flow, ListenerId, Output, TcpIp,
 };
 use netstack::time::Instant;
 use slab::Slab;
@@ -316,6 +316,7 @@ impl Sessions {
         };
         let to_backend = splice::forward(client, backend);
         let to_client = splice::forward(backend, client);
+        Connection::share_progress(client, backend);
         let ended = (client.ended(), backend.ended());
         session.bytes_to_backend += to_backend;
         session.bytes_to_client += to_client;

@@ -343,7 +343,8 @@ fn in_a_connection<I: TestIp>() {
         (segment.seq, segment.ack) = (seq, snd_nxt);
         vec![segment.frame::<I>()]
     };
-    let answer = format!("client: client tcp 80>4000 ACK seq {snd_nxt} ack 1001");
+    // With the window that the connection has: a challenge must not stall it.
+    let answer = format!("client: client tcp 80>4000 ACK seq {snd_nxt} ack 1001 win 2048");
     let challenged = |reason| [(reason, 1), ("generated", 1), ("tcp_challenge_acks", 1)];
     run_in_a_row(
         &mut station,

@@ -1,0 +1,390 @@
+//! Hosts, links and workers, driven through virtual time.
+
+use core::time::Duration;
+use std::path::Path;
+
+use netstack::counters::Event;
+use netstack::drop::DropReason;
+use netstack::io::impair::Impair;
+use netstack::io::mem::{MemIo, MemPool};
+use netstack::io::{PacketBuf, PortId};
+use netstack::time::Instant;
+use netstack::wire::ethernet::MacAddr;
+use proxy::assemble::{ControlEnds, assemble};
+use proxy::config::Config;
+use proxy::l7::report::SessionReport;
+use proxy::secret::Secrets;
+use proxy::worker::{Command, Worker};
+
+use super::conservation;
+use super::end::End;
+use super::host::{EndId, SimHost};
+use super::setup::{Addresses, Link, Setup};
+use super::switch::{self, Switch};
+
+/// What a turn of everything takes. So even a perfect link has a round-trip time.
+const TURN: Duration = Duration::from_micros(10);
+
+/// When the simulation begins: not at zero, so that no time is special.
+const START: Instant = Instant::from_millis(1_000_000);
+
+/// When something is that will not happen.
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
+
+/// Turns of one simulation at most; more means that something goes round in circles.
+const MAX_TURNS: u64 = 2_000_000;
+
+/// Frames that a direction of a link holds.
+const LINK_CAPACITY: usize = 4096;
+
+const MTU: usize = 1500;
+
+const CLIENT_LINK: PortId = PortId(0);
+const SERVER_LINK: PortId = PortId(1);
+
+/// A simulated network.
+pub struct World {
+    /// The host on link 0.
+    pub client: SimHost,
+    /// The host on link 1.
+    pub server: SimHost,
+    /// Who has which address.
+    pub addresses: Addresses,
+    workers: Vec<Worker<Impair<MemIo>>>,
+    pools: Vec<MemPool>,
+    packets: usize,
+    control: ControlEnds,
+    switch: Switch,
+    now: Instant,
+    turns: u64,
+    /// Whether a frame moved, or a worker told another something, in the last turn.
+    moved: bool,
+    /// When the workers want their next turn.
+    next_turn: Option<Instant>,
+    finished: bool,
+    /// Frames lost because a port had no buffer to receive them in.
+    no_rx_buffer: u64,
+}
+
+impl World {
+    /// Makes a network. Nothing has happened in it yet.
+    pub fn new(setup: &Setup) -> Self {
+        let (config, _) =
+            Config::parse(&setup.to_toml(), Path::new("sim.toml")).expect("the setup is sound");
+        let addresses = setup.family.addresses();
+        let pools: Vec<MemPool> = (0..setup.workers)
+            .map(|_| MemPool::new(setup.packets, MTU))
+            .collect();
+        let ios = (0..)
+            .zip(&pools)
+            .map(|(worker, pool)| ios(setup, worker, pool))
+            .collect();
+        let secrets = Secrets::from_seed(setup.seed);
+        let assembly = assemble(&config, &secrets, ios, START).expect("the setup is sound");
+        let on_link = setup.family.addresses().prefix_len;
+        let mut client = SimHost::new(
+            MacAddr([2, 0, 0, 0, 0, 0x10]),
+            &[(addresses.client, on_link)],
+            setup.host_buffer,
+            setup.seed,
+        );
+        client.route_by(addresses.front);
+        let server_addresses = [
+            (addresses.server, on_link),
+            (addresses.beyond, addresses.address_len),
+        ];
+        let mut server = SimHost::new(
+            MacAddr([2, 0, 0, 0, 0, 0x20]),
+            &server_addresses,
+            setup.host_buffer,
+            setup.seed + 1_000_000,
+        );
+        server.route_by(addresses.back);
+        Self {
+            client,
+            server,
+            addresses,
+            workers: assembly.workers,
+            pools,
+            packets: setup.packets,
+            control: assembly.control,
+            switch: Switch::new(setup.workers, setup.spread),
+            now: START,
+            turns: 0,
+            moved: true,
+            next_turn: None,
+            finished: false,
+            no_rx_buffer: 0,
+        }
+    }
+
+    /// The virtual time.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Virtual time that has passed since `earlier`.
+    pub fn since(&self, earlier: Instant) -> Duration {
+        self.now.saturating_duration_since(earlier)
+    }
+
+    /// Virtual time that has passed since the beginning.
+    pub fn elapsed(&self) -> Duration {
+        self.since(START)
+    }
+
+    /// Lets time pass until `happened`.
+    ///
+    /// # Panics
+    /// If that does not happen within `limit`.
+    pub fn run_until(&mut self, limit: Duration, happened: impl FnMut(&mut Self) -> bool) {
+        if !self.try_run_until(limit, happened) {
+            self.fail(&format!("it did not happen within {limit:?}"));
+        }
+    }
+
+    /// Lets time pass until `happened`, but no longer than `limit`; returns whether it did.
+    pub fn try_run_until(
+        &mut self,
+        limit: Duration,
+        mut happened: impl FnMut(&mut Self) -> bool,
+    ) -> bool {
+        let deadline = self.now + limit;
+        // An end may have been told something since.
+        self.moved = true;
+        while !happened(self) {
+            if self.now >= deadline {
+                return false;
+            }
+            self.now = self.next_moment().min(deadline);
+            self.turn();
+        }
+        true
+    }
+
+    /// Lets so much time pass.
+    pub fn run_for(&mut self, time: Duration) {
+        self.try_run_until(time, |_| false);
+    }
+
+    /// Lets time pass until both ends of connections have ended, at either host, and nothing is
+    /// left of them at Weirgate; then checks that every buffer is back.
+    pub fn settle(&mut self, limit: Duration) {
+        self.run_until(limit, |world| {
+            let hosts = [&world.client, &world.server];
+            let ended = |host: &SimHost| host.ends().iter().all(|end| end.ending().is_some());
+            hosts.into_iter().all(ended) && world.connections() == 0
+        });
+        self.check_buffers();
+    }
+
+    /// Checks that every packet buffer is back in its pool, once what is under way has arrived.
+    pub fn check_buffers(&mut self) {
+        let packets = self.packets;
+        self.run_until(Duration::from_secs(30), |world| {
+            world.pools.iter().all(|pool| pool.available() == packets)
+        });
+        assert_eq!(self.sessions(), 0);
+    }
+
+    /// How often something was counted, by all workers.
+    pub fn count(&self, event: Event) -> u64 {
+        let counters = self.control.counters.iter();
+        counters.map(|counters| counters.event(event)).sum()
+    }
+
+    /// How often something was counted by one worker.
+    pub fn count_of(&self, worker: usize, event: Event) -> u64 {
+        self.control.counters[worker].event(event)
+    }
+
+    /// How many packets were dropped for a reason, by all workers.
+    pub fn drops(&self, reason: DropReason) -> u64 {
+        let counters = self.control.counters.iter();
+        counters.map(|counters| counters.drops(reason)).sum()
+    }
+
+    /// The sessions that have ended since this was last asked.
+    pub fn reports(&mut self) -> Vec<SessionReport> {
+        self.control.reports.try_iter().collect()
+    }
+
+    /// The codes of the sessions that have ended since the reports were last taken.
+    pub fn endings(&mut self) -> Vec<String> {
+        let reports = self.reports();
+        reports.iter().map(|r| r.reason.to_string()).collect()
+    }
+
+    /// Sessions that are going on.
+    pub fn sessions(&self) -> usize {
+        self.workers.iter().map(Worker::sessions).sum()
+    }
+
+    /// TCP connections of Weirgate, in any state.
+    pub fn connections(&self) -> usize {
+        self.workers.iter().map(Worker::connections).sum()
+    }
+
+    /// Tells Weirgate to take no more clients, and to end.
+    pub fn drain(&mut self, limit: Duration) {
+        self.control.tell_all(Command::Drain(limit));
+    }
+
+    /// Whether all workers have said that they are done.
+    pub fn is_finished(&mut self) -> bool {
+        self.finished
+    }
+
+    /// Changes what happens on the client's link.
+    pub fn set_client_link(&mut self, link: Link) {
+        self.set_link(CLIENT_LINK, link);
+    }
+
+    /// Changes what happens on the server's link.
+    pub fn set_server_link(&mut self, link: Link) {
+        self.set_link(SERVER_LINK, link);
+    }
+
+    /// Frames that a port lost because there was no buffer to receive them in.
+    pub fn no_rx_buffer(&self) -> u64 {
+        self.no_rx_buffer
+    }
+
+    /// The accepted end at the server that the octets of `client` have reached.
+    pub fn partner_of(&self, client: EndId) -> Option<&End> {
+        let seed = self.client.end(client).seed();
+        let ends = self.server.accepted().iter();
+        ends.map(|id| self.server.end(*id))
+            .find(|end| end.incoming().seed() == Some(seed))
+    }
+
+    /// Fails the test and tells what there is to know.
+    pub fn fail(&self, what: &str) -> ! {
+        use core::fmt::Write as _;
+        let mut dump = format!("{what}\nafter {:?}, {} turns\n", self.elapsed(), self.turns);
+        for (name, host) in [("client", &self.client), ("server", &self.server)] {
+            for end in host.ends() {
+                writeln!(dump, "{name}: {}", host.describe(end))
+                    .expect("a String takes everything");
+            }
+        }
+        for (index, worker) in self.workers.iter().enumerate() {
+            writeln!(
+                dump,
+                "worker {index}: {} sessions, {} connections, {} packets held\n{:?}",
+                worker.sessions(),
+                worker.connections(),
+                worker.packets_held(),
+                worker.counters().non_zero(),
+            )
+            .expect("a String takes everything");
+        }
+        panic!("{dump}");
+    }
+
+    /// Everybody has a turn.
+    fn turn(&mut self) {
+        self.turns += 1;
+        if self.turns > MAX_TURNS {
+            self.fail("this goes round in circles");
+        }
+        let now = self.now;
+        self.client.poll(now);
+        self.server.poll(now);
+        self.moved = self.carry_to_workers();
+        self.next_turn = None;
+        self.finished = true;
+        for index in 0..self.workers.len() {
+            let worker = &mut self.workers[index];
+            let turn = worker.poll_once(now);
+            let (came, went) = conservation::balance(worker.counters(), worker.packets_held());
+            if came != went {
+                self.fail(&format!("worker {index}: {came} packets came, {went} went"));
+            }
+            self.finished &= turn.finished;
+            // Another worker may have been told something after its own turn.
+            self.moved |= turn.busy && self.pools.len() > 1;
+            self.next_turn = self.next_turn.into_iter().chain(turn.next).min();
+        }
+        self.moved |= self.carry_to_hosts();
+        // What the control thread does.
+        if !self.finished && self.control.all_drained() {
+            self.control.tell_all(Command::Finish);
+        }
+    }
+
+    /// Frames of the hosts go to the queues that the ports choose.
+    fn carry_to_workers(&mut self) -> bool {
+        let mut moved = false;
+        for (host, link) in [
+            (&mut self.client, CLIENT_LINK),
+            (&mut self.server, SERVER_LINK),
+        ] {
+            while let Some(frame) = host.transmit() {
+                moved = true;
+                let queue = self.switch.queue_for(&frame);
+                let Some(mut buffer) = self.pools[queue].alloc() else {
+                    self.no_rx_buffer += 1;
+                    continue;
+                };
+                buffer
+                    .append(frame.len())
+                    .expect("hosts respect the MTU")
+                    .copy_from_slice(&frame);
+                self.workers[queue].io_mut(link).inner_mut().inject(buffer);
+            }
+        }
+        moved
+    }
+
+    fn carry_to_hosts(&mut self) -> bool {
+        let mut moved = false;
+        for worker in &mut self.workers {
+            for (host, link) in [
+                (&mut self.client, CLIENT_LINK),
+                (&mut self.server, SERVER_LINK),
+            ] {
+                let io = worker.io_mut(link).inner_mut();
+                while let Some(frame) = io.take_sent() {
+                    moved = true;
+                    host.receive(frame.data().to_vec());
+                }
+            }
+        }
+        moved
+    }
+
+    /// When the next turn is due: at once if there is anything to go on with.
+    fn next_moment(&mut self) -> Instant {
+        let soon = self.now + TURN;
+        if self.moved {
+            return soon;
+        }
+        let hosts = [
+            self.client.next_event(self.now),
+            self.server.next_event(self.now),
+        ];
+        let next = hosts.into_iter().flatten().chain(self.next_turn).min();
+        next.map_or(NEVER, |next| next.max(soon))
+    }
+
+    fn set_link(&mut self, port: PortId, link: Link) {
+        for worker in &mut self.workers {
+            let io = worker.io_mut(port);
+            io.set_rx(link.towards);
+            io.set_tx(link.back);
+        }
+    }
+}
+
+/// A worker's queue pairs on both links.
+fn ios(setup: &Setup, worker: u64, pool: &MemPool) -> Vec<Impair<MemIo>> {
+    let links = [(1, setup.client_link), (2, setup.server_link)];
+    let io = |(number, link): (u8, Link)| {
+        let mut io = MemIo::new(MacAddr([2, 0, 0, 0, 0, number]), MTU, pool.clone());
+        io.capabilities_mut().rss = switch::rss(setup.workers, setup.spread);
+        let seed = (setup.seed << 16) + (worker << 8) + u64::from(number);
+        Impair::new(io, seed, link.towards, link.back, LINK_CAPACITY)
+    };
+    links.map(io).into()
+}

@@ -1,0 +1,168 @@
+//! When something runs out, new work is refused and counted, and existing work goes on.
+
+use core::time::Duration;
+
+use netstack::counters::Event;
+use netstack::drop::DropReason;
+use weirgate_tests::sim::{Close, EndId, Ending, Family, Link, Script, Setup, World};
+
+use crate::check::{check_honest, check_whole};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const DELAY: Duration = Duration::from_millis(10);
+
+/// Sessions that stay until they are told to close.
+fn idle_sessions(world: &mut World, count: usize) -> Vec<EndId> {
+    let script = Script::sends(8).closes(Close::WhenTold);
+    world.server.serve(world.addresses.backend(0), script);
+    let to = world.addresses.service();
+    let clients = (0..count)
+        .map(|_| world.client.connect(to, script))
+        .collect();
+    world.run_until(MINUTE, |world| {
+        let ends = world.client.ends();
+        ends.iter().all(|end| end.received() == 8)
+    });
+    clients
+}
+
+fn close_both(world: &mut World, clients: &[EndId]) {
+    for client in clients {
+        world.client.end_mut(*client).close();
+    }
+    for server in world.server.accepted().to_vec() {
+        world.server.end_mut(server).close();
+    }
+}
+
+fn out_of_buffers(family: Family) {
+    let link = Link::lossy(0, DELAY);
+    let setup = Setup::new(family)
+        .packets(48)
+        .client_link(link)
+        .server_link(link);
+    let mut world = World::new(&setup);
+    world
+        .server
+        .serve(world.addresses.backend(0), Script::sends(50_000));
+    let clients: Vec<EndId> = (0..10)
+        .map(|_| {
+            let script = Script::sends(50_000).closes(Close::AfterSending);
+            world.client.connect(world.addresses.service(), script)
+        })
+        .collect();
+    world.settle(10 * MINUTE);
+    assert!(world.count(Event::BuffersExhausted) > 0);
+    for client in clients {
+        check_honest(&world, client, (50_000, 50_000));
+        check_whole(&world, client, 50_000, 50_000);
+    }
+}
+
+fn out_of_sessions(family: Family) {
+    let setup = Setup::new(family).set("limits.max_sessions", "4");
+    let mut world = World::new(&setup);
+    let clients = idle_sessions(&mut world, 4);
+    let script = Script::sends(8).closes(Close::WhenTold);
+    let late = world.client.connect(world.addresses.service(), script);
+    world.run_for(Duration::from_secs(5));
+    assert!(!world.client.end(late).is_established());
+    assert!(world.drops(DropReason::TcpConnectionsFull) > 0);
+    assert_eq!(world.sessions(), 4);
+    // There is room for the late one, which tries again by itself, once another has left.
+    close_both(&mut world, &clients[..1]);
+    world.run_until(MINUTE, |world| world.client.end(late).received() == 8);
+    close_both(&mut world, &clients);
+    close_both(&mut world, &[late]);
+    world.settle(MINUTE);
+    for client in clients {
+        check_whole(&world, client, 8, 8);
+    }
+}
+
+fn out_of_half_open_connections(family: Family) {
+    let setup = Setup::new(family).set("limits.syn_backlog", "2");
+    let mut world = World::new(&setup.client_link(Link::lossy(0, DELAY)));
+    world
+        .server
+        .serve(world.addresses.backend(0), Script::sends(8));
+    let clients: Vec<EndId> = (0..6)
+        .map(|_| {
+            let script = Script::sends(8).closes(Close::AfterSending);
+            world.client.connect(world.addresses.service(), script)
+        })
+        .collect();
+    world.settle(MINUTE);
+    assert!(world.drops(DropReason::TcpBacklogFull) >= 4);
+    for client in clients {
+        check_whole(&world, client, 8, 8);
+    }
+}
+
+fn out_of_source_ports(family: Family) {
+    let setup = Setup::new(family).set("limits.source_ports", "40000-40015");
+    let mut world = World::new(&setup);
+    let clients = idle_sessions(&mut world, 16);
+    let script = Script::sends(8).closes(Close::WhenTold);
+    let late = world.client.connect(world.addresses.service(), script);
+    world.run_until(MINUTE, |world| {
+        world.client.end(late).ending() == Some(Ending::Reset)
+    });
+    assert_eq!(world.count(Event::TcpPortsExhausted), 1);
+    assert_eq!(world.endings(), ["RC"]);
+    assert_eq!(world.sessions(), 16);
+    close_both(&mut world, &clients);
+    world.settle(MINUTE);
+    for client in clients {
+        check_whole(&world, client, 8, 8);
+    }
+}
+
+/// Draining: who is being served is served to the end, and nobody else is.
+fn draining_lets_transfers_finish(family: Family) {
+    let link = Link::lossy(0, DELAY);
+    let mut world = World::new(&Setup::new(family).client_link(link));
+    world
+        .server
+        .serve(world.addresses.backend(0), Script::sends(3_000_000));
+    let script = Script::sends(8).closes(Close::AfterSending);
+    let client = world.client.connect(world.addresses.service(), script);
+    world.run_until(MINUTE, |world| {
+        world.client.end(client).received() > 100_000
+    });
+    world.drain(MINUTE);
+    world.run_for(2 * DELAY);
+    let late = world.client.connect(world.addresses.service(), script);
+    world.run_until(MINUTE, |world| {
+        world.client.end(late).ending() == Some(Ending::Reset)
+    });
+    assert!(!world.is_finished());
+    world.run_until(MINUTE, World::is_finished);
+    check_whole(&world, client, 8, 3_000_000);
+    assert_eq!(world.endings(), ["--"]);
+    assert_eq!(world.drops(DropReason::TcpNoListener), 1);
+}
+
+fn draining_ends_in_time(family: Family) {
+    let mut world = World::new(&Setup::new(family));
+    let clients = idle_sessions(&mut world, 3);
+    world.drain(Duration::from_secs(5));
+    let begun = world.now();
+    world.run_until(MINUTE, World::is_finished);
+    let taken = world.since(begun);
+    assert!((5000..5100).contains(&taken.as_millis()), "{taken:?}");
+    world.run_for(DELAY);
+    for client in clients {
+        assert_eq!(world.client.end(client).ending(), Some(Ending::Reset));
+    }
+    assert_eq!(world.endings(), ["KD"; 3]);
+}
+
+weirgate_tests::on_both_families!(
+    out_of_buffers,
+    out_of_sessions,
+    out_of_half_open_connections,
+    out_of_source_ports,
+    draining_lets_transfers_finish,
+    draining_ends_in_time,
+);

@@ -1,0 +1,10 @@
+//! Weirgate between two hosts, in virtual time.
+
+mod backends;
+mod check;
+mod close;
+mod goodput;
+mod limits;
+mod links;
+mod transfer;
+mod workers;

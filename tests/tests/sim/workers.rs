@@ -1,0 +1,75 @@
+//! Several workers, and frames that arrive at the wrong one.
+
+use core::time::Duration;
+
+use netstack::counters::Event;
+use weirgate_tests::sim::{Close, EndId, Family, Link, Script, Setup, SpreadBy, World};
+
+use crate::check::check_whole;
+
+/// Forty transfers over two workers.
+fn transfers(family: Family, spread: SpreadBy, workers: usize) -> World {
+    let link = Link::lossy(5_000, Duration::from_millis(5));
+    let setup = Setup::new(family)
+        .workers(workers, spread)
+        .client_link(link)
+        .server_link(link);
+    let mut world = World::new(&setup);
+    world
+        .server
+        .serve(world.addresses.backend(0), Script::sends(30_000));
+    let clients: Vec<EndId> = (0..40)
+        .map(|_| {
+            let script = Script::sends(30_000).closes(Close::AfterSending);
+            let client = world.client.connect(world.addresses.service(), script);
+            world.run_for(Duration::from_millis(1));
+            client
+        })
+        .collect();
+    world.settle(Duration::from_mins(10));
+    for client in clients {
+        check_whole(&world, client, 30_000, 30_000);
+    }
+    let by_worker = |worker| world.count_of(worker, Event::SessionsOpened);
+    assert!((0..workers).all(|worker| by_worker(worker) > 3));
+    world
+}
+
+/// Nobody knows how the ports spread: replies arrive anywhere, and are handed over.
+fn replies_at_the_wrong_worker_are_handed_over(family: Family) {
+    for workers in [2, 3] {
+        let world = transfers(family, SpreadBy::Ports, workers);
+        let handed_over = world.count(Event::HandedOver);
+        assert!(handed_over > 100);
+        assert_eq!(world.count(Event::TakenOver), handed_over);
+    }
+}
+
+/// Source ports are chosen so that replies come home.
+fn with_a_known_hash_nothing_is_handed_over(family: Family) {
+    for workers in [2, 3] {
+        let world = transfers(family, SpreadBy::Toeplitz, workers);
+        assert_eq!(world.count(Event::HandedOver), 0);
+    }
+}
+
+fn draining_ends_all_workers(family: Family) {
+    let mut world = World::new(&Setup::new(family).workers(2, SpreadBy::Ports));
+    world
+        .server
+        .serve(world.addresses.backend(0), Script::sends(8));
+    for _ in 0..10 {
+        let script = Script::sends(8).closes(Close::WhenTold);
+        world.client.connect(world.addresses.service(), script);
+    }
+    world.run_until(Duration::from_secs(10), |world| world.sessions() == 10);
+    world.drain(Duration::from_secs(1));
+    world.run_until(Duration::from_secs(2), World::is_finished);
+    assert_eq!(world.sessions(), 0);
+}
+
+weirgate_tests::on_both_families!(
+    replies_at_the_wrong_worker_are_handed_over,
+    with_a_known_hash_nothing_is_handed_over,
+    draining_ends_all_workers,
+);
