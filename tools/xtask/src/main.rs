@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod ci;
 mod demo;
 mod fuzz;
@@ -36,6 +37,7 @@ fn run(arguments: &[&str]) -> Result<(), Error> {
         ["ci"] => ci::run(&Workspace::load()?),
         ["rules"] => rules::check(&Workspace::load()?),
         ["fuzz", options @ ..] => fuzz::run(&Workspace::load()?, &fuzz::Options::parse(options)?),
+        ["bench", name] => bench::run(&Workspace::load()?, name),
         ["demo"] => demo::run(&Workspace::load()?),
         ["help" | "--help" | "-h"] | [] => {
             println!("{USAGE}");
@@ -100,6 +102,7 @@ usage: cargo xtask COMMAND
   ci                             all checks and tests; what CI runs
   rules                          dependency rule, where `unsafe` may stand, sizes and names
   fuzz [--seconds N] [TARGET]    fuzz one target or all of them, N seconds in total
+  bench NAME                     measure something on this machine; `tcp` is the TCP proxy
   demo                           curl through Weirgate to nginx, in namespaces of its own";
 
 #[cfg(test)]
