@@ -43,6 +43,9 @@ const SEGMENTS_PER_FLUSH: usize = 64;
 /// TIME-WAIT entries forgotten in one turn at most.
 const EXPIRIES_PER_TURN: usize = 64;
 
+/// Timers due within this time are worth moving: acknowledgments and first retransmissions.
+const SOON: Duration = Duration::from_secs(2);
+
 /// How old an entry in TIME-WAIT must be before we may use its port for a new connection. Our own
 /// initial sequence number is then above the old ones.
 const PORT_REST: Duration = Duration::from_secs(1);
@@ -494,9 +497,15 @@ impl Endpoint {
         let Some(at) = deadline.into_iter().chain(engine).min() else {
             return;
         };
-        // A timer that fires too early finds nothing due and is armed again: cheaper than moving
-        // it at every segment.
-        if entry.armed.is_none_or(|armed| at < armed) {
+        // A timer that fires too early finds nothing due and is armed again. If that would be soon,
+        // it is moved now, while the connection is at hand: when it fires, everything has to be
+        // fetched from memory again. If not, the next segments would move it again and again.
+        let needless =
+            |armed: Instant| armed <= now + SOON && armed + TimerWheel::DEFAULT_TICK < at;
+        if entry
+            .armed
+            .is_none_or(|armed| at < armed || needless(armed))
+        {
             entry.armed = Some(at);
             self.timers.schedule(id.0, at);
         }
