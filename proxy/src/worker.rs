@@ -11,9 +11,9 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 use netstack::counters::{Counters, Event};
 use netstack::io::{BURST_SIZE, Burst, PacketIo, PortId};
-use netstack::ip::{V4, V6};
+use netstack::ip::{NetworkId, V4, V6};
 use netstack::rate_limit::RateLimit;
-use netstack::tcp::Endpoint;
+use netstack::tcp::{ConnId, Endpoint};
 use netstack::time::Instant;
 use netstack::wire::ndp;
 
@@ -73,6 +73,8 @@ pub struct Worker<Io: PacketIo> {
     parts: WorkerParts<Io>,
     burst: Burst<Io::Buf>,
     lanes: Lanes<Io::Buf>,
+    /// Connections that the turn will need; empty between turns.
+    ahead: Vec<ConnId>,
     announced: bool,
     /// When draining ends, once it has begun.
     drain_until: Option<Instant>,
@@ -85,6 +87,8 @@ impl<Io: PacketIo> Worker<Io> {
         Self {
             burst: Burst::with_capacity(BURST_SIZE),
             lanes: Lanes::with_capacity(ports * BURST_SIZE + MESSAGES_PER_TURN),
+            // Both halves of the session of each packet.
+            ahead: Vec::with_capacity(2 * (ports * BURST_SIZE + MESSAGES_PER_TURN)),
             parts,
             announced: false,
             drain_until: None,
@@ -97,6 +101,7 @@ impl<Io: PacketIo> Worker<Io> {
         let taken_over = self.take_over(now);
         self.run_neighbor_lanes(now);
         self.run_icmp_lanes(now);
+        self.look_ahead();
         self.run_tcp_lanes(now);
         self.run_timers(now);
         let events = self.run_sessions(now);
@@ -235,6 +240,25 @@ impl<Io: PacketIo> Worker<Io> {
         for packet in self.lanes.v6.other.drain(..) {
             pipeline::icmp::refuse(now, &packet, limit, tx, counters);
         }
+    }
+
+    /// Fetches from memory what the segments in the lanes will need: their connections, and those
+    /// of the other halves of their sessions.
+    fn look_ahead(&mut self) {
+        let WorkerParts { tcp, sessions, .. } = &self.parts;
+        let (v4, v6) = (&self.lanes.v4.tcp, &self.lanes.v6.tcp);
+        let ahead = &mut self.ahead;
+        tcp.find_ahead(NetworkId::BARE, v4.iter().map(|packet| &packet.flow), ahead);
+        tcp.find_ahead(NetworkId::BARE, v6.iter().map(|packet| &packet.flow), ahead);
+        tcp.fetch(ahead);
+        let found = ahead.len();
+        for at in 0..found {
+            let half = ahead[at];
+            let session = tcp.session_of(half);
+            ahead.extend(session.and_then(|session| sessions.other_half(session, half)));
+        }
+        tcp.fetch(&ahead[found..]);
+        ahead.clear();
     }
 
     fn run_tcp_lanes(&mut self, now: Instant) {

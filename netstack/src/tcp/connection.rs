@@ -337,6 +337,11 @@ impl Connection {
         seq::le(self.engine.snd_una(), seq) && seq::lt(seq, self.engine.snd_nxt())
     }
 
+    /// Fetches the engine from memory.
+    pub(super) fn fetch(&self) {
+        self.engine.fetch();
+    }
+
     pub(super) fn take_retransmitted(&mut self) -> u32 {
         self.engine.take_retransmitted()
     }

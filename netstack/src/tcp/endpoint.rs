@@ -9,6 +9,7 @@
 //! again until nothing of it is left but an entry in the TIME-WAIT table. No call costs more with
 //! more connections.
 
+mod look_ahead;
 mod receive;
 
 use core::net::SocketAddr;
@@ -39,6 +40,9 @@ use crate::timer_wheel::TimerWheel;
 
 /// Segments of one connection sent before others get their turn.
 const SEGMENTS_PER_FLUSH: usize = 64;
+
+/// Timers that are handled together.
+const TIMERS_AT_ONCE: usize = 32;
 
 /// TIME-WAIT entries forgotten in one turn at most.
 const EXPIRIES_PER_TURN: usize = 64;
@@ -186,6 +190,8 @@ pub struct Endpoint {
     ready: VecDeque<ConnId>,
     /// Connections to look at in the next turn: they had more to send than they were allowed.
     later: VecDeque<ConnId>,
+    /// Connections whose timers have fired; empty between calls.
+    due: Vec<ConnId>,
     isn: IsnGenerator,
     resets: RateLimit,
     accepted: usize,
@@ -220,6 +226,7 @@ impl Endpoint {
             timers: TimerWheel::new(config.max_connections as u32, TimerWheel::DEFAULT_TICK, now),
             ready: VecDeque::with_capacity(config.max_connections),
             later: VecDeque::with_capacity(config.max_connections),
+            due: Vec::with_capacity(TIMERS_AT_ONCE),
             isn: IsnGenerator::new((isn_0, isn_1)),
             resets: RateLimit::new(config.resets_per_second, config.resets_per_second),
             accepted: 0,
@@ -235,9 +242,19 @@ impl Endpoint {
             self.ready.push_back(id);
         }
         self.later.clear();
-        while let Some(token) = self.timers.poll_expired(now) {
-            self.handle_timer(ConnId(token), now);
+        let mut due = core::mem::take(&mut self.due);
+        loop {
+            let tokens = core::iter::from_fn(|| self.timers.poll_expired(now));
+            due.extend(tokens.take(TIMERS_AT_ONCE).map(ConnId));
+            if due.is_empty() {
+                break;
+            }
+            self.fetch(&due);
+            for id in due.drain(..) {
+                self.handle_timer(id, now);
+            }
         }
+        self.due = due;
         self.demux.v4.time_wait.expire(now, EXPIRIES_PER_TURN);
         self.demux.v6.time_wait.expire(now, EXPIRIES_PER_TURN);
         self.update_gauges();

@@ -9,6 +9,8 @@
 //! `x + delta` on the wire. smoltcp ignores SACK blocks it receives, so they are not translated.
 //! Its checksums are switched off; packets are checked before and completed after.
 
+use core::hint::black_box;
+
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium};
 use smoltcp::socket::tcp::{self as socket, Socket, SocketBuffer};
@@ -266,6 +268,21 @@ impl Engine {
                 .wrapping_add(received)
                 .wrapping_add(u32::from(self.fin_received)),
         )
+    }
+
+    /// Reads a field of each cache line that the next segment will need, so that they are fetched.
+    pub(super) fn fetch(&self) {
+        let socket = self.socket();
+        black_box((
+            socket.state(),
+            socket.recv_queue(),
+            socket.send_queue(),
+            socket.local_endpoint(),
+            socket.timeout(),
+            socket.keep_alive(),
+            socket.ack_delay(),
+            socket.hop_limit(),
+        ));
     }
 
     /// Segments sent again since this was last asked.
