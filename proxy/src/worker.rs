@@ -73,7 +73,7 @@ pub struct Worker<Io: PacketIo> {
     parts: WorkerParts<Io>,
     burst: Burst<Io::Buf>,
     lanes: Lanes<Io::Buf>,
-    /// Connections that the turn will need; empty between turns.
+    /// Connections that a stage will need; empty between stages.
     ahead: Vec<ConnId>,
     announced: bool,
     /// When draining ends, once it has begun.
@@ -87,7 +87,6 @@ impl<Io: PacketIo> Worker<Io> {
         Self {
             burst: Burst::with_capacity(BURST_SIZE),
             lanes: Lanes::with_capacity(ports * BURST_SIZE + MESSAGES_PER_TURN),
-            // Both halves of the session of each packet.
             ahead: Vec::with_capacity(2 * (ports * BURST_SIZE + MESSAGES_PER_TURN)),
             parts,
             announced: false,
@@ -101,7 +100,7 @@ impl<Io: PacketIo> Worker<Io> {
         let taken_over = self.take_over(now);
         self.run_neighbor_lanes(now);
         self.run_icmp_lanes(now);
-        self.look_ahead();
+        self.fetch_connections();
         self.run_tcp_lanes(now);
         self.run_timers(now);
         let events = self.run_sessions(now);
@@ -242,23 +241,25 @@ impl<Io: PacketIo> Worker<Io> {
         }
     }
 
-    /// Fetches from memory what the segments in the lanes will need: their connections, and those
-    /// of the other halves of their sessions.
-    fn look_ahead(&mut self) {
-        let WorkerParts { tcp, sessions, .. } = &self.parts;
+    /// Fetches from memory the connections of the segments in the lanes.
+    fn fetch_connections(&mut self) {
+        let tcp = &self.parts.tcp;
         let (v4, v6) = (&self.lanes.v4.tcp, &self.lanes.v6.tcp);
         let ahead = &mut self.ahead;
         tcp.find_ahead(NetworkId::BARE, v4.iter().map(|packet| &packet.flow), ahead);
         tcp.find_ahead(NetworkId::BARE, v6.iter().map(|packet| &packet.flow), ahead);
         tcp.fetch(ahead);
-        let found = ahead.len();
-        for at in 0..found {
-            let half = ahead[at];
-            let session = tcp.session_of(half);
-            ahead.extend(session.and_then(|session| sessions.other_half(session, half)));
-        }
-        tcp.fetch(&ahead[found..]);
         ahead.clear();
+    }
+
+    /// Fetches from memory the other halves of the sessions whose turn comes next.
+    fn fetch_other_halves(&mut self) {
+        let WorkerParts { tcp, sessions, .. } = &self.parts;
+        let events = tcp.events_ahead(EVENTS_PER_TRANSMIT);
+        let halves = events.filter_map(|(half, session)| sessions.other_half(session, half));
+        self.ahead.extend(halves);
+        tcp.fetch(&self.ahead);
+        self.ahead.clear();
     }
 
     fn run_tcp_lanes(&mut self, now: Instant) {
@@ -285,6 +286,7 @@ impl<Io: PacketIo> Worker<Io> {
     fn run_sessions(&mut self, now: Instant) -> usize {
         let mut events = 0;
         loop {
+            self.fetch_other_halves();
             let parts = &mut self.parts;
             let mut out = parts.transmitter.tcp_output(&parts.counters);
             let mut turn = session::Turn {

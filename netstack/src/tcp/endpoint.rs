@@ -174,6 +174,8 @@ struct Entry {
     holder: Holder,
     /// Whether it is in a queue.
     queued: bool,
+    /// Whether its session has something to look at, as opposed to its engine something to send.
+    news: bool,
     /// When its timer fires. Never later than needed; may be earlier.
     armed: Option<Instant>,
 }
@@ -284,7 +286,17 @@ impl Endpoint {
             };
             entry.queued = false;
             match entry.holder {
-                Holder::Session(owner) => return Some(Event::Progress { id, owner }),
+                Holder::Session(owner) => {
+                    let alive = entry.connection.ended().is_none();
+                    if !core::mem::take(&mut entry.news) && alive {
+                        // An acknowledgment or a retransmission is no business of the session's.
+                        self.flush(id, now, out);
+                        if self.connections[id.index()].connection.ended().is_none() {
+                            continue;
+                        }
+                    }
+                    return Some(Event::Progress { id, owner });
+                }
                 Holder::Handshake(listener) if entry.connection.is_established() => {
                     entry.holder = Holder::Unclaimed(listener);
                     let (flow, opened_at) = (entry.flow, entry.connection.opened_at());
@@ -442,6 +454,7 @@ impl Endpoint {
             accepted: false,
             holder,
             queued: false,
+            news: false,
             armed: None,
         });
         let id = ConnId(index as u32);
@@ -491,7 +504,7 @@ impl Endpoint {
         {
             entry.connection.end(CloseCause::TimedOut(timeout));
             self.counters.increment(timeout_counter(timeout));
-            self.enqueue(id);
+            self.enqueue_news(id);
             return;
         }
         let due = entry.connection.poll_timeout(&mut self.context, now);
@@ -526,6 +539,11 @@ impl Endpoint {
             entry.armed = Some(at);
             self.timers.schedule(id.0, at);
         }
+    }
+
+    fn enqueue_news(&mut self, id: ConnId) {
+        self.connections[id.index()].news = true;
+        self.enqueue(id);
     }
 
     fn enqueue(&mut self, id: ConnId) {

@@ -24,12 +24,15 @@ impl Endpoint {
         ids.extend(flows.filter_map(|flow| connections.get(network, flow)));
     }
 
-    /// The session that holds a connection, if one does.
-    pub fn session_of(&self, id: ConnId) -> Option<u32> {
-        match self.connections.get(id.index())?.holder {
-            Holder::Session(owner) => Some(owner),
-            Holder::Handshake(_) | Holder::Unclaimed(_) | Holder::Orphan => None,
-        }
+    /// The first `count` connections that their sessions will have to look at, with the sessions.
+    pub fn events_ahead(&self, count: usize) -> impl Iterator<Item = (ConnId, u32)> {
+        self.ready.iter().take(count).filter_map(|id| {
+            let entry = self.connections.get(id.index())?;
+            match entry.holder {
+                Holder::Session(owner) if entry.news => Some((*id, owner)),
+                _ => None,
+            }
+        })
     }
 
     /// Fetches the connections from memory.
