@@ -11,9 +11,9 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 use netstack::counters::{Counters, Event};
 use netstack::io::{BURST_SIZE, Burst, PacketIo, PortId};
-use netstack::ip::{V4, V6};
+use netstack::ip::{NetworkId, V4, V6};
 use netstack::rate_limit::RateLimit;
-use netstack::tcp::Endpoint;
+use netstack::tcp::{ConnId, Endpoint};
 use netstack::time::Instant;
 use netstack::wire::ndp;
 
@@ -76,6 +76,8 @@ pub struct Worker<Io: PacketIo> {
     parts: WorkerParts<Io>,
     burst: Burst<Io::Buf>,
     lanes: Lanes<Io::Buf>,
+    /// Connections that a stage will need; empty between stages.
+    ahead: Vec<ConnId>,
     announced: bool,
     /// When draining ends, once it has begun.
     drain_until: Option<Instant>,
@@ -91,6 +93,7 @@ impl<Io: PacketIo> Worker<Io> {
         Self {
             burst: Burst::with_capacity(BURST_SIZE),
             lanes: Lanes::with_capacity(ports * BURST_SIZE + MESSAGES_PER_TURN),
+            ahead: Vec::with_capacity(2 * (ports * BURST_SIZE + MESSAGES_PER_TURN)),
             parts,
             announced: false,
             drain_until: None,
@@ -104,6 +107,7 @@ impl<Io: PacketIo> Worker<Io> {
         let taken_over = self.take_over(now);
         self.run_neighbor_lanes(now);
         self.run_icmp_lanes(now);
+        self.fetch_connections();
         self.run_tcp_lanes(now);
         self.run_timers(now);
         let events = self.run_sessions(now);
@@ -249,6 +253,27 @@ impl<Io: PacketIo> Worker<Io> {
         }
     }
 
+    /// Fetches from memory the connections of the segments in the lanes.
+    fn fetch_connections(&mut self) {
+        let tcp = &self.parts.tcp;
+        let (v4, v6) = (&self.lanes.v4.tcp, &self.lanes.v6.tcp);
+        let ahead = &mut self.ahead;
+        tcp.find_ahead(NetworkId::BARE, v4.iter().map(|packet| &packet.flow), ahead);
+        tcp.find_ahead(NetworkId::BARE, v6.iter().map(|packet| &packet.flow), ahead);
+        tcp.fetch(ahead);
+        ahead.clear();
+    }
+
+    /// Fetches from memory the other halves of the sessions whose turn comes next.
+    fn fetch_other_halves(&mut self) {
+        let WorkerParts { tcp, sessions, .. } = &self.parts;
+        let events = tcp.events_ahead(EVENTS_PER_TRANSMIT);
+        let halves = events.filter_map(|(half, session)| sessions.other_half(session, half));
+        self.ahead.extend(halves);
+        tcp.fetch(&self.ahead);
+        self.ahead.clear();
+    }
+
     fn run_tcp_lanes(&mut self, now: Instant) {
         let parts = &mut self.parts;
         let (mailbox, counters) = (&parts.mailbox, &parts.counters);
@@ -273,6 +298,7 @@ impl<Io: PacketIo> Worker<Io> {
     fn run_sessions(&mut self, now: Instant) -> usize {
         let mut events = 0;
         loop {
+            self.fetch_other_halves();
             let parts = &mut self.parts;
             let mut out = parts.transmitter.tcp_output(&parts.counters);
             let mut turn = session::Turn {

@@ -6,9 +6,7 @@
 //! tried.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-
-use crossbeam_queue::ArrayQueue;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
     Burst, Capabilities, PacketBuf, PacketIo, RxChecksum, TxChecksumCapability, TxOffload,
@@ -22,33 +20,45 @@ pub const HEADROOM: usize = 128;
 const OVERHEAD: usize = HEADROOM + ethernet::HEADER_LEN;
 
 /// A bounded pool of equal buffers; clones share the buffers.
+///
+/// The buffer that came back last is lent first, because it is still in the cache; so do the
+/// caches that DPDK keeps for each lcore.
 #[derive(Clone, Debug)]
 pub struct MemPool {
-    free: Arc<ArrayQueue<Box<[u8]>>>,
+    free: Arc<FreeList>,
+}
+
+/// Buffers that are not lent. Never grows beyond the number of buffers there are.
+#[derive(Debug)]
+struct FreeList(Mutex<Vec<Box<[u8]>>>);
+
+impl FreeList {
+    fn with<R>(&self, act: impl FnOnce(&mut Vec<Box<[u8]>>) -> R) -> R {
+        // Nothing that is done with the list can panic half-way.
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl MemPool {
     /// A pool of `buffers` buffers, each with room for one packet of `mtu` octets.
     pub fn new(buffers: usize, mtu: usize) -> Self {
-        let free = ArrayQueue::new(buffers.max(1));
-        for _ in 0..buffers {
-            // Cannot fail: the queue has a place for each buffer.
-            let _ = free.push(vec![0; OVERHEAD + mtu].into_boxed_slice());
-        }
+        let free = (0..buffers)
+            .map(|_| vec![0; OVERHEAD + mtu].into_boxed_slice())
+            .collect();
         Self {
-            free: Arc::new(free),
+            free: Arc::new(FreeList(Mutex::new(free))),
         }
     }
 
     /// Lends an empty buffer, or `None` if all are lent.
     pub fn alloc(&self) -> Option<MemBuf> {
-        let octets = self.free.pop()?;
+        let octets = self.free.with(Vec::pop)?;
         Some(MemBuf::new(octets, HEADROOM, Some(Arc::clone(&self.free))))
     }
 
     /// How many buffers could be lent now.
     pub fn available(&self) -> usize {
-        self.free.len()
+        self.free.with(|free| free.len())
     }
 }
 
@@ -62,7 +72,7 @@ pub struct MemBuf {
     rss_hash: Option<u32>,
     tx_offload: Option<TxOffload>,
     /// Where the octets go back to; `None` for a buffer outside any pool.
-    pool: Option<Arc<ArrayQueue<Box<[u8]>>>>,
+    pool: Option<Arc<FreeList>>,
 }
 
 impl MemBuf {
@@ -89,7 +99,7 @@ impl MemBuf {
         self.tx_offload
     }
 
-    fn new(octets: Box<[u8]>, end: usize, pool: Option<Arc<ArrayQueue<Box<[u8]>>>>) -> Self {
+    fn new(octets: Box<[u8]>, end: usize, pool: Option<Arc<FreeList>>) -> Self {
         Self {
             octets,
             start: HEADROOM,
@@ -105,8 +115,8 @@ impl MemBuf {
 impl Drop for MemBuf {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.take() {
-            // Cannot fail: the buffer came from this pool, so there is a place for it.
-            let _ = pool.push(core::mem::take(&mut self.octets));
+            let octets = core::mem::take(&mut self.octets);
+            pool.with(|free| free.push(octets));
         }
     }
 }

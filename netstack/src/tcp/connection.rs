@@ -364,6 +364,11 @@ impl Connection {
         }
     }
 
+    /// Fetches the engine from memory.
+    pub(super) fn fetch(&self) {
+        self.engine.fetch();
+    }
+
     pub(super) fn take_retransmitted(&mut self) -> u32 {
         self.engine.take_retransmitted()
     }

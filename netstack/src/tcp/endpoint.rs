@@ -9,6 +9,7 @@
 //! again until nothing of it is left but an entry in the TIME-WAIT table. No call costs more with
 //! more connections.
 
+mod look_ahead;
 mod receive;
 mod transmit;
 
@@ -40,6 +41,9 @@ use crate::timer_wheel::TimerWheel;
 
 /// Timers handled in one turn at most: when very many are due at once, packets are not kept waiting.
 const TIMERS_PER_TURN: usize = 512;
+
+/// Timers that are handled together.
+const TIMERS_AT_ONCE: usize = 32;
 
 /// TIME-WAIT entries forgotten in one turn at most.
 const EXPIRIES_PER_TURN: usize = 64;
@@ -168,6 +172,8 @@ struct Entry {
     holder: Holder,
     /// Whether it is in a queue.
     queued: bool,
+    /// Whether its session has something to look at, as opposed to its engine something to send.
+    news: bool,
     /// When its timer fires. Never later than needed; may be earlier.
     armed: Option<Instant>,
 }
@@ -187,6 +193,8 @@ pub struct Endpoint {
     later: VecDeque<ConnId>,
     /// When there must be a next turn for them.
     later_at: Instant,
+    /// Connections whose timers have fired; empty between calls.
+    due: Vec<ConnId>,
     isn: IsnGenerator,
     resets: RateLimit,
     accepted: usize,
@@ -222,6 +230,7 @@ impl Endpoint {
             ready: VecDeque::with_capacity(config.max_connections),
             later: VecDeque::with_capacity(config.max_connections),
             later_at: now,
+            due: Vec::with_capacity(TIMERS_AT_ONCE),
             isn: IsnGenerator::new((isn_0, isn_1)),
             resets: RateLimit::new(config.resets_per_second, config.resets_per_second),
             accepted: 0,
@@ -234,12 +243,19 @@ impl Endpoint {
     /// Runs timers that are due; as many as fit a turn.
     pub fn handle_timeouts(&mut self, now: Instant) {
         self.ready.append(&mut self.later);
-        for _ in 0..TIMERS_PER_TURN {
-            let Some(token) = self.timers.poll_expired(now) else {
+        let mut due = core::mem::take(&mut self.due);
+        for _ in 0..TIMERS_PER_TURN / TIMERS_AT_ONCE {
+            let tokens = core::iter::from_fn(|| self.timers.poll_expired(now));
+            due.extend(tokens.take(TIMERS_AT_ONCE).map(ConnId));
+            if due.is_empty() {
                 break;
-            };
-            self.handle_timer(ConnId(token), now);
+            }
+            self.fetch(&due);
+            for id in due.drain(..) {
+                self.handle_timer(id, now);
+            }
         }
+        self.due = due;
         self.demux.v4.time_wait.expire(now, EXPIRIES_PER_TURN);
         self.demux.v6.time_wait.expire(now, EXPIRIES_PER_TURN);
         self.update_gauges();
@@ -271,7 +287,17 @@ impl Endpoint {
             };
             entry.queued = false;
             match entry.holder {
-                Holder::Session(owner) => return Some(Event::Progress { id, owner }),
+                Holder::Session(owner) => {
+                    let alive = entry.connection.ended().is_none();
+                    if !core::mem::take(&mut entry.news) && alive {
+                        // An acknowledgment or a retransmission is no business of the session's.
+                        self.flush(id, now, out);
+                        if self.connections[id.index()].connection.ended().is_none() {
+                            continue;
+                        }
+                    }
+                    return Some(Event::Progress { id, owner });
+                }
                 Holder::Handshake(listener) if entry.connection.is_established() => {
                     entry.holder = Holder::Unclaimed(listener);
                     let (flow, opened_at) = (entry.flow, entry.connection.opened_at());
@@ -406,6 +432,7 @@ impl Endpoint {
             accepted: false,
             holder,
             queued: false,
+            news: false,
             armed: None,
         });
         let id = ConnId(index as u32);
@@ -443,6 +470,11 @@ impl Endpoint {
             Flow::V4(flow) => forget(&mut self.demux.v4, entry.network, flow, remembered),
             Flow::V6(flow) => forget(&mut self.demux.v6, entry.network, flow, remembered),
         }
+    }
+
+    fn enqueue_news(&mut self, id: ConnId) {
+        self.connections[id.index()].news = true;
+        self.enqueue(id);
     }
 
     fn enqueue(&mut self, id: ConnId) {

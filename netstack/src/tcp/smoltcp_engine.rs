@@ -13,6 +13,8 @@ mod wire;
 
 use core::time::Duration;
 
+use core::hint::black_box;
+
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium};
 use smoltcp::socket::tcp::{self as socket, Socket, SocketBuffer};
@@ -302,6 +304,21 @@ impl Engine {
     /// Whether the peer has something to answer, sent since it was last heard.
     pub(super) fn is_unanswered(&self) -> bool {
         self.wire.unanswered
+    }
+
+    /// Reads a field of each cache line that the next segment will need, so that they are fetched.
+    pub(super) fn fetch(&self) {
+        let socket = self.socket();
+        black_box((
+            socket.state(),
+            socket.recv_queue(),
+            socket.send_queue(),
+            socket.local_endpoint(),
+            socket.timeout(),
+            socket.keep_alive(),
+            socket.ack_delay(),
+            socket.hop_limit(),
+        ));
     }
 
     /// Segments sent again since this was last asked.

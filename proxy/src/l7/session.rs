@@ -157,6 +157,17 @@ impl Sessions {
         self.sessions.is_empty()
     }
 
+    /// The other half of a session, if there are two.
+    pub fn other_half(&self, session: u32, half: ConnId) -> Option<ConnId> {
+        let session = self.sessions.get(session as usize)?;
+        let backend = session.stage.attempt()?.connection;
+        Some(if half == backend {
+            session.client
+        } else {
+            backend
+        })
+    }
+
     /// Takes in an event of the worker's TCP.
     pub fn handle_event<O: Output>(&mut self, event: tcp::Event, turn: &mut Turn<'_, O>) {
         match event {

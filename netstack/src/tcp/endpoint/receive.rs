@@ -98,7 +98,7 @@ impl Endpoint {
         // user timeout decides.
         if connection.state() == State::SynSent && connection.is_in_flight(error.seq) {
             connection.end(CloseCause::Unreachable);
-            self.enqueue(id);
+            self.enqueue_news(id);
         }
         true
     }
@@ -142,7 +142,7 @@ impl Endpoint {
                 }
             }
         }
-        self.enqueue(id);
+        self.enqueue_news(id);
     }
 
     /// RFC 9293 section 3.10.7.4, TIME-WAIT; RFC 1122 section 4.2.2.13 for the new SYN.

@@ -12,6 +12,7 @@ use crate::tcp::bare::{self, Bare};
 use crate::tcp::connection::{CloseCause, Timeout, Transmitted};
 use crate::tcp::{Flow, Output};
 use crate::time::Instant;
+use crate::timer_wheel::TimerWheel;
 use crate::wire::tcp::Flags;
 
 /// Segments of one connection sent before others get their turn.
@@ -19,6 +20,9 @@ const SEGMENTS_PER_FLUSH: usize = 64;
 
 /// When a segment for which there was no buffer is tried again at the latest.
 const BUFFER_RETRY: Duration = Duration::from_millis(1);
+
+/// Timers due within this time are worth moving: acknowledgments and first retransmissions.
+const SOON: Duration = Duration::from_secs(2);
 
 impl Endpoint {
     /// Sends what a connection has to send and arms its timer. To be called after whatever a
@@ -63,7 +67,7 @@ impl Endpoint {
         {
             entry.connection.end(CloseCause::TimedOut(timeout));
             self.counters.increment(timeout_counter(timeout));
-            self.enqueue(id);
+            self.enqueue_news(id);
             return;
         }
         let due = entry.connection.poll_timeout(&mut self.context, now);
@@ -79,9 +83,9 @@ impl Endpoint {
         let entry = &mut self.connections[id.index()];
         let engine = entry.connection.poll_timeout(&mut self.context, now);
         if entry.connection.has_panicked() {
-            self.enqueue(id);
+            self.enqueue_news(id);
         } else {
-            self.schedule(id, engine);
+            self.schedule(id, now, engine);
         }
     }
 
@@ -98,20 +102,26 @@ impl Endpoint {
             entry.queued = true;
             self.later.push_back(id);
         }
-        self.schedule(id, None);
+        self.schedule(id, now, None);
     }
 
     /// Sets the timer to the connection's deadline, or to `engine` if that is earlier.
-    fn schedule(&mut self, id: ConnId, engine: Option<Instant>) {
+    fn schedule(&mut self, id: ConnId, now: Instant, engine: Option<Instant>) {
         let entry = &mut self.connections[id.index()];
         let deadline = self.config.timeouts.deadline(&entry.connection);
         let deadline = deadline.map(|(at, _)| at);
         let Some(at) = deadline.into_iter().chain(engine).min() else {
             return;
         };
-        // A timer that fires too early finds nothing due and is armed again: cheaper than moving
-        // it at every segment.
-        if entry.armed.is_none_or(|armed| at < armed) {
+        // A timer that fires too early finds nothing due and is armed again. If that would be soon,
+        // it is moved now, while the connection is at hand: when it fires, everything has to be
+        // fetched from memory again. If not, the next segments would move it again and again.
+        let needless =
+            |armed: Instant| armed <= now + SOON && armed + TimerWheel::DEFAULT_TICK < at;
+        if entry
+            .armed
+            .is_none_or(|armed| at < armed || needless(armed))
+        {
             entry.armed = Some(at);
             self.timers.schedule(id.0, at);
         }

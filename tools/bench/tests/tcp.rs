@@ -1,0 +1,46 @@
+//! The benchmarks' scripts, tiny: whether the worker does what is then measured.
+
+use bench::tcp::bulk::Bulk;
+use bench::tcp::request_response::RequestResponse;
+use bench::tcp::rig::{Rig, Setup};
+use bench::tcp::short_connections::ShortConnections;
+
+const CLIENTS: u32 = 50;
+
+fn rig(ring: usize) -> Rig {
+    Rig::new(Setup {
+        ring,
+        max_sessions: 100,
+        clients: 4 * CLIENTS,
+    })
+}
+
+#[test]
+fn requests_are_answered() {
+    let mut rig = rig(2 << 10);
+    let mut script = RequestResponse::connect(&mut rig, CLIENTS);
+    assert_eq!(rig.worker().connections(), 2 * CLIENTS as usize);
+    script.round(&mut rig, 20 * u64::from(CLIENTS));
+    script.round(&mut rig, 1);
+    assert_eq!(rig.worker().sessions(), CLIENTS as usize);
+}
+
+#[test]
+fn short_connections_end_and_leave_nothing() {
+    let mut rig = rig(16 << 10);
+    let mut script = ShortConnections::default();
+    script.round(&mut rig, 2 * CLIENTS);
+    script.round(&mut rig, 2 * CLIENTS);
+    assert_eq!(rig.worker().sessions(), 0);
+    assert_eq!(rig.worker().connections(), 0);
+}
+
+#[test]
+fn downloads_arrive_whole() {
+    for ring in [2 << 10, 64 << 10] {
+        let mut rig = rig(ring);
+        let mut script = Bulk::connect(&mut rig);
+        let (octets, _) = script.round(&mut rig, 4 << 20);
+        assert!(octets >= 4 << 20);
+    }
+}
