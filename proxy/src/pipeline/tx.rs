@@ -6,8 +6,8 @@
 //!   nothing any more.
 //!
 //! A port that is merely slow is not overrun: while its lane is full, no buffers are lent for new
-//! segments, so connections wait and lose nothing. A port that has taken nothing for
-//! [`STALL_LIMIT`] loses what waits for it, so that it does not stop the other ports.
+//! segments, so connections wait and lose nothing. A port that has taken nothing for ten
+//! milliseconds loses what waits for it, so that it does not stop the other ports.
 
 use core::time::Duration;
 
