@@ -139,10 +139,9 @@ impl Engine {
         if only_fin_repeated {
             return;
         }
-        let buffer = out.alloc();
         let mut device = Device {
             received: Some(segment.packet.data()),
-            buffer,
+            buffer: None,
             out,
             wire: &mut self.wire,
             scratch: &mut context.scratch,
@@ -407,7 +406,7 @@ fn to_smoltcp(now: Instant) -> SmoltcpInstant {
 /// What smoltcp takes for its network device: a packet in, and one out.
 struct Device<'a, O: Output> {
     received: Option<&'a [u8]>,
-    /// For the one segment that smoltcp may send.
+    /// For the one segment that smoltcp may send of its own accord.
     buffer: Option<O::Buf>,
     out: &'a mut O,
     wire: &'a mut Wire,
@@ -427,8 +426,9 @@ impl<O: Output> phy::Device for Device<'_, O> {
 
     fn receive(&mut self, _now: SmoltcpInstant) -> Option<(RxToken<'_>, TxToken<'_, O>)> {
         let octets = self.received.take()?;
+        // Few segments are answered at once: a buffer is lent when one is.
         let reply = TxToken {
-            buffer: self.buffer.take(),
+            buffer: None,
             out: self.out,
             wire: self.wire,
             scratch: self.scratch,
@@ -502,6 +502,7 @@ impl phy::RxToken for RxToken<'_> {
 }
 
 struct TxToken<'a, O: Output> {
+    /// `None`: lent when something is sent.
     buffer: Option<O::Buf>,
     out: &'a mut O,
     wire: &'a mut Wire,
@@ -510,7 +511,8 @@ struct TxToken<'a, O: Output> {
 
 impl<O: Output> phy::TxToken for TxToken<'_, O> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, fill: F) -> R {
-        let buffer = self.buffer.and_then(|mut buffer| {
+        let lent = self.buffer.or_else(|| self.out.alloc());
+        let buffer = lent.and_then(|mut buffer| {
             let fits = buffer.append(len).is_some();
             fits.then_some(buffer)
         });
