@@ -9,7 +9,8 @@
 //! | `idle_bytes_per_half` | 100,000 connections that were made and left alone; rings of 2 KiB |
 //!
 //! Times are those inside the worker, over as much work; the median of some rounds. The worker
-//! gets up to 32 frames a turn. Memory is what the process grew by while the worker was made and
+//! gets up to 32 frames a turn. Whether the allocator uses huge pages makes a difference with many
+//! connections; `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` lets it, as `cargo xtask bench` does. Memory is what the process grew by while the worker was made and
 //! the clients connected, tables included, without the peers' part.
 
 pub mod bulk;
