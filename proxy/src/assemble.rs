@@ -70,12 +70,30 @@ impl ControlEnds {
         }
     }
 
-    /// Whether all workers were told to drain and none has a session left.
+    /// Whether all workers were told to drain and none has a client left. A worker that has ended
+    /// has none.
     pub fn all_drained(&self) -> bool {
         self.counters.iter().all(|counters| {
-            counters.event(Event::Draining) > 0 && counters.event(Event::SessionsActive) == 0
+            is_gone(counters)
+                || counters.event(Event::Draining) > 0
+                    && counters.event(Event::SessionsActive) == 0
+                    && counters.event(Event::TcpHalfOpen) == 0
         })
     }
+
+    /// The workers that have ended.
+    pub fn gone(&self) -> impl Iterator<Item = usize> {
+        self.counters
+            .iter()
+            .enumerate()
+            .filter(|(_, counters)| is_gone(counters))
+            .map(|(worker, _)| worker)
+    }
+}
+
+/// Whether the worker of these counters has ended: nobody but us holds them any more.
+fn is_gone(counters: &Arc<Counters>) -> bool {
+    Arc::strong_count(counters) == 1
 }
 
 /// Why no workers could be made of a configuration that is right by itself.

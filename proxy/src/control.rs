@@ -94,6 +94,7 @@ const WATCHED_EVENTS: [(Event, &str); 4] = [
 pub fn run(config: &Config, ends: &ControlEnds, mut poll_stop: impl FnMut() -> Option<Stop>) {
     let mut watch = Watch::new();
     let mut next_look = Instant::now() + TICK;
+    let mut ending = false;
     loop {
         match ends.reports.recv_deadline(next_look) {
             Ok(report) => log_session(config, &report),
@@ -109,7 +110,18 @@ pub fn run(config: &Config, ends: &ControlEnds, mut poll_stop: impl FnMut() -> O
             stop_workers(config, ends, stop);
         }
         if ends.all_drained() {
+            ending = true;
             ends.tell_all(Command::Finish);
+        }
+        // A worker that ended unasked has panicked, and its queues are served by nobody: better all
+        // end, and whoever supervises us starts us again.
+        if !ending && let Some(worker) = ends.gone().next() {
+            ending = true;
+            tracing::error!(
+                worker,
+                "a worker has ended unexpectedly; stopping the others"
+            );
+            stop_workers(config, ends, Stop::Drain);
         }
         watch.look(now, &ends.counters);
     }

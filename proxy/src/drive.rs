@@ -7,8 +7,9 @@
 //!   busy.
 //! * **adaptive**: after a number of turns without work the worker sleeps, for the configured time
 //!   or until its next timer, whichever is first. A packet that comes in such a silence waits for
-//!   the sleep to end: the configured time, plus what the kernel takes to wake a thread (about
-//!   50 microseconds more). Under load there is no silence and no sleep.
+//!   the sleep to end: the configured time, plus what the kernel takes to wake a thread (with
+//!   Linux's usual timer slack about 50 microseconds more). Under load there is no silence and no
+//!   sleep.
 
 use std::thread;
 use std::time::{Duration, Instant as SystemInstant, SystemTime, UNIX_EPOCH};
@@ -54,7 +55,11 @@ pub fn drive<Io: PacketIo>(worker: &mut Worker<Io>, clock: Clock, idle: IdlePoli
         if turn.finished {
             return;
         }
-        silent_turns = if turn.busy { 0 } else { silent_turns + 1 };
+        silent_turns = if turn.busy {
+            0
+        } else {
+            u32::saturating_add(silent_turns, 1)
+        };
         if let Some(length) = sleep_length(idle, silent_turns, now, turn.next) {
             worker.counters().increment(Event::Sleeps);
             thread::sleep(length);

@@ -43,7 +43,7 @@ pub enum Command {
 /// What came of a turn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Turn {
-    /// Whether anything was received, sent or timed out.
+    /// Whether anything was received, taken over from another worker, or looked at by a session.
     pub busy: bool,
     /// When the next turn is needed at the latest, even if nothing is received.
     pub next: Option<Instant>,
@@ -309,6 +309,7 @@ impl<Io: PacketIo> Worker<Io> {
             };
             if self.drain_until.is_some_and(|until| until <= now) {
                 parts.sessions.reset_some(&mut turn);
+                turn.tcp.reset_handshakes();
             }
             let mut handled = 0;
             while handled < EVENTS_PER_TRANSMIT
@@ -350,7 +351,9 @@ impl<Io: PacketIo> Worker<Io> {
 
     /// Nothing is left that a peer would miss.
     fn is_drained(&self) -> bool {
-        self.parts.sessions.is_empty() && self.parts.transmitter.waiting() == 0
+        self.parts.sessions.is_empty()
+            && self.parts.tcp.half_open() == 0
+            && self.parts.transmitter.waiting() == 0
     }
 
     fn next_event(&self) -> Option<Instant> {

@@ -149,6 +149,8 @@ pub struct Connection {
     engine: Engine,
     state: State,
     opened_at: Instant,
+    /// When a connection that we open must be established at the latest.
+    connect_by: Instant,
     last_heard: Instant,
     last_progress: Instant,
     /// Since when the peer owes us an answer: what was sent first since it was last heard.
@@ -172,9 +174,13 @@ impl Connection {
         iss: u32,
         flow: Flow,
         now: Instant,
+        by: Instant,
     ) -> Self {
         let engine = Engine::connect(context, options, iss, flow);
-        Self::new(engine, State::SynSent, now)
+        Self {
+            connect_by: by,
+            ..Self::new(engine, State::SynSent, now)
+        }
     }
 
     fn new(engine: Engine, state: State, now: Instant) -> Self {
@@ -182,6 +188,7 @@ impl Connection {
             engine,
             state,
             opened_at: now,
+            connect_by: Instant::FAR_FUTURE,
             last_heard: now,
             last_progress: now,
             unanswered_since: None,
@@ -379,6 +386,10 @@ impl Connection {
 
     pub(super) fn opened_at(&self) -> Instant {
         self.opened_at
+    }
+
+    pub(super) fn connect_by(&self) -> Instant {
+        self.connect_by
     }
 
     pub(super) fn last_progress(&self) -> Instant {

@@ -35,7 +35,10 @@ impl Timeouts {
     pub(super) fn deadline(&self, connection: &Connection) -> Option<(Instant, Timeout)> {
         let progress = connection.last_progress();
         let by_state = match connection.state() {
-            State::SynSent => Some((connection.opened_at() + self.connect, Timeout::Connect)),
+            State::SynSent => {
+                let at = connection.opened_at() + self.connect;
+                Some((at.min(connection.connect_by()), Timeout::Connect))
+            }
             State::SynReceived => {
                 Some((connection.opened_at() + self.handshake, Timeout::Handshake))
             }

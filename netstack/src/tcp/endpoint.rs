@@ -121,6 +121,8 @@ pub struct ConnectTarget<I: Ip> {
     pub local: I::Addr,
     /// The address and port of the backend.
     pub remote: (I::Addr, u16),
+    /// When the connection is given up if it is not established, however long a connect may take.
+    pub by: Instant,
 }
 
 /// Why a connection could not be opened.
@@ -318,8 +320,8 @@ impl Endpoint {
         None
     }
 
-    /// Opens a connection, held by session `owner`. Only source ports whose replies satisfy
-    /// `comes_home` are used.
+    /// Opens a connection, held by session `owner`. Source ports whose replies satisfy
+    /// `comes_home` are used first.
     pub fn connect<I: TcpIp>(
         &mut self,
         now: Instant,
@@ -336,6 +338,7 @@ impl Endpoint {
             network,
             local,
             remote,
+            by,
         } = target;
         let flow_from = |dport| FiveTuple::<I> {
             src: remote.0,
@@ -346,22 +349,30 @@ impl Endpoint {
         };
         let remote_end = SocketAddr::new(remote.0.into(), remote.1);
         let tables = I::tables(&self.demux);
-        let port = self
-            .ports
-            .allocate(network, local.into(), remote_end, |port| {
-                let flow = flow_from(port);
-                let resting = tables.time_wait.get(network, &flow);
-                tables.connections.get(network, &flow).is_none()
-                    && resting.is_none_or(|entry| entry.since + PORT_REST <= now)
-                    && comes_home(&flow)
-            });
+        let is_free = |flow: &FiveTuple<I>| {
+            let resting = tables.time_wait.get(network, flow);
+            tables.connections.get(network, flow).is_none()
+                && resting.is_none_or(|entry| entry.since + PORT_REST <= now)
+        };
+        let ports = &mut self.ports;
+        let at_home = ports.allocate(network, local.into(), remote_end, |port| {
+            let flow = flow_from(port);
+            is_free(&flow) && comes_home(&flow)
+        });
+        // Better a reply that has to be handed over than none.
+        let port = at_home.or_else(|| {
+            ports.allocate(network, local.into(), remote_end, |port| {
+                is_free(&flow_from(port))
+            })
+        });
         let Some(port) = port else {
             self.counters.increment(counters::Event::TcpPortsExhausted);
             return Err(ConnectError::NoPort);
         };
         let flow = flow_from(port);
         let iss = self.isn_above_old::<I>(now, network, flow);
-        let connection = Connection::connect(&mut self.context, options, iss, I::flow(flow), now);
+        let connection =
+            Connection::connect(&mut self.context, options, iss, I::flow(flow), now, by);
         self.counters.increment(counters::Event::TcpConnects);
         Ok(self.insert(network, flow, connection, Holder::Session(owner)))
     }
@@ -411,6 +422,31 @@ impl Endpoint {
     /// Whether there is no connection.
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
+    }
+
+    /// Handshakes of clients that have not finished.
+    pub fn half_open(&self) -> usize {
+        self.half_open
+    }
+
+    /// Gives up all handshakes of clients that have not finished. Looks at every connection: for
+    /// the end of a worker only.
+    pub fn reset_handshakes(&mut self) {
+        if self.half_open == 0 {
+            return;
+        }
+        let handshakes: Vec<ConnId> = self
+            .connections
+            .iter_mut()
+            .filter(|(_, entry)| matches!(entry.holder, Holder::Handshake(_)))
+            .map(|(index, entry)| {
+                entry.connection.abort();
+                ConnId(index as u32)
+            })
+            .collect();
+        for id in handshakes {
+            self.enqueue_news(id);
+        }
     }
 
     /// Refuses all new connections of clients from now on.

@@ -60,12 +60,13 @@ pub(super) struct SourcePorts {
     shares: PortShares,
     worker: u16,
     pools: HashMap<(NetworkId, IpAddr, SocketAddr), Pool>,
-    /// Ports on which we listen: never used as a source, so that the two cannot be confused.
+    /// Ports on which we listen, sorted: never used as a source, so that the two cannot be
+    /// confused.
     reserved: Vec<u16>,
 }
 
 impl SourcePorts {
-    /// The share of `worker` in `shares`, without the `reserved` ports.
+    /// The share of `worker` in `shares`, without the `reserved` ports, which are sorted.
     pub(super) fn new(shares: PortShares, worker: u16, reserved: Vec<u16>) -> Self {
         Self {
             shares,
@@ -77,7 +78,7 @@ impl SourcePorts {
 
     /// The worker to whose share `port` belongs, unless it is a reserved port.
     pub(super) fn owner(&self, port: u16) -> Option<u16> {
-        if self.reserved.contains(&port) {
+        if self.reserved.binary_search(&port).is_ok() {
             None
         } else {
             self.shares.owner(port)
@@ -102,7 +103,7 @@ impl SourcePorts {
         let reserved = &self.reserved;
         let offset = pool.allocate(|offset| {
             let port = start + offset;
-            !reserved.contains(&port) && accept(port)
+            reserved.binary_search(&port).is_err() && accept(port)
         })?;
         Some(start + offset)
     }

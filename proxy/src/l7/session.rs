@@ -269,7 +269,13 @@ impl Sessions {
                 turn.counters.increment(Event::SessionsRetried);
             }
             session.tried.push(backend);
-            match connect(group, backend, key as u32, turn) {
+            let opening = Opening {
+                group,
+                backend,
+                by: session.accepted_at + self.config.connect_total,
+                owner: key as u32,
+            };
+            match opening.open(turn) {
                 Ok(connection) => {
                     let source = turn.tcp.flow(connection).local();
                     session.stage = Stage::Connecting(Attempt {
@@ -423,50 +429,58 @@ impl Sessions {
     }
 }
 
-/// Opens a connection to a backend, in the IP version of its address.
-fn connect<O: Output>(
-    group: &Group,
+/// A connection that is to be opened to a backend.
+struct Opening<'a> {
+    group: &'a Group,
     backend: BackendId,
+    /// When no backend is waited for any more.
+    by: Instant,
+    /// The session that will hold it.
     owner: u32,
-    turn: &mut Turn<'_, O>,
-) -> Result<ConnId, ConnectError> {
-    let remote = group.pool.backend(backend).address;
-    let path = &group.paths[backend.0];
-    match (path.source, remote) {
-        (IpAddr::V4(local), SocketAddr::V4(remote)) => {
-            let remote = (*remote.ip(), remote.port());
-            open_flow::<V4, O>(group, path, local, remote, owner, turn)
-        }
-        (IpAddr::V6(local), SocketAddr::V6(remote)) => {
-            let remote = (*remote.ip(), remote.port());
-            open_flow::<V6, O>(group, path, local, remote, owner, turn)
-        }
-        // The path was chosen for the backend's address.
-        (IpAddr::V4(_), SocketAddr::V6(_)) | (IpAddr::V6(_), SocketAddr::V4(_)) => {
-            Err(ConnectError::NoPort)
-        }
-    }
 }
 
-/// Opens a connection over the path, from a port whose replies come back to this worker.
-fn open_flow<I: TcpIp, O: Output>(
-    group: &Group,
-    path: &BackendPath,
-    local: I::Addr,
-    remote: (I::Addr, u16),
-    owner: u32,
-    turn: &mut Turn<'_, O>,
-) -> Result<ConnId, ConnectError> {
-    let target = ConnectTarget::<I> {
-        network: NetworkId::BARE,
-        local,
-        remote,
-    };
-    let options = group.options.on_path::<I>(path.mtu);
-    turn.tcp
-        .connect(turn.now, target, &options, owner, |reply| {
-            path.comes_home(reply)
-        })
+impl Opening<'_> {
+    /// Opens it, in the IP version of the backend's address.
+    fn open<O: Output>(&self, turn: &mut Turn<'_, O>) -> Result<ConnId, ConnectError> {
+        let remote = self.group.pool.backend(self.backend).address;
+        match (self.path().source, remote) {
+            (IpAddr::V4(local), SocketAddr::V4(remote)) => {
+                self.open_flow::<V4, O>(local, (*remote.ip(), remote.port()), turn)
+            }
+            (IpAddr::V6(local), SocketAddr::V6(remote)) => {
+                self.open_flow::<V6, O>(local, (*remote.ip(), remote.port()), turn)
+            }
+            // The path was chosen for the backend's address.
+            (IpAddr::V4(_), SocketAddr::V6(_)) | (IpAddr::V6(_), SocketAddr::V4(_)) => {
+                Err(ConnectError::NoPort)
+            }
+        }
+    }
+
+    /// Opens it, if there is one, from a port whose replies come back to this worker.
+    fn open_flow<I: TcpIp, O: Output>(
+        &self,
+        local: I::Addr,
+        remote: (I::Addr, u16),
+        turn: &mut Turn<'_, O>,
+    ) -> Result<ConnId, ConnectError> {
+        let path = self.path();
+        let target = ConnectTarget::<I> {
+            network: NetworkId::BARE,
+            local,
+            remote,
+            by: self.by,
+        };
+        let options = self.group.options.on_path::<I>(path.mtu);
+        turn.tcp
+            .connect(turn.now, target, &options, self.owner, |reply| {
+                path.comes_home(reply)
+            })
+    }
+
+    fn path(&self) -> &BackendPath {
+        &self.group.paths[self.backend.0]
+    }
 }
 
 impl BackendPath {

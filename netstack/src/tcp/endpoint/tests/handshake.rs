@@ -4,6 +4,7 @@ use super::rig::*;
 use crate::ip::NetworkId;
 use crate::tcp::endpoint::{ConnectError, ConnectTarget, UnreachableError};
 use crate::tcp::{CloseCause, IsnGenerator, State, TcpIp, Timeout};
+use crate::time::Instant;
 use crate::wire::tcp::{HEADER_LEN, Options};
 
 ip_tests! {
@@ -135,6 +136,7 @@ fn connections_are_limited<I: TcpIp>() {
     assert!(rig.send(&Peer::client(5005), SYN, &[]).is_empty());
     rig.connected();
     let target = ConnectTarget::<I> {
+        by: Instant::FAR_FUTURE,
         network: NetworkId::BARE,
         local: address::<I>(2),
         remote: (address::<I>(1), BACKEND_PORT),
@@ -308,6 +310,7 @@ fn ports_run_out_and_come_back<I: TcpIp>() {
     let (first, _) = rig.connect();
     rig.connect();
     let target = ConnectTarget::<I> {
+        by: Instant::FAR_FUTURE,
         network: NetworkId::BARE,
         local: address::<I>(2),
         remote: (address::<I>(1), BACKEND_PORT),
@@ -323,6 +326,7 @@ fn ports_run_out_and_come_back<I: TcpIp>() {
     let (again, _) = rig.connect();
     assert_eq!(rig.endpoint.flow(again).local().port(), port);
     let other = ConnectTarget {
+        by: Instant::FAR_FUTURE,
         remote: (address::<I>(1), BACKEND_PORT + 1),
         ..target
     };

@@ -128,6 +128,7 @@ impl<I: TcpIp> Link<I> {
             random: weather.seed | 1,
         };
         let target = ConnectTarget::<I> {
+            by: Instant::FAR_FUTURE,
             network: NetworkId::BARE,
             local: address::<I>(1),
             remote: (address::<I>(2), LISTEN_PORT),

@@ -357,6 +357,7 @@ impl<I: TcpIp> Rig<I> {
     /// A connection that we begin, and the backend as it has to answer.
     pub(super) fn connect(&mut self) -> (ConnId, Peer) {
         let target = ConnectTarget::<I> {
+            by: Instant::FAR_FUTURE,
             network: NetworkId::BARE,
             local: address::<I>(2),
             remote: (address::<I>(1), BACKEND_PORT),

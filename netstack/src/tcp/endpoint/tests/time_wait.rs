@@ -5,6 +5,7 @@ use crate::counters::Event;
 use crate::ip::NetworkId;
 use crate::tcp::endpoint::ConnectTarget;
 use crate::tcp::{ConnectError, IsnGenerator, TcpIp, seq};
+use crate::time::Instant;
 
 ip_tests! {
     a_late_fin_is_acknowledged_again
@@ -157,6 +158,7 @@ fn a_port_rests_before_it_is_used_again<I: TcpIp>() {
     rig.release(id);
     rig.assert_empty();
     let target = ConnectTarget::<I> {
+        by: Instant::FAR_FUTURE,
         network: NetworkId::BARE,
         local: address::<I>(2),
         remote: (address::<I>(1), BACKEND_PORT),
