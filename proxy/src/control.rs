@@ -107,10 +107,10 @@ pub fn run(config: &Config, ends: &ControlEnds, mut poll_stop: impl FnMut() -> O
         }
         next_look = now + TICK;
         if let Some(stop) = poll_stop() {
+            ending = true;
             stop_workers(config, ends, stop);
         }
         if ends.all_drained() {
-            ending = true;
             ends.tell_all(Command::Finish);
         }
         // A worker that ended unasked has panicked, and its queues are served by nobody: better all

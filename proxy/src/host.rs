@@ -89,14 +89,18 @@ impl<I: Ip> IpHost<I> {
             port,
             prefix_len,
         })?;
-        match self
-            .routes
-            .add_connected(network, Prefix::new(addr, prefix_len)?, port)
-        {
-            // A second address of the same prefix.
-            Ok(()) | Err(RouteError::Duplicate(_)) => Ok(()),
-            Err(error) => Err(error),
+        let prefix = Prefix::new(addr, prefix_len)?;
+        match self.routes.add_connected(network, prefix, port) {
+            // A second address of the same prefix, on the same port.
+            Err(RouteError::Duplicate(_)) if self.leads_to(addr, port) => Ok(()),
+            result => result,
         }
+    }
+
+    /// Whether packets to `addr` leave by `port`.
+    fn leads_to(&self, addr: I::Addr, port: PortId) -> bool {
+        let hop = self.routes.lookup(NetworkId::BARE, addr);
+        hop.is_some_and(|hop| hop.port == port)
     }
 
     /// Our address for packets to `dst`, and the next hop on the way.

@@ -27,6 +27,9 @@ use crate::pipeline::{self, tcp_in};
 /// Messages of other workers taken in one turn.
 const MESSAGES_PER_TURN: usize = BURST_SIZE;
 
+/// How long after the end of a drain the worker tries to send what is left.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
 /// Events of connections handled before the stage that sends gets its turn.
 const EVENTS_PER_TRANSMIT: usize = 32;
 
@@ -123,7 +126,7 @@ impl<Io: PacketIo> Worker<Io> {
         Turn {
             busy,
             next: self.next_event(),
-            finished: self.dispensable && self.drain_until.is_some() && self.is_drained(),
+            finished: self.dispensable && self.is_drained(now),
         }
     }
 
@@ -276,13 +279,13 @@ impl<Io: PacketIo> Worker<Io> {
 
     fn run_tcp_lanes(&mut self, now: Instant) {
         let parts = &mut self.parts;
-        let (mailbox, counters) = (&parts.mailbox, &parts.counters);
+        let (host, mailbox, counters) = (&parts.host, &parts.mailbox, &parts.counters);
         let (tx, tcp) = (&mut parts.transmitter, &mut parts.tcp);
         for packet in self.lanes.v4.tcp.drain(..) {
-            tcp_in::process(now, packet, tcp, tx, mailbox, counters);
+            tcp_in::process(now, packet, host, tcp, tx, mailbox, counters);
         }
         for packet in self.lanes.v6.tcp.drain(..) {
-            tcp_in::process(now, packet, tcp, tx, mailbox, counters);
+            tcp_in::process(now, packet, host, tcp, tx, mailbox, counters);
         }
     }
 
@@ -309,7 +312,6 @@ impl<Io: PacketIo> Worker<Io> {
             };
             if self.drain_until.is_some_and(|until| until <= now) {
                 parts.sessions.reset_some(&mut turn);
-                turn.tcp.reset_handshakes();
             }
             let mut handled = 0;
             while handled < EVENTS_PER_TRANSMIT
@@ -349,11 +351,17 @@ impl<Io: PacketIo> Worker<Io> {
         }
     }
 
-    /// Nothing is left that a peer would miss.
-    fn is_drained(&self) -> bool {
-        self.parts.sessions.is_empty()
-            && self.parts.tcp.half_open() == 0
-            && self.parts.transmitter.waiting() == 0
+    /// The worker was told to drain, and nothing is left that a peer would miss. What cannot be sent
+    /// (a neighbor does not answer, no buffer comes back) is waited for only a little longer than
+    /// clients are.
+    fn is_drained(&self, now: Instant) -> bool {
+        let Some(until) = self.drain_until else {
+            return false;
+        };
+        let parts = &self.parts;
+        let no_clients = parts.sessions.is_empty() && parts.tcp.half_open() == 0;
+        let all_sent = !parts.tcp.is_busy() && parts.transmitter.waiting() == 0;
+        no_clients && (all_sent || now >= until + DRAIN_GRACE)
     }
 
     fn next_event(&self) -> Option<Instant> {

@@ -136,6 +136,9 @@ pub(super) enum Transmitted {
     NoBuffer,
 }
 
+/// Time between two challenge ACKs of a connection.
+pub(super) const CHALLENGE_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Why a segment was not taken in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Rejected {
@@ -151,6 +154,8 @@ pub struct Connection {
     opened_at: Instant,
     /// When a connection that we open must be established at the latest.
     connect_by: Instant,
+    /// Before this, no challenge ACK is sent.
+    next_challenge: Instant,
     last_heard: Instant,
     last_progress: Instant,
     /// Since when the peer owes us an answer: what was sent first since it was last heard.
@@ -189,6 +194,7 @@ impl Connection {
             state,
             opened_at: now,
             connect_by: Instant::FAR_FUTURE,
+            next_challenge: Instant::ZERO,
             last_heard: now,
             last_progress: now,
             unanswered_since: None,
@@ -386,6 +392,19 @@ impl Connection {
 
     pub(super) fn opened_at(&self) -> Instant {
         self.opened_at
+    }
+
+    /// Whether a challenge ACK may be sent now; notes that it is.
+    ///
+    /// The limit is the connection's own (RFC 5961 section 7): a limit for all connections together
+    /// would tell an attacker, by what is left of it on a connection of his, whether a guess about
+    /// another one was right.
+    pub(super) fn may_challenge(&mut self, now: Instant) -> bool {
+        let may = now >= self.next_challenge;
+        if may {
+            self.next_challenge = now + CHALLENGE_INTERVAL;
+        }
+        may
     }
 
     pub(super) fn connect_by(&self) -> Instant {

@@ -39,6 +39,9 @@ use crate::rate_limit::RateLimit;
 use crate::time::Instant;
 use crate::timer_wheel::TimerWheel;
 
+/// Connections that had to wait in an earlier turn and are looked at again in one turn, at most.
+const RETRIES_PER_TURN: usize = 64;
+
 /// Timers handled in one turn at most: when very many are due at once, packets are not kept waiting.
 const TIMERS_PER_TURN: usize = 512;
 
@@ -198,7 +201,11 @@ pub struct Endpoint {
     /// Connections whose timers have fired; empty between calls.
     due: Vec<ConnId>,
     isn: IsnGenerator,
+    /// Limits RSTs to strangers.
     resets: RateLimit,
+    /// Limits what existing connections and those in TIME-WAIT are told: strangers who provoke
+    /// resets must not silence it.
+    challenges: RateLimit,
     accepted: usize,
     half_open: usize,
     config: EndpointConfig,
@@ -235,6 +242,7 @@ impl Endpoint {
             due: Vec::with_capacity(TIMERS_AT_ONCE),
             isn: IsnGenerator::new((isn_0, isn_1)),
             resets: RateLimit::new(config.resets_per_second, config.resets_per_second),
+            challenges: RateLimit::new(config.resets_per_second, config.resets_per_second),
             accepted: 0,
             half_open: 0,
             config,
@@ -244,7 +252,12 @@ impl Endpoint {
 
     /// Runs timers that are due; as many as fit a turn.
     pub fn handle_timeouts(&mut self, now: Instant) {
-        self.ready.append(&mut self.later);
+        // Those that waited longest come first, before those that have just got an ACK; and no more
+        // than a turn can serve, so that a port which is slow does not make every turn long.
+        let retried = self.later.len().min(RETRIES_PER_TURN);
+        for id in self.later.drain(..retried).rev() {
+            self.ready.push_front(id);
+        }
         let mut due = core::mem::take(&mut self.due);
         for _ in 0..TIMERS_PER_TURN / TIMERS_AT_ONCE {
             let tokens = core::iter::from_fn(|| self.timers.poll_expired(now));
@@ -422,6 +435,11 @@ impl Endpoint {
     /// Whether there is no connection.
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
+    }
+
+    /// Whether a connection still waits to be looked at, perhaps to send.
+    pub fn is_busy(&self) -> bool {
+        !self.ready.is_empty() || !self.later.is_empty()
     }
 
     /// Handshakes of clients that have not finished.

@@ -10,27 +10,38 @@ use netstack::io::PacketIo;
 use netstack::ip::NetworkId;
 use netstack::tcp::{Arrival, Endpoint};
 use netstack::time::Instant;
+use netstack::wire::tcp::Flags;
 
 use super::parse::TcpPacket;
 use super::tx::Transmitter;
 use crate::handover::{Mailbox, Message};
-use crate::host::HostIp;
+use crate::host::{Host, HostIp};
 
 /// Hands one segment to whom it is for.
 pub fn process<I: HostIp, Io: PacketIo>(
     now: Instant,
     packet: TcpPacket<I, Io::Buf>,
+    host: &Host,
     tcp: &mut Endpoint,
     tx: &mut Transmitter<Io>,
     mailbox: &Mailbox<Io::Buf>,
     counters: &Counters,
 ) {
     let port = packet.port;
+    // Segments must fit both the way they came and the way back. Only a SYN asks.
+    let mut mtu = tx.mtu(port);
+    if packet.segment.header.flags.contains(Flags::SYN)
+        && let Some(back) = I::host(host)
+            .routes
+            .lookup(NetworkId::BARE, packet.flow.src)
+    {
+        mtu = mtu.min(tx.mtu(back.port));
+    }
     let arrival = Arrival {
         now,
         network: NetworkId::BARE,
         flow: packet.flow,
-        mtu: tx.ports[usize::from(port.0)].io.capabilities().mtu,
+        mtu,
     };
     let mut out = tx.tcp_output(counters);
     let Err(stray) = tcp.handle_segment(arrival, packet.segment, &mut out) else {

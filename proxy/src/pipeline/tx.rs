@@ -96,7 +96,11 @@ impl<Io: PacketIo> Output for TcpOutput<'_, Io> {
 
     fn lost(&mut self) {
         self.counters.increment(Event::Generated);
-        self.counters.drop_packet(DropReason::NoBuffer);
+        self.counters.drop_packet(if self.room == 0 {
+            DropReason::TxQueueFull
+        } else {
+            DropReason::NoBuffer
+        });
     }
 }
 
@@ -273,6 +277,11 @@ impl<Io: PacketIo> Transmitter<Io> {
     /// The MAC address of a port.
     pub fn mac(&self, port: PortId) -> MacAddr {
         self.ports[usize::from(port.0)].io.capabilities().mac
+    }
+
+    /// The MTU of a port, in octets.
+    pub fn mtu(&self, port: PortId) -> usize {
+        self.ports[usize::from(port.0)].io.capabilities().mtu
     }
 
     fn ask<I: HostIp>(

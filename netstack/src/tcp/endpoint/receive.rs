@@ -131,7 +131,7 @@ impl Endpoint {
             }
             Err(rejected) => {
                 self.counters.drop_packet(rejected.reason);
-                if rejected.challenge {
+                if rejected.challenge && connection.may_challenge(now) {
                     let ack = connection.bare_ack();
                     self.challenge(now, flow, ack, out);
                 } else if connection.take_panic() {
@@ -250,7 +250,7 @@ impl Endpoint {
         out: &mut O,
     ) {
         // RFC 5961 section 7: challenge ACKs are rate limited too.
-        if self.resets.allow(now) && bare::send(out, flow, ack) {
+        if self.challenges.allow(now) && bare::send(out, flow, ack) {
             self.counters.increment(Event::TcpChallengeAcks);
         }
     }

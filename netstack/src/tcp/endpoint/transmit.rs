@@ -36,7 +36,10 @@ impl Endpoint {
         if entry.connection.take_panic() {
             self.counters.increment(Event::TcpEnginePanics);
             reset_after_panic(entry, &self.counters, out);
+            // Nothing else will tell the session: a connection that is over has no timer.
+            self.enqueue_news(id);
         }
+        let entry = &mut self.connections[id.index()];
         for (event, sent) in [
             (Event::TcpRetransmits, entry.connection.take_retransmitted()),
             (Event::TcpResetsSent, entry.connection.take_resets()),

@@ -4,6 +4,7 @@ use super::rig::*;
 use crate::counters::Event;
 use crate::drop::DropReason;
 use crate::io::PacketBuf;
+use crate::tcp::connection::CHALLENGE_INTERVAL;
 use crate::tcp::{CloseCause, State, TcpIp};
 
 ip_tests! {
@@ -27,6 +28,7 @@ fn only_the_exact_number_resets<I: TcpIp>() {
             seq: peer.seq.wrapping_add(offset),
             ..peer
         };
+        rig.pass(CHALLENGE_INTERVAL);
         let replies = rig.send(&forged, RST, &[]);
         assert_eq!((replies.len(), replies[0].flags()), (1, ACK));
         assert_eq!(replies[0].header.seq, peer.ack);
@@ -52,6 +54,7 @@ fn a_syn_does_not_disturb<I: TcpIp>() {
             seq: peer.seq.wrapping_add(offset),
             ..peer
         };
+        rig.pass(CHALLENGE_INTERVAL);
         let replies = rig.send(&forged, SYN, &[]);
         assert_eq!((replies.len(), replies[0].flags()), (1, ACK));
         assert_eq!(replies[0].header.ack, peer.seq);
@@ -113,19 +116,25 @@ fn a_challenge_offers_what_was_offered<I: TcpIp>() {
     for window_scale in [None, Some(2)] {
         let mut options = options();
         options.receive_buffer = 1 << 18;
-        let mut rig = Rig::<I>::with(config(), options);
-        let mut client = Peer::client(5000);
-        client.options.window_scale = window_scale;
-        let (_, mut peer) = rig.establish_as(client);
-        rig.send(&peer, ACK, &[1; 1000]);
-        peer.seq = peer.seq.wrapping_add(1000);
-        rig.pass(millis(20));
-        let offered = rig.take(&peer).pop().unwrap().header;
+        let established = |sport| {
+            let mut rig = Rig::<I>::with(config(), options);
+            let mut client = Peer::client(sport);
+            client.options.window_scale = window_scale;
+            let (_, mut peer) = rig.establish_as(client);
+            rig.send(&peer, ACK, &[1; 1000]);
+            peer.seq = peer.seq.wrapping_add(1000);
+            rig.pass(millis(20));
+            let offered = rig.take(&peer).pop().unwrap().header;
+            (rig, peer, offered)
+        };
+        let (mut rig, peer, offered) = established(5000);
         rig.inject(&peer, SYN, &[]).unwrap();
         let challenge = rig.take(&peer).pop().unwrap().header;
         assert!(offered.window > 1000);
         assert_eq!(challenge.window, offered.window, "{window_scale:?}");
         assert_eq!(challenge.ack, offered.ack);
+
+        let (mut rig, peer, offered) = established(5001);
         rig.inject(&peer, ACK, &[1; 1000]).unwrap();
         let syn = Peer {
             seq: peer.seq.wrapping_add(1000),
@@ -141,12 +150,15 @@ fn a_challenge_offers_what_was_offered<I: TcpIp>() {
 fn challenges_are_limited<I: TcpIp>() {
     let mut rig = Rig::<I>::new();
     let (_, peer) = rig.establish(5000);
+    let (_, other) = rig.establish(5001);
     let mut answers = 0;
     for _ in 0..50 {
         answers += rig.send(&peer, SYN, &[]).len();
     }
-    assert_eq!(answers, 10);
-    rig.pass(seconds(1));
+    assert_eq!(answers, 1);
+    // What one connection used up says nothing about another.
+    assert_eq!(rig.send(&other, SYN, &[]).len(), 1);
+    rig.pass(CHALLENGE_INTERVAL);
     assert_eq!(rig.send(&peer, SYN, &[]).len(), 1);
 }
 
