@@ -219,6 +219,7 @@ fn open_ports(config: &Config, eal: &Eal, pool: &Mempool) -> Result<Vec<Port>, R
             rx_descriptors: port.rx_descriptors,
             tx_descriptors: port.tx_descriptors,
             mtu: port.mtu,
+            mac: port.mac,
             // Segments are made one by one and in one piece.
             offloads: Offloads {
                 tso: false,
