@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use dpdk_io::{
     DpdkError, Eal, EalConfig, Lcore, LcoreId, LcoreJob, LogLevel, Mempool, MempoolConfig,
-    Offloads, Port, PortConfig, Queue,
+    Offloads, Port, PortConfig, Queue, QueueCounters,
 };
 use netstack::io::PacketIo;
 use netstack::io::capture::CaptureError;
@@ -94,9 +94,12 @@ pub(crate) fn run(config: &Config, tap: Option<&Path>) -> Result<(), RunError> {
     let mut ports = open_ports(config, &eal, &pool)?;
     let queues = start_ports(config, &mut ports)?;
     let result = match tap {
-        None => run_workers(config, &secrets, &mut lcores, queues, &mut stop).map(drop),
+        None => run_workers(config, &secrets, &mut lcores, queues, &mut stop)
+            .map(|queues| queues.iter().flatten().for_each(log_queue_losses)),
         Some(directory) => tap_queues(config, queues, directory).and_then(|(queues, paths)| {
             let taps = run_workers(config, &secrets, &mut lcores, queues, &mut stop)?;
+            let queues = taps.iter().flatten().map(Tap::inner);
+            queues.for_each(log_queue_losses);
             finish_taps(taps, paths)
         }),
     };
@@ -326,6 +329,23 @@ fn finish_taps(taps: Tapped, paths: Vec<PathBuf>) -> Result<(), RunError> {
         written.map_err(|source| RunError::Tap { path, source })?;
     }
     Ok(())
+}
+
+/// Logs what neither the device nor the worker counts, if there is any. Frames that were refused
+/// left the worker as sent.
+fn log_queue_losses(queue: &Queue) {
+    let counters = queue.counters();
+    if counters == QueueCounters::default() {
+        return;
+    }
+    tracing::warn!(
+        port = queue.port_name(),
+        queue = queue.index(),
+        rx_not_joined = counters.rx_not_joined,
+        tx_refused = counters.tx_refused,
+        no_buffer = counters.no_buffer,
+        "a queue lost frames or had no buffers"
+    );
 }
 
 fn log_port_counters(port: &Port) {
