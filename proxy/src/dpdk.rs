@@ -243,21 +243,55 @@ fn start_ports(config: &Config, ports: &mut [Port]) -> Result<Vec<Vec<Queue>>, R
         for (worker, queue) in queues.iter_mut().zip(started) {
             worker.push(queue);
         }
-        let offloads = port.offloads();
-        let link = port.link().map(|link| if link.up { "up" } else { "down" });
-        tracing::info!(
-            port = config.name,
-            device = port.name(),
-            driver = port.driver(),
-            mac = %port.mac(),
-            link = link.unwrap_or("unknown"),
-            rx_checksum = offloads.rx_checksum,
-            tx_checksum = offloads.tx_checksum,
-            rss_known = port.capabilities().rss.is_some(),
-            "port started"
-        );
+        log_started(port, config);
     }
     Ok(queues)
+}
+
+fn log_started(port: &Port, config: &proxy::config::PortConfig) {
+    let offloads = port.offloads();
+    let link = port.link().map(|link| if link.up { "up" } else { "down" });
+    let in_force = port.config();
+    tracing::info!(
+        port = config.name,
+        device = port.name(),
+        driver = port.driver(),
+        mac = %port.mac(),
+        link = link.unwrap_or("unknown"),
+        rx_queues = in_force.queues,
+        tx_queues = in_force.queues,
+        rx_descriptors = in_force.rx_descriptors,
+        tx_descriptors = in_force.tx_descriptors,
+        rx_checksum = offloads.rx_checksum,
+        tx_checksum = offloads.tx_checksum,
+        rss_known = port.capabilities().rss.is_some(),
+        "port started"
+    );
+    let descriptors = [
+        (
+            "rx_descriptors",
+            config.rx_descriptors,
+            in_force.rx_descriptors,
+        ),
+        (
+            "tx_descriptors",
+            config.tx_descriptors,
+            in_force.tx_descriptors,
+        ),
+    ];
+    for (setting, configured, in_force) in descriptors {
+        if configured != in_force {
+            tracing::warn!(
+                port = config.name,
+                driver = port.driver(),
+                setting,
+                configured,
+                in_force,
+                "the driver uses another number of descriptors than is configured: configure \
+                 the one in force"
+            );
+        }
+    }
 }
 
 /// Runs the workers on their lcores; gives the queue pairs back.
