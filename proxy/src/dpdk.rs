@@ -396,4 +396,24 @@ fn log_port_counters(port: &Port) {
         ),
         Err(error) => tracing::warn!(port = port.name(), %error, "no port counters"),
     }
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        log_driver_counters(port);
+    }
+}
+
+/// Logs the counters of the driver, by its own names, that counted something.
+fn log_driver_counters(port: &Port) {
+    match port.extended_stats() {
+        Ok(stats) => {
+            for stat in stats.iter().filter(|stat| stat.value != 0) {
+                tracing::debug!(
+                    port = port.name(),
+                    counter = stat.name,
+                    value = stat.value,
+                    "driver counter"
+                );
+            }
+        }
+        Err(error) => tracing::debug!(port = port.name(), %error, "no driver counters"),
+    }
 }
