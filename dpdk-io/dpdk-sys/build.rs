@@ -22,6 +22,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_allmulticast_enable",
     "rte_eth_promiscuous_(enable|disable|get)",
     "rte_eth_macaddr_get",
+    "rte_eth_dev_default_mac_addr_set",
     "rte_eth_(stats_get|xstats_get|xstats_get_names)",
 ];
 const CONSTANTS: &[&str] = &[

@@ -7,6 +7,8 @@
 use core::ffi::CStr;
 use core::fmt;
 
+use netstack::wire::ethernet::MacAddr;
+
 /// Why a control operation on DPDK did not work.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -144,6 +146,24 @@ pub enum DpdkError {
         /// How many queues are alive.
         queues: usize,
     },
+    /// The device does not take the MAC address that is configured for it.
+    #[error(
+        "port `{device}` cannot be given the MAC address {wanted}: {errno} from its driver \
+         {driver}. Leave `mac` out: the port then keeps its own, {own}"
+    )]
+    MacNotSet {
+        /// The port.
+        device: String,
+        /// What its driver calls itself.
+        driver: String,
+        /// The configured address.
+        wanted: MacAddr,
+        /// The address that the device has.
+        own: MacAddr,
+        /// What the driver reported; [`Errno::ENOTSUP`] also if it reported success and the
+        /// device has another address.
+        errno: Errno,
+    },
     /// The EAL cannot be shut down while something uses it.
     #[error(
         "the EAL is still in use by {handles} ports, pools, queues or running lcores, and \
@@ -225,6 +245,8 @@ impl Errno {
     pub const EBUSY: Self = Self(16);
     /// No such device.
     pub const ENODEV: Self = Self(19);
+    /// Operation not supported.
+    pub const ENOTSUP: Self = Self(95);
     /// Operation already in progress.
     pub const EALREADY: Self = Self(114);
 

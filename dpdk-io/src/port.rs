@@ -17,7 +17,7 @@ use netstack::wire::ethernet::{self, MacAddr};
 
 use crate::driver::Traits;
 use crate::eal::{Eal, EalHandle};
-use crate::error::{Direction, DpdkError, check};
+use crate::error::{Direction, DpdkError, Errno, check};
 use crate::mempool::{BufferDemand, Mempool};
 use crate::offload::{Granted, Offered, Offloads};
 use crate::queue::Queue;
@@ -39,18 +39,24 @@ pub struct PortConfig {
     /// The largest IP packet in a frame, in octets. A device that stands on an interface of the
     /// kernel does not change the MTU of that interface.
     pub mtu: u16,
+    /// The MAC address to give the device; it keeps its own if there is none here. A device that
+    /// stands on an interface of the kernel may change the address of that interface, which then
+    /// keeps it after the port is closed: `net_af_packet` does.
+    pub mac: Option<MacAddr>,
     /// Work that the device is to do if it can.
     pub offloads: Offloads,
 }
 
 impl Default for PortConfig {
-    /// One queue pair with 512 descriptors each way, Ethernet's MTU, all offloads there are.
+    /// One queue pair with 512 descriptors each way, Ethernet's MTU, the device's own MAC address,
+    /// all offloads there are.
     fn default() -> Self {
         Self {
             queues: 1,
             rx_descriptors: 512,
             tx_descriptors: 512,
             mtu: 1500,
+            mac: None,
             offloads: Offloads::ALL,
         }
     }
@@ -155,8 +161,8 @@ impl Port {
     /// the checks of the configuration it can be opened with another one.
     ///
     /// # Errors
-    /// An unknown or open device; more queues, a larger MTU or more buffers than there are; or
-    /// what the driver reports.
+    /// An unknown or open device; more queues, a larger MTU or more buffers than there are; a MAC
+    /// address that the driver does not take; or what else it reports.
     pub fn open(
         eal: &Eal,
         name: &str,
@@ -198,6 +204,9 @@ impl Port {
         });
         configure(&shared, &config, &granted)?;
         set_up_queues(&shared, &config, &info)?;
+        if let Some(wanted) = config.mac {
+            set_mac_address(&shared, &driver, wanted)?;
+        }
         Ok(Self {
             mac: mac_address(id, name)?,
             driver,
@@ -227,6 +236,9 @@ impl Port {
         unsafe { sys::rte_eth_allmulticast_enable(id) };
         // Some drivers decide on these at the start only.
         self.mac = mac_address(id, &name)?;
+        if let Some(wanted) = self.config.mac {
+            check_mac_address(&self.shared, &self.driver, wanted, self.mac)?;
+        }
         self.rss = rss::read(id, &name, &device_info(id, &name)?);
         let capabilities = self.capabilities();
         let queues = (0..self.config.queues).map(|index| {
@@ -511,6 +523,52 @@ fn mac_address(id: u16, name: &str) -> Result<MacAddr, DpdkError> {
     let code = unsafe { sys::rte_eth_macaddr_get(id, &raw mut mac) };
     check("rte_eth_macaddr_get", name, code)?;
     Ok(MacAddr(mac.addr_bytes))
+}
+
+/// Gives the device the address `wanted`. A device that has it already need not be able to.
+fn set_mac_address(port: &PortShared, driver: &str, wanted: MacAddr) -> Result<(), DpdkError> {
+    let own = mac_address(port.id, &port.name)?;
+    if own == wanted {
+        return Ok(());
+    }
+    let mut mac = sys::rte_ether_addr {
+        addr_bytes: wanted.0,
+    };
+    // SAFETY: invariant 1 of `PortShared`; `mac` lives through the call, which copies it.
+    let code = unsafe { sys::rte_eth_dev_default_mac_addr_set(port.id, &raw mut mac) };
+    if code < 0 {
+        return Err(mac_not_set(port, driver, wanted, own, Errno(-code)));
+    }
+    check_mac_address(port, driver, wanted, mac_address(port.id, &port.name)?)
+}
+
+/// Refuses an address that is not the configured one, though the driver did not say no.
+fn check_mac_address(
+    port: &PortShared,
+    driver: &str,
+    wanted: MacAddr,
+    own: MacAddr,
+) -> Result<(), DpdkError> {
+    if own == wanted {
+        return Ok(());
+    }
+    Err(mac_not_set(port, driver, wanted, own, Errno::ENOTSUP))
+}
+
+fn mac_not_set(
+    port: &PortShared,
+    driver: &str,
+    wanted: MacAddr,
+    own: MacAddr,
+    errno: Errno,
+) -> DpdkError {
+    DpdkError::MacNotSet {
+        device: port.name.clone(),
+        driver: driver.to_owned(),
+        wanted,
+        own,
+        errno,
+    }
 }
 
 fn driver_name(info: &sys::rte_eth_dev_info) -> String {

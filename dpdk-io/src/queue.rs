@@ -47,6 +47,7 @@ pub struct QueueCounters {
     /// Received frames dropped because their pieces did not fit one buffer.
     pub rx_not_joined: u64,
     /// Frames taken for sending and dropped: what was asked of the device it cannot do with them.
+    /// They are among those that [`PacketIo::tx_burst`] returned.
     pub tx_refused: u64,
     /// Times that no buffer could be lent.
     pub no_buffer: u64,

@@ -1,5 +1,8 @@
-//! Receive-side scaling as a device is really configured: its key and indirection table, read
-//! back after the start.
+//! Receive-side scaling as a device is really configured: its key, the header fields it hashes and
+//! its indirection table, read back after the start.
+//!
+//! They tell on which queue the packets of a connection will arrive, so a device of which this
+//! would be a guess has none: the stack then finds the right worker by itself.
 
 use core::ptr;
 
@@ -14,19 +17,38 @@ const USUAL_KEY_LEN: usize = 40;
 /// Entries of the indirection table that DPDK hands over at a time.
 const GROUP: usize = sys::RTE_ETH_RETA_GROUP_SIZE as usize;
 
-/// What the driver of a started port says; `None` if it cannot say both, or has no RSS.
+/// Fields without which a TCP connection has no queue of its own, over either IP version.
+const TCP_FIELDS: u64 = sys::DPDK_ETH_RSS_NONFRAG_IPV4_TCP | sys::DPDK_ETH_RSS_NONFRAG_IPV6_TCP;
+/// With one of these, addresses or ports of one end only are hashed.
+const ONE_END: u64 = sys::DPDK_ETH_RSS_L3_SRC_ONLY
+    | sys::DPDK_ETH_RSS_L3_DST_ONLY
+    | sys::DPDK_ETH_RSS_L4_SRC_ONLY
+    | sys::DPDK_ETH_RSS_L4_DST_ONLY;
+
+/// What the driver of a started port says; `None` if it cannot say all of it, has no RSS, or does
+/// not hash TCP connections by addresses and ports.
 pub(crate) fn read(port: u16, name: &str, info: &sys::rte_eth_dev_info) -> Option<Rss> {
     if info.reta_size == 0 {
         return None;
     }
-    let key = read_key(port, name, usize::from(info.hash_key_size)).ok()?;
+    let (key, fields) = read_hash(port, name, usize::from(info.hash_key_size)).ok()?;
+    if !hashes_connections(fields) {
+        return None;
+    }
     let reta = read_reta(port, name, info.reta_size).ok()?;
     // A key of zeros hashes all packets to 0: it is a driver that filled in nothing.
     let says = key.iter().any(|&octet| octet != 0);
     says.then_some(Rss { key, reta })
 }
 
-fn read_key(port: u16, name: &str, key_len: usize) -> Result<Vec<u8>, DpdkError> {
+/// Whether a device that hashes `fields` hashes both addresses and both ports of each TCP packet
+/// that is no fragment, over both IP versions. Otherwise it takes the addresses alone, or nothing.
+fn hashes_connections(fields: u64) -> bool {
+    fields & TCP_FIELDS == TCP_FIELDS && fields & ONE_END == 0
+}
+
+/// The key, and the fields that are hashed with it, in DPDK's bits.
+fn read_hash(port: u16, name: &str, key_len: usize) -> Result<(Vec<u8>, u64), DpdkError> {
     // Drivers write the key they have without looking at the room, so offer the most there can be.
     let mut key = [0; u8::MAX as usize];
     let mut conf = sys::rte_eth_rss_conf {
@@ -43,7 +65,7 @@ fn read_key(port: u16, name: &str, key_len: usize) -> Result<Vec<u8>, DpdkError>
         (0, _) => USUAL_KEY_LEN,
         (known, _) => known,
     };
-    Ok(key[..len].to_vec())
+    Ok((key[..len].to_vec(), conf.rss_hf))
 }
 
 fn read_reta(port: u16, name: &str, size: u16) -> Result<Vec<u16>, DpdkError> {
@@ -65,5 +87,38 @@ pub(crate) fn conf(fields: u64) -> sys::rte_eth_rss_conf {
         rss_key: ptr::null_mut(),
         rss_hf: fields,
         ..sys::rte_eth_rss_conf::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tcp_must_be_hashed_over_both_ip_versions() {
+        let usual = sys::DPDK_ETH_RSS_IP | sys::DPDK_ETH_RSS_TCP | sys::DPDK_ETH_RSS_UDP;
+        assert!(hashes_connections(usual));
+        assert!(hashes_connections(TCP_FIELDS));
+        for missing in [
+            sys::DPDK_ETH_RSS_NONFRAG_IPV4_TCP,
+            sys::DPDK_ETH_RSS_NONFRAG_IPV6_TCP,
+        ] {
+            assert!(!hashes_connections(usual & !missing), "{missing:#x}");
+        }
+        // A driver that fills in nothing, and one that hashes addresses alone.
+        assert!(!hashes_connections(0));
+        assert!(!hashes_connections(sys::DPDK_ETH_RSS_IP));
+    }
+
+    #[test]
+    fn both_ends_must_be_hashed() {
+        for one_end in [
+            sys::DPDK_ETH_RSS_L3_SRC_ONLY,
+            sys::DPDK_ETH_RSS_L3_DST_ONLY,
+            sys::DPDK_ETH_RSS_L4_SRC_ONLY,
+            sys::DPDK_ETH_RSS_L4_DST_ONLY,
+        ] {
+            assert!(!hashes_connections(TCP_FIELDS | one_end), "{one_end:#x}");
+        }
     }
 }

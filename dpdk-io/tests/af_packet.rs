@@ -5,8 +5,10 @@ mod rig;
 mod wire;
 
 use std::net::Ipv4Addr;
+use std::process::Command;
 
-use dpdk_io::Queue;
+use dpdk_io::{Eal, Mempool, Port, PortConfig, Queue};
+use netstack::wire::ethernet::MacAddr;
 use wire::Wire;
 
 #[test]
@@ -21,7 +23,7 @@ fn frames_pass_to_and_from_the_kernel() {
         "net_af_packet1,iface=two,qpairs=2",
     ]);
     let pool = rig::pool(&eal);
-    let mut one = rig::open(&eal, "net_af_packet0", 1, &pool);
+    let mut one = with_another_address(&eal, &pool);
     let mut two = rig::open(&eal, "net_af_packet1", 2, &pool);
     assert!(!one.offloads().tx_checksum && !one.offloads().rss);
 
@@ -46,6 +48,22 @@ fn frames_pass_to_and_from_the_kernel() {
 
     drop(queue);
     rig::finish(eal, vec![one, two], pool);
+}
+
+/// The driver gives the address to the kernel's interface, so frames for it are let in.
+fn with_another_address(eal: &Eal, pool: &Mempool) -> Port {
+    let mac = MacAddr([2, 0, 0, 0, 0, 0x77]);
+    let config = PortConfig {
+        mac: Some(mac),
+        ..PortConfig::default()
+    };
+    let port = Port::open(eal, "net_af_packet0", &config, pool).unwrap();
+    assert_eq!(port.mac(), mac);
+    assert_eq!(port.capabilities().mac, mac);
+    let shown = Command::new("ip").args(["link", "show", "one"]).output();
+    let shown = String::from_utf8(shown.unwrap().stdout).unwrap();
+    assert!(shown.contains("link/ether 02:00:00:00:00:77 "), "{shown}");
+    port
 }
 
 fn flows_spread_over_both_queues(mut queues: Vec<Queue>, wire: &Wire) {

@@ -4,6 +4,7 @@
 mod rig;
 
 use dpdk_io::{DpdkError, Eal, Mempool, MempoolConfig, Port, PortConfig};
+use netstack::wire::ethernet::MacAddr;
 
 fn refused(eal: &Eal, name: &str, config: &PortConfig, pool: &Mempool) -> String {
     Port::open(eal, name, config, pool).unwrap_err().to_string()
@@ -11,13 +12,20 @@ fn refused(eal: &Eal, name: &str, config: &PortConfig, pool: &Mempool) -> String
 
 #[test]
 fn what_cannot_work_is_refused_with_the_figures() {
-    let eal = rig::eal(&["net_ring0", "net_null0", "net_af_packet0,iface=none0"]);
+    let eal = rig::eal(&[
+        "net_ring0",
+        "net_null0",
+        "net_af_packet0,iface=none0",
+        "net_ring1",
+    ]);
     let pool = rig::pool(&eal);
     let config = PortConfig::default();
 
     let unknown = refused(&eal, "net_af_packet0", &config, &pool);
     assert!(
-        unknown.starts_with("there is no port `net_af_packet0` (there is: net_ring0, net_null0)."),
+        unknown.starts_with(
+            "there is no port `net_af_packet0` (there is: net_ring0, net_null0, net_ring1)."
+        ),
         "{unknown}"
     );
 
@@ -49,13 +57,34 @@ fn what_cannot_work_is_refused_with_the_figures() {
     );
 
     pools_that_do_not_fit(&eal);
+    an_address_that_the_driver_does_not_take(&eal, &pool);
 
+    // The address that the device has anyway needs no driver that can set one.
+    let config = PortConfig {
+        mac: Some(MacAddr::default()),
+        ..config
+    };
     let port = Port::open(&eal, "net_ring0", &config, &pool).unwrap();
     assert_eq!(
         refused(&eal, "net_ring0", &config, &pool),
         "port `net_ring0` is open already: a port has one owner"
     );
     rig::finish(eal, vec![port], pool);
+}
+
+/// net_ring has no way to change its address, and 0 is what it starts with.
+fn an_address_that_the_driver_does_not_take(eal: &Eal, pool: &Mempool) {
+    let config = PortConfig {
+        mac: Some(MacAddr([2, 0, 0, 0, 0, 0x77])),
+        ..PortConfig::default()
+    };
+    assert_eq!(
+        refused(eal, "net_ring1", &config, pool),
+        "port `net_ring1` cannot be given the MAC address 02:00:00:00:00:77: Operation not \
+         supported (error 95) from its driver net_ring. Leave `mac` out: the port then keeps its \
+         own, 00:00:00:00:00:00"
+    );
+    assert_eq!(pool.in_use(), 0);
 }
 
 fn pools_that_do_not_fit(eal: &Eal) {

@@ -1,16 +1,20 @@
-//! net_null: a device with RSS that receives for ever. RSS read back, and a pool that runs out.
+//! net_null: a device with RSS that receives for ever. RSS read back, an address of its own, and a
+//! pool that runs out.
 
 mod rig;
 
 use dpdk_io::{Mbuf, Mempool, Offloads, Port, PortConfig, Queue};
 use netstack::io::{BURST_SIZE, Burst, PacketBuf, PacketIo};
+use netstack::wire::ethernet::MacAddr;
 
 #[test]
 fn rss_is_read_back_and_a_pool_runs_out_without_harm() {
     let eal = rig::eal(&["net_null0,size=100"]);
     let pool = rig::pool(&eal);
+    let mac = MacAddr([2, 0, 0, 0, 0, 0x77]);
     let config = PortConfig {
         queues: 2,
+        mac: Some(mac),
         offloads: Offloads {
             scatter: false,
             ..Offloads::ALL
@@ -20,7 +24,9 @@ fn rss_is_read_back_and_a_pool_runs_out_without_harm() {
     let mut port = Port::open(&eal, "net_null0", &config, &pool).unwrap();
     assert!(port.offloads().rss, "net_null offers RSS");
     assert_eq!(port.capabilities().rss, None, "not known before the start");
+    assert_eq!(port.mac(), mac);
     let mut queues = port.start().unwrap();
+    assert_eq!(queues[0].capabilities().mac, mac);
     let rss = queues[1].capabilities().rss.clone().unwrap();
     assert!(rss.key.len() >= 40);
     assert!(!rss.reta.is_empty());

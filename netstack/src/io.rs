@@ -81,6 +81,9 @@ pub trait PacketIo {
 
     /// Takes frames from the front of `burst` and sends them. Returns how many were taken; the
     /// rest stays in `burst`, in order, and the caller decides what becomes of it.
+    ///
+    /// Taken is not always sent: a frame of which more is asked than the device can do would block
+    /// those behind it for ever, so it is taken and dropped, and the backend counts it.
     fn tx_burst(&mut self, burst: &mut Burst<Self::Buf>) -> usize;
 
     /// Lends an empty buffer with room for headers and at least one MTU of packet.

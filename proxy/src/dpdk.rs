@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use dpdk_io::{
     DpdkError, Eal, EalConfig, Lcore, LcoreId, LcoreJob, LogLevel, Mempool, MempoolConfig,
-    Offloads, Port, PortConfig, Queue,
+    Offloads, Port, PortConfig, Queue, QueueCounters,
 };
 use netstack::io::PacketIo;
 use netstack::io::capture::CaptureError;
@@ -94,9 +94,12 @@ pub(crate) fn run(config: &Config, tap: Option<&Path>) -> Result<(), RunError> {
     let mut ports = open_ports(config, &eal, &pool)?;
     let queues = start_ports(config, &mut ports)?;
     let result = match tap {
-        None => run_workers(config, &secrets, &mut lcores, queues, &mut stop).map(drop),
+        None => run_workers(config, &secrets, &mut lcores, queues, &mut stop)
+            .map(|queues| queues.iter().flatten().for_each(log_queue_losses)),
         Some(directory) => tap_queues(config, queues, directory).and_then(|(queues, paths)| {
             let taps = run_workers(config, &secrets, &mut lcores, queues, &mut stop)?;
+            let queues = taps.iter().flatten().map(Tap::inner);
+            queues.for_each(log_queue_losses);
             finish_taps(taps, paths)
         }),
     };
@@ -219,6 +222,7 @@ fn open_ports(config: &Config, eal: &Eal, pool: &Mempool) -> Result<Vec<Port>, R
             rx_descriptors: port.rx_descriptors,
             tx_descriptors: port.tx_descriptors,
             mtu: port.mtu,
+            mac: port.mac,
             // Segments are made one by one and in one piece.
             offloads: Offloads {
                 tso: false,
@@ -239,21 +243,55 @@ fn start_ports(config: &Config, ports: &mut [Port]) -> Result<Vec<Vec<Queue>>, R
         for (worker, queue) in queues.iter_mut().zip(started) {
             worker.push(queue);
         }
-        let offloads = port.offloads();
-        let link = port.link().map(|link| if link.up { "up" } else { "down" });
-        tracing::info!(
-            port = config.name,
-            device = port.name(),
-            driver = port.driver(),
-            mac = %port.mac(),
-            link = link.unwrap_or("unknown"),
-            rx_checksum = offloads.rx_checksum,
-            tx_checksum = offloads.tx_checksum,
-            rss_known = port.capabilities().rss.is_some(),
-            "port started"
-        );
+        log_started(port, config);
     }
     Ok(queues)
+}
+
+fn log_started(port: &Port, config: &proxy::config::PortConfig) {
+    let offloads = port.offloads();
+    let link = port.link().map(|link| if link.up { "up" } else { "down" });
+    let in_force = port.config();
+    tracing::info!(
+        port = config.name,
+        device = port.name(),
+        driver = port.driver(),
+        mac = %port.mac(),
+        link = link.unwrap_or("unknown"),
+        rx_queues = in_force.queues,
+        tx_queues = in_force.queues,
+        rx_descriptors = in_force.rx_descriptors,
+        tx_descriptors = in_force.tx_descriptors,
+        rx_checksum = offloads.rx_checksum,
+        tx_checksum = offloads.tx_checksum,
+        rss_known = port.capabilities().rss.is_some(),
+        "port started"
+    );
+    let descriptors = [
+        (
+            "rx_descriptors",
+            config.rx_descriptors,
+            in_force.rx_descriptors,
+        ),
+        (
+            "tx_descriptors",
+            config.tx_descriptors,
+            in_force.tx_descriptors,
+        ),
+    ];
+    for (setting, configured, in_force) in descriptors {
+        if configured != in_force {
+            tracing::warn!(
+                port = config.name,
+                driver = port.driver(),
+                setting,
+                configured,
+                in_force,
+                "the driver uses another number of descriptors than is configured: configure \
+                 the one in force"
+            );
+        }
+    }
 }
 
 /// Runs the workers on their lcores; gives the queue pairs back.
@@ -327,6 +365,23 @@ fn finish_taps(taps: Tapped, paths: Vec<PathBuf>) -> Result<(), RunError> {
     Ok(())
 }
 
+/// Logs what neither the device nor the worker counts, if there is any. Frames that were refused
+/// left the worker as sent.
+fn log_queue_losses(queue: &Queue) {
+    let counters = queue.counters();
+    if counters == QueueCounters::default() {
+        return;
+    }
+    tracing::warn!(
+        port = queue.port_name(),
+        queue = queue.index(),
+        rx_not_joined = counters.rx_not_joined,
+        tx_refused = counters.tx_refused,
+        no_buffer = counters.no_buffer,
+        "a queue lost frames or had no buffers"
+    );
+}
+
 fn log_port_counters(port: &Port) {
     match port.stats() {
         Ok(stats) => tracing::info!(
@@ -340,5 +395,25 @@ fn log_port_counters(port: &Port) {
             "port counters"
         ),
         Err(error) => tracing::warn!(port = port.name(), %error, "no port counters"),
+    }
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        log_driver_counters(port);
+    }
+}
+
+/// Logs the counters of the driver, by its own names, that counted something.
+fn log_driver_counters(port: &Port) {
+    match port.extended_stats() {
+        Ok(stats) => {
+            for stat in stats.iter().filter(|stat| stat.value != 0) {
+                tracing::debug!(
+                    port = port.name(),
+                    counter = stat.name,
+                    value = stat.value,
+                    "driver counter"
+                );
+            }
+        }
+        Err(error) => tracing::debug!(port = port.name(), %error, "no driver counters"),
     }
 }
