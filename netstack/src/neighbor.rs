@@ -141,7 +141,7 @@ pub struct NeighborTable<I: Ip, B> {
 struct Entry<I: Ip, B> {
     neighbor: Neighbor<I>,
     state: State<B>,
-    /// When the entry is looked at again: no later than the deadline of its state.
+    /// When the entry is looked at again: the deadline of its state.
     timer: Option<Instant>,
 }
 
@@ -173,7 +173,7 @@ impl<I: Ip, B> NeighborTable<I, B> {
         let state = &self.entry(slot)?.state;
         let mac = state.mac()?;
         if matches!(state, State::Stale(_)) {
-            // RFC 4861 7.3.3: a stale entry is used, and asked about if nothing confirms it.
+            // RFC 4861 7.3.3: a stale entry is used, and asked about after a while.
             let next_at = now + self.config.probe_delay;
             self.enter(
                 slot,
@@ -205,24 +205,6 @@ impl<I: Ip, B> NeighborTable<I, B> {
                 Resolution::Queued
             }
             _ => Resolution::Refused(packet),
-        }
-    }
-
-    /// Takes a proof from a higher layer that `neighbor` gets our packets, such as a TCP
-    /// acknowledgment of new data (RFC 4861 section 7.3.1). Saves the question.
-    pub fn confirm(&mut self, now: Instant, neighbor: Neighbor<I>) {
-        let until = now + self.config.reachable_time;
-        let Some(&slot) = self.index.get(&neighbor) else {
-            return;
-        };
-        match self.entry_mut(slot).map(|entry| &mut entry.state) {
-            // The timer stays where it is; when it fires, it finds the later deadline.
-            Some(State::Reachable(reachable)) => reachable.until = until,
-            Some(State::Stale(Stale { mac, .. }) | State::Probe(Probe { mac, .. })) => {
-                let mac = *mac;
-                self.enter(slot, State::Reachable(Reachable { mac, until }));
-            }
-            _ => {}
         }
     }
 
@@ -449,7 +431,6 @@ impl<I: Ip, B> NeighborTable<I, B> {
                 let unicast_to = Some(*mac);
                 self.ask(slot, neighbor, unicast_to);
             }
-            State::Reachable(reachable) if reachable.until > now => self.arm(slot),
             State::Reachable(Reachable { mac, .. }) => {
                 let mac = *mac;
                 self.enter(slot, State::Stale(Stale { mac, since: now }));

@@ -251,29 +251,6 @@ fn a_probe_without_answer_ends_in_asking_everybody() {
     a_probe_without_answer::<V6>();
 }
 
-fn confirmation_saves_the_question<I: Ip>() {
-    let mut table = reachable::<I>();
-    table.confirm(at(20_000), neighbor(2));
-    run(&mut table, 49_999);
-    table.confirm(at(49_999), neighbor(2));
-    assert_eq!(run(&mut table, 79_998), []);
-    assert_eq!(table.poll_timeout(), Some(at(79_999)));
-    run(&mut table, 79_999);
-    assert_eq!(table.lookup(at(80_000), neighbor(2)), Some(MAC));
-    table.confirm(at(81_000), neighbor(2));
-    assert_eq!(
-        run(&mut table, 110_000),
-        [],
-        "confirmed while the probe was delayed"
-    );
-}
-
-#[test]
-fn a_confirmation_saves_the_question() {
-    confirmation_saves_the_question::<V4>();
-    confirmation_saves_the_question::<V6>();
-}
-
 fn announcements_change_but_do_not_create<I: Ip>() {
     let mut table = reachable::<I>();
     assert_eq!(
@@ -593,7 +570,6 @@ enum Step {
     Resolve(u8),
     Answer(u8, bool, bool),
     Request(u8, u8),
-    Confirm(u8),
     Wait(u64),
     Poll,
 }
@@ -603,7 +579,6 @@ fn any_step() -> impl Strategy<Value = Step> {
         4 => (2_u8..9).prop_map(Step::Resolve),
         1 => (2_u8..9, any::<bool>(), any::<bool>()).prop_map(|(n, s, o)| Step::Answer(n, s, o)),
         1 => (2_u8..9, 2_u8..5).prop_map(|(n, mac)| Step::Request(n, mac)),
-        1 => (2_u8..9).prop_map(Step::Confirm),
         2 => (0_u64..4_000).prop_map(Step::Wait),
         1 => Just(Step::Poll),
     ]
@@ -645,7 +620,6 @@ impl<I: Ip> Ledger<I> {
                 let mac = MacAddr([2, 0, 0, 0, 0, mac]);
                 hear(&mut self.table, self.now, request(1, last, mac));
             }
-            Step::Confirm(last) => self.table.confirm(at(self.now), neighbor(last)),
             Step::Wait(millis) => {
                 self.now += millis;
                 self.table.handle_timeout(at(self.now));
@@ -676,8 +650,7 @@ impl<I: Ip> Ledger<I> {
                 continue;
             };
             assert_eq!(table.index.get(&entry.neighbor), Some(&slot));
-            assert!(entry.timer <= entry.state.deadline());
-            assert_eq!(entry.timer.is_some(), entry.state.deadline().is_some());
+            assert_eq!(entry.timer, entry.state.deadline());
             timers.extend(entry.timer.map(|at| (at, slot)));
             idle.extend(entry.state.idle().map(|idle| (idle, slot)));
         }
