@@ -15,8 +15,8 @@
 //! ```
 //!
 //! Every packet handed in comes out exactly once: ready at once, refused at once, or later as
-//! [`Action::Send`] or [`Action::Drop`]. The table and the queue of each entry are bounded. When
-//! the table is full, the entry that is least useful makes room: one that failed, else the one
+//! [`Action::Send`] or [`Action::Drop`]. The table, the queue of each entry and the packets in all
+//! queues are bounded. When the table is full, the entry that is least useful makes room: one that failed, else the one
 //! that has been stale longest. Entries in use and entries with waiting packets never do; then the
 //! newcomer is refused, and existing work goes on.
 //!
@@ -64,7 +64,7 @@ pub enum Resolution<B> {
     /// Kept until the neighbor answers or is given up.
     Queued,
     /// To be dropped as [`DropReason::NeighborUnreachable`]: the neighbor did not answer lately,
-    /// too many packets wait for it already, or the table is full.
+    /// too many packets wait already, for it or in the whole table, or the table is full.
     ///
     /// [`DropReason::NeighborUnreachable`]: crate::drop::DropReason::NeighborUnreachable
     Refused(B),
@@ -153,6 +153,7 @@ impl<I: Ip, B> NeighborTable<I, B> {
         Self {
             config: NeighborConfig {
                 max_waiting: config.max_waiting.max(1),
+                max_waiting_total: config.max_waiting_total.max(1),
                 tries: config.tries.max(1),
                 ..config
             },
@@ -194,12 +195,17 @@ impl<I: Ip, B> NeighborTable<I, B> {
         if let Some(mac) = self.lookup(now, neighbor) {
             return Resolution::Ready(mac, packet);
         }
-        let Some(&slot) = self.index.get(&neighbor) else {
-            return self.begin(now, neighbor, packet);
+        let known = self.index.get(&neighbor).copied();
+        // Asked for even if its packet finds no room: the next one can then go.
+        let Some(slot) = known.or_else(|| self.begin(now, neighbor)) else {
+            return Resolution::Refused(packet);
         };
         let max_waiting = self.config.max_waiting;
+        let has_room = self.waiting < self.config.max_waiting_total;
         match self.entry_mut(slot).map(|entry| &mut entry.state) {
-            Some(State::Incomplete(incomplete)) if incomplete.queue.len() < max_waiting => {
+            Some(State::Incomplete(incomplete))
+                if has_room && incomplete.queue.len() < max_waiting =>
+            {
                 incomplete.queue.push_back(packet);
                 self.waiting += 1;
                 Resolution::Queued
@@ -304,26 +310,23 @@ impl<I: Ip, B> NeighborTable<I, B> {
         self.index.is_empty()
     }
 
-    /// A first packet for a neighbor.
-    fn begin(&mut self, now: Instant, neighbor: Neighbor<I>, packet: B) -> Resolution<B> {
+    /// Asks for a neighbor that there is no entry of; `None` if there can be none.
+    fn begin(&mut self, now: Instant, neighbor: Neighbor<I>) -> Option<usize> {
         if !neighbor.addr.is_unicast() {
-            return Resolution::Refused(packet);
+            return None;
         }
-        let Some(slot) = self.make_room() else {
-            return Resolution::Refused(packet);
-        };
+        let slot = self.make_room()?;
         let incomplete = Incomplete {
-            queue: VecDeque::from([packet]),
+            queue: VecDeque::new(),
             asked: 1,
             next_at: now + self.config.first_retry,
         };
         self.occupy(slot, neighbor, State::Incomplete(incomplete));
-        self.waiting += 1;
         self.actions.push_back(Action::Ask {
             neighbor,
             unicast_to: None,
         });
-        Resolution::Queued
+        Some(slot)
     }
 
     /// A neighbor that asks tells its MAC address.

@@ -407,6 +407,46 @@ fn limits_refuse_new_work_and_spare_what_is_in_use() {
     limits::<V6>();
 }
 
+fn silent_neighbors<I: Ip>() {
+    let config = NeighborConfig {
+        max_waiting_total: 5,
+        ..NeighborConfig::default()
+    };
+    let mut table = NeighborTable::<I, u32>::new(config, [1, 2]);
+    let mut refused = 0;
+    for packet in 0..400 {
+        let last = 2 + (packet % 200) as u8;
+        match table.resolve(at(0), neighbor(last), packet) {
+            Resolution::Refused(out) => {
+                assert_eq!(out, packet);
+                refused += 1;
+            }
+            resolution => assert_eq!(resolution, Resolution::Queued),
+        }
+    }
+    assert_eq!((table.waiting(), refused), (5, 395));
+    // Whoever is there is found all the same, and its next packet goes.
+    assert!(actions(&mut table).contains(&ask(100, None)));
+    hear(&mut table, 1, answer(100, MAC));
+    assert_eq!(actions(&mut table), []);
+    let resolution = table.resolve(at(2), neighbor(100), 400);
+    assert_eq!(resolution, Resolution::Ready(MAC, 400));
+    // Room that is made is used.
+    hear(&mut table, 3, answer(2, MAC));
+    assert_eq!(actions(&mut table), [send(2, MAC, 0)]);
+    assert_eq!(table.resolve(at(4), neighbor(90), 401), Resolution::Queued);
+    assert_eq!(
+        table.resolve(at(4), neighbor(91), 402),
+        Resolution::Refused(402)
+    );
+}
+
+#[test]
+fn many_silent_neighbors_hold_a_bounded_number_of_packets() {
+    silent_neighbors::<V4>();
+    silent_neighbors::<V6>();
+}
+
 #[test]
 fn groups_are_no_neighbors() {
     let mut table = table::<V4>();
@@ -664,6 +704,7 @@ fn no_packet_vanishes<I: Ip>(steps: Vec<Step>) {
     let config = NeighborConfig {
         max_entries: 4,
         max_waiting: 3,
+        max_waiting_total: 6,
         ..NeighborConfig::default()
     };
     let mut ledger = Ledger::<I> {
