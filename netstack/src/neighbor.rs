@@ -133,6 +133,9 @@ pub struct NeighborTable<I: Ip, B> {
     /// Slots that may make room, least useful first. Invariant: as [`State::idle`] tells.
     idle: BTreeSet<(Idle, usize)>,
     actions: VecDeque<Action<I, B>>,
+    /// Empty queues of entries that wait no more, for those that will: a stranger who makes us ask
+    /// for ever new neighbors costs no allocation each. At most as many as there are slots.
+    spare_queues: Vec<VecDeque<B>>,
     /// Packets in the queues of entries and in `actions`.
     waiting: usize,
 }
@@ -163,6 +166,7 @@ impl<I: Ip, B> NeighborTable<I, B> {
             timers: BTreeSet::new(),
             idle: BTreeSet::new(),
             actions: VecDeque::new(),
+            spare_queues: Vec::with_capacity(slots),
             waiting: 0,
         }
     }
@@ -317,7 +321,7 @@ impl<I: Ip, B> NeighborTable<I, B> {
         }
         let slot = self.make_room()?;
         let incomplete = Incomplete {
-            queue: VecDeque::new(),
+            queue: self.spare_queues.pop().unwrap_or_default(),
             asked: 1,
             next_at: now + self.config.first_retry,
         };
@@ -400,13 +404,14 @@ impl<I: Ip, B> NeighborTable<I, B> {
         let Some((neighbor, old)) = self.enter(slot, state) else {
             return;
         };
-        if let State::Incomplete(incomplete) = old {
-            let sends = incomplete.queue.into_iter().map(|packet| Action::Send {
+        if let State::Incomplete(Incomplete { mut queue, .. }) = old {
+            let sends = queue.drain(..).map(|packet| Action::Send {
                 neighbor,
                 mac,
                 packet,
             });
             self.actions.extend(sends);
+            self.spare_queues.push(queue);
         }
     }
 
@@ -457,12 +462,12 @@ impl<I: Ip, B> NeighborTable<I, B> {
         let Some((neighbor, old)) = self.enter(slot, State::Failed(Failed { until })) else {
             return;
         };
-        if let State::Incomplete(incomplete) = old {
-            let drops = incomplete
-                .queue
-                .into_iter()
+        if let State::Incomplete(Incomplete { mut queue, .. }) = old {
+            let drops = queue
+                .drain(..)
                 .map(|packet| Action::Drop { neighbor, packet });
             self.actions.extend(drops);
+            self.spare_queues.push(queue);
         }
         self.actions.push_back(Action::Failed { neighbor });
     }

@@ -697,6 +697,8 @@ impl<I: Ip> Ledger<I> {
         assert_eq!(table.timers, timers);
         assert_eq!(table.idle, idle);
         assert_eq!(table.index.len() + table.free.len(), table.entries.len());
+        assert!(table.spare_queues.iter().all(VecDeque::is_empty));
+        assert!(table.spare_queues.len() <= table.entries.len());
     }
 }
 
