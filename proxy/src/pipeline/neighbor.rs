@@ -95,8 +95,11 @@ pub fn handle<I: HostIp, Io: PacketIo>(
                 addr: target,
                 mac: tx.mac(port),
             };
-            counters.increment(Event::NeighborAnswered);
-            tx.send_made(port, counters, |buf| I::emit_answer(buf, us, asker));
+            tx.send_made(port, counters, |buf| {
+                I::emit_answer(buf, us, asker)?;
+                counters.increment(Event::NeighborAnswered);
+                Ok(())
+            });
         }
         Outcome::Learned => counters.increment(Event::NeighborLearned),
         Outcome::NotForUs => {}
