@@ -38,7 +38,8 @@ pub enum Event {
     NeighborLearned,
     /// Neighbors given up after the last retry.
     NeighborFailed,
-    /// What was learned about a neighbor but did not reach another worker: its queue was full.
+    /// What was learned about a neighbor but did not reach another worker: its queue was half
+    /// full.
     NeighborNewsLost,
     /// Echo requests answered.
     EchoAnswered,

@@ -15,8 +15,8 @@
 //! ```
 //!
 //! Every packet handed in comes out exactly once: ready at once, refused at once, or later as
-//! [`Action::Send`] or [`Action::Drop`]. The table and the queue of each entry are bounded. When
-//! the table is full, the entry that is least useful makes room: one that failed, else the one
+//! [`Action::Send`] or [`Action::Drop`]. The table, the queue of each entry and the packets in all
+//! queues are bounded. When the table is full, the entry that is least useful makes room: one that failed, else the one
 //! that has been stale longest. Entries in use and entries with waiting packets never do; then the
 //! newcomer is refused, and existing work goes on.
 //!
@@ -64,7 +64,7 @@ pub enum Resolution<B> {
     /// Kept until the neighbor answers or is given up.
     Queued,
     /// To be dropped as [`DropReason::NeighborUnreachable`]: the neighbor did not answer lately,
-    /// too many packets wait for it already, or the table is full.
+    /// too many packets wait already, for it or in the whole table, or the table is full.
     ///
     /// [`DropReason::NeighborUnreachable`]: crate::drop::DropReason::NeighborUnreachable
     Refused(B),
@@ -133,6 +133,9 @@ pub struct NeighborTable<I: Ip, B> {
     /// Slots that may make room, least useful first. Invariant: as [`State::idle`] tells.
     idle: BTreeSet<(Idle, usize)>,
     actions: VecDeque<Action<I, B>>,
+    /// Empty queues of entries that wait no more, for those that will: a stranger who makes us ask
+    /// for ever new neighbors costs no allocation each. At most as many as there are slots.
+    spare_queues: Vec<VecDeque<B>>,
     /// Packets in the queues of entries and in `actions`.
     waiting: usize,
 }
@@ -141,7 +144,7 @@ pub struct NeighborTable<I: Ip, B> {
 struct Entry<I: Ip, B> {
     neighbor: Neighbor<I>,
     state: State<B>,
-    /// When the entry is looked at again: no later than the deadline of its state.
+    /// When the entry is looked at again: the deadline of its state.
     timer: Option<Instant>,
 }
 
@@ -153,6 +156,7 @@ impl<I: Ip, B> NeighborTable<I, B> {
         Self {
             config: NeighborConfig {
                 max_waiting: config.max_waiting.max(1),
+                max_waiting_total: config.max_waiting_total.max(1),
                 tries: config.tries.max(1),
                 ..config
             },
@@ -162,6 +166,7 @@ impl<I: Ip, B> NeighborTable<I, B> {
             timers: BTreeSet::new(),
             idle: BTreeSet::new(),
             actions: VecDeque::new(),
+            spare_queues: Vec::with_capacity(slots),
             waiting: 0,
         }
     }
@@ -173,7 +178,7 @@ impl<I: Ip, B> NeighborTable<I, B> {
         let state = &self.entry(slot)?.state;
         let mac = state.mac()?;
         if matches!(state, State::Stale(_)) {
-            // RFC 4861 7.3.3: a stale entry is used, and asked about if nothing confirms it.
+            // RFC 4861 7.3.3: a stale entry is used, and asked about after a while.
             let next_at = now + self.config.probe_delay;
             self.enter(
                 slot,
@@ -194,35 +199,22 @@ impl<I: Ip, B> NeighborTable<I, B> {
         if let Some(mac) = self.lookup(now, neighbor) {
             return Resolution::Ready(mac, packet);
         }
-        let Some(&slot) = self.index.get(&neighbor) else {
-            return self.begin(now, neighbor, packet);
+        let known = self.index.get(&neighbor).copied();
+        // Asked for even if its packet finds no room: the next one can then go.
+        let Some(slot) = known.or_else(|| self.begin(now, neighbor)) else {
+            return Resolution::Refused(packet);
         };
         let max_waiting = self.config.max_waiting;
+        let has_room = self.waiting < self.config.max_waiting_total;
         match self.entry_mut(slot).map(|entry| &mut entry.state) {
-            Some(State::Incomplete(incomplete)) if incomplete.queue.len() < max_waiting => {
+            Some(State::Incomplete(incomplete))
+                if has_room && incomplete.queue.len() < max_waiting =>
+            {
                 incomplete.queue.push_back(packet);
                 self.waiting += 1;
                 Resolution::Queued
             }
             _ => Resolution::Refused(packet),
-        }
-    }
-
-    /// Takes a proof from a higher layer that `neighbor` gets our packets, such as a TCP
-    /// acknowledgment of new data (RFC 4861 section 7.3.1). Saves the question.
-    pub fn confirm(&mut self, now: Instant, neighbor: Neighbor<I>) {
-        let until = now + self.config.reachable_time;
-        let Some(&slot) = self.index.get(&neighbor) else {
-            return;
-        };
-        match self.entry_mut(slot).map(|entry| &mut entry.state) {
-            // The timer stays where it is; when it fires, it finds the later deadline.
-            Some(State::Reachable(reachable)) => reachable.until = until,
-            Some(State::Stale(Stale { mac, .. }) | State::Probe(Probe { mac, .. })) => {
-                let mac = *mac;
-                self.enter(slot, State::Reachable(Reachable { mac, until }));
-            }
-            _ => {}
         }
     }
 
@@ -322,26 +314,23 @@ impl<I: Ip, B> NeighborTable<I, B> {
         self.index.is_empty()
     }
 
-    /// A first packet for a neighbor.
-    fn begin(&mut self, now: Instant, neighbor: Neighbor<I>, packet: B) -> Resolution<B> {
+    /// Asks for a neighbor that there is no entry of; `None` if there can be none.
+    fn begin(&mut self, now: Instant, neighbor: Neighbor<I>) -> Option<usize> {
         if !neighbor.addr.is_unicast() {
-            return Resolution::Refused(packet);
+            return None;
         }
-        let Some(slot) = self.make_room() else {
-            return Resolution::Refused(packet);
-        };
+        let slot = self.make_room()?;
         let incomplete = Incomplete {
-            queue: VecDeque::from([packet]),
+            queue: self.spare_queues.pop().unwrap_or_default(),
             asked: 1,
             next_at: now + self.config.first_retry,
         };
         self.occupy(slot, neighbor, State::Incomplete(incomplete));
-        self.waiting += 1;
         self.actions.push_back(Action::Ask {
             neighbor,
             unicast_to: None,
         });
-        Resolution::Queued
+        Some(slot)
     }
 
     /// A neighbor that asks tells its MAC address.
@@ -415,13 +404,14 @@ impl<I: Ip, B> NeighborTable<I, B> {
         let Some((neighbor, old)) = self.enter(slot, state) else {
             return;
         };
-        if let State::Incomplete(incomplete) = old {
-            let sends = incomplete.queue.into_iter().map(|packet| Action::Send {
+        if let State::Incomplete(Incomplete { mut queue, .. }) = old {
+            let sends = queue.drain(..).map(|packet| Action::Send {
                 neighbor,
                 mac,
                 packet,
             });
             self.actions.extend(sends);
+            self.spare_queues.push(queue);
         }
     }
 
@@ -449,7 +439,6 @@ impl<I: Ip, B> NeighborTable<I, B> {
                 let unicast_to = Some(*mac);
                 self.ask(slot, neighbor, unicast_to);
             }
-            State::Reachable(reachable) if reachable.until > now => self.arm(slot),
             State::Reachable(Reachable { mac, .. }) => {
                 let mac = *mac;
                 self.enter(slot, State::Stale(Stale { mac, since: now }));
@@ -473,12 +462,12 @@ impl<I: Ip, B> NeighborTable<I, B> {
         let Some((neighbor, old)) = self.enter(slot, State::Failed(Failed { until })) else {
             return;
         };
-        if let State::Incomplete(incomplete) = old {
-            let drops = incomplete
-                .queue
-                .into_iter()
+        if let State::Incomplete(Incomplete { mut queue, .. }) = old {
+            let drops = queue
+                .drain(..)
                 .map(|packet| Action::Drop { neighbor, packet });
             self.actions.extend(drops);
+            self.spare_queues.push(queue);
         }
         self.actions.push_back(Action::Failed { neighbor });
     }

@@ -32,6 +32,11 @@ use crate::worker::{Command, Worker, WorkerParts};
 /// Messages that may wait for a worker.
 const MAILBOX_CAPACITY: usize = 1024;
 
+/// Packets of one IP version that may wait for neighbors in a worker. The pool of buffers is sized
+/// for 4096 packets a worker that are neither a connection's nor a port's: those in these two
+/// tables, in the mailbox, and in the lanes between stages.
+const WAITING_FOR_NEIGHBORS: usize = 1024;
+
 /// Reports of ended sessions that may wait for the control thread.
 const REPORT_CAPACITY: usize = 16_384;
 
@@ -247,6 +252,7 @@ fn timeouts(config: &TimeoutConfig) -> Timeouts {
 fn neighbors<B>(config: &Config, secrets: &Secrets, share: Share) -> Neighbors<B> {
     let limits = NeighborConfig {
         max_entries: share.of(config.limits.neighbors),
+        max_waiting_total: WAITING_FOR_NEIGHBORS,
         ..NeighborConfig::default()
     };
     Neighbors {

@@ -3,7 +3,8 @@
 //! Every worker has one bounded queue into which all others put what is theirs to handle: packets
 //! of connections that live there, and what was learned about neighbors, as an answer arrives at
 //! whatever worker the port chooses. Nothing waits for room: what does not fit is dropped by the
-//! sender, which counts it.
+//! sender, which counts it. News of neighbors may fill half a queue: anybody on the link can make
+//! them, and packets of connections must keep room.
 
 use std::sync::Arc;
 
@@ -70,6 +71,18 @@ impl<B> Mailbox<B> {
         }
     }
 
+    /// Gives another worker news of a neighbor, unless its queue is more than half full. Other
+    /// senders may add to it meanwhile, so news may take a few places of the other half.
+    ///
+    /// # Errors
+    /// Gives them back if there is no room for news, or no such worker.
+    pub fn send_news(&self, worker: u16, news: Message<B>) -> Result<(), Message<B>> {
+        match self.queues.get(usize::from(worker)) {
+            Some(queue) if queue.len() <= queue.capacity() / 2 => queue.push(news),
+            _ => Err(news),
+        }
+    }
+
     /// The other workers.
     pub fn others(&self) -> impl Iterator<Item = u16> + use<B> {
         let own = self.own;
@@ -112,5 +125,25 @@ mod tests {
             Err(Message::Packet { packet: 2, .. })
         ));
         assert!(mailboxes[0].send(9, packet(3)).is_err());
+    }
+
+    #[test]
+    fn news_leave_half_a_queue_to_packets() {
+        let mailboxes = Mailbox::for_workers(2, 8);
+        let news = || {
+            let about = core::net::Ipv4Addr::new(192, 0, 2, 9);
+            let heard = Heard::Answer {
+                about,
+                mac: None,
+                solicited: true,
+                override_known: true,
+            };
+            Message::<u8>::NeighborV4(PortId(0), heard)
+        };
+        let taken = (0..8).filter(|_| mailboxes[0].send_news(1, news()).is_ok());
+        assert_eq!(taken.count(), 5);
+        assert!(mailboxes[0].send_news(9, news()).is_err());
+        let taken = (0..8).filter(|n| mailboxes[0].send(1, packet(*n)).is_ok());
+        assert_eq!(taken.count(), 3);
     }
 }

@@ -9,6 +9,9 @@ pub struct NeighborConfig {
     pub max_entries: usize,
     /// Most packets that wait for one neighbor; at least 1.
     pub max_waiting: usize,
+    /// Most packets that wait in the whole table, for whichever neighbors: they hold buffers that
+    /// all else needs, too. At least 1.
+    pub max_waiting_total: usize,
     /// Questions asked before a neighbor is given up (RFC 4861 MAX_MULTICAST_SOLICIT and
     /// MAX_UNICAST_SOLICIT); at least 1.
     pub tries: u32,
@@ -31,6 +34,7 @@ impl Default for NeighborConfig {
         Self {
             max_entries: 1024,
             max_waiting: 32,
+            max_waiting_total: 1024,
             tries: 3,
             first_retry: Duration::from_secs(1),
             max_retry: Duration::from_secs(2),

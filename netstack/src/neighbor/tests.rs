@@ -251,29 +251,6 @@ fn a_probe_without_answer_ends_in_asking_everybody() {
     a_probe_without_answer::<V6>();
 }
 
-fn confirmation_saves_the_question<I: Ip>() {
-    let mut table = reachable::<I>();
-    table.confirm(at(20_000), neighbor(2));
-    run(&mut table, 49_999);
-    table.confirm(at(49_999), neighbor(2));
-    assert_eq!(run(&mut table, 79_998), []);
-    assert_eq!(table.poll_timeout(), Some(at(79_999)));
-    run(&mut table, 79_999);
-    assert_eq!(table.lookup(at(80_000), neighbor(2)), Some(MAC));
-    table.confirm(at(81_000), neighbor(2));
-    assert_eq!(
-        run(&mut table, 110_000),
-        [],
-        "confirmed while the probe was delayed"
-    );
-}
-
-#[test]
-fn a_confirmation_saves_the_question() {
-    confirmation_saves_the_question::<V4>();
-    confirmation_saves_the_question::<V6>();
-}
-
 fn announcements_change_but_do_not_create<I: Ip>() {
     let mut table = reachable::<I>();
     assert_eq!(
@@ -428,6 +405,46 @@ fn limits<I: Ip>() {
 fn limits_refuse_new_work_and_spare_what_is_in_use() {
     limits::<V4>();
     limits::<V6>();
+}
+
+fn silent_neighbors<I: Ip>() {
+    let config = NeighborConfig {
+        max_waiting_total: 5,
+        ..NeighborConfig::default()
+    };
+    let mut table = NeighborTable::<I, u32>::new(config, [1, 2]);
+    let mut refused = 0;
+    for packet in 0..400 {
+        let last = 2 + (packet % 200) as u8;
+        match table.resolve(at(0), neighbor(last), packet) {
+            Resolution::Refused(out) => {
+                assert_eq!(out, packet);
+                refused += 1;
+            }
+            resolution => assert_eq!(resolution, Resolution::Queued),
+        }
+    }
+    assert_eq!((table.waiting(), refused), (5, 395));
+    // Whoever is there is found all the same, and its next packet goes.
+    assert!(actions(&mut table).contains(&ask(100, None)));
+    hear(&mut table, 1, answer(100, MAC));
+    assert_eq!(actions(&mut table), []);
+    let resolution = table.resolve(at(2), neighbor(100), 400);
+    assert_eq!(resolution, Resolution::Ready(MAC, 400));
+    // Room that is made is used.
+    hear(&mut table, 3, answer(2, MAC));
+    assert_eq!(actions(&mut table), [send(2, MAC, 0)]);
+    assert_eq!(table.resolve(at(4), neighbor(90), 401), Resolution::Queued);
+    assert_eq!(
+        table.resolve(at(4), neighbor(91), 402),
+        Resolution::Refused(402)
+    );
+}
+
+#[test]
+fn many_silent_neighbors_hold_a_bounded_number_of_packets() {
+    silent_neighbors::<V4>();
+    silent_neighbors::<V6>();
 }
 
 #[test]
@@ -593,7 +610,6 @@ enum Step {
     Resolve(u8),
     Answer(u8, bool, bool),
     Request(u8, u8),
-    Confirm(u8),
     Wait(u64),
     Poll,
 }
@@ -603,7 +619,6 @@ fn any_step() -> impl Strategy<Value = Step> {
         4 => (2_u8..9).prop_map(Step::Resolve),
         1 => (2_u8..9, any::<bool>(), any::<bool>()).prop_map(|(n, s, o)| Step::Answer(n, s, o)),
         1 => (2_u8..9, 2_u8..5).prop_map(|(n, mac)| Step::Request(n, mac)),
-        1 => (2_u8..9).prop_map(Step::Confirm),
         2 => (0_u64..4_000).prop_map(Step::Wait),
         1 => Just(Step::Poll),
     ]
@@ -645,7 +660,6 @@ impl<I: Ip> Ledger<I> {
                 let mac = MacAddr([2, 0, 0, 0, 0, mac]);
                 hear(&mut self.table, self.now, request(1, last, mac));
             }
-            Step::Confirm(last) => self.table.confirm(at(self.now), neighbor(last)),
             Step::Wait(millis) => {
                 self.now += millis;
                 self.table.handle_timeout(at(self.now));
@@ -676,14 +690,15 @@ impl<I: Ip> Ledger<I> {
                 continue;
             };
             assert_eq!(table.index.get(&entry.neighbor), Some(&slot));
-            assert!(entry.timer <= entry.state.deadline());
-            assert_eq!(entry.timer.is_some(), entry.state.deadline().is_some());
+            assert_eq!(entry.timer, entry.state.deadline());
             timers.extend(entry.timer.map(|at| (at, slot)));
             idle.extend(entry.state.idle().map(|idle| (idle, slot)));
         }
         assert_eq!(table.timers, timers);
         assert_eq!(table.idle, idle);
         assert_eq!(table.index.len() + table.free.len(), table.entries.len());
+        assert!(table.spare_queues.iter().all(VecDeque::is_empty));
+        assert!(table.spare_queues.len() <= table.entries.len());
     }
 }
 
@@ -691,6 +706,7 @@ fn no_packet_vanishes<I: Ip>(steps: Vec<Step>) {
     let config = NeighborConfig {
         max_entries: 4,
         max_waiting: 3,
+        max_waiting_total: 6,
         ..NeighborConfig::default()
     };
     let mut ledger = Ledger::<I> {

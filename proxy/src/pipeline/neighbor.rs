@@ -4,10 +4,12 @@
 //! * **Out**: answers; packets that waited for the neighbor; what the other workers should know.
 //! * **Drops**: malformed ones, and talk about others.
 
+use core::net::IpAddr;
+
 use netstack::counters::{Counters, Event};
 use netstack::drop::DropReason;
 use netstack::io::{PacketBuf, PacketIo, PortId};
-use netstack::ip::{NetworkId, V4, V6};
+use netstack::ip::{IpAddress, NetworkId, V4, V6};
 use netstack::neighbor::{Heard, Outcome, Speaker};
 use netstack::time::Instant;
 use netstack::wire::icmp::verify_checksum;
@@ -38,7 +40,7 @@ pub fn process_arp<Io: PacketIo>(
     } else {
         counters.drop_packet(DropReason::ArpNotForUs);
     }
-    if matches!(heard, Heard::Answer { .. }) {
+    if concerns_others(port, &heard, host) {
         tell_others(mailbox, counters, || Message::NeighborV4(port, heard));
     }
 }
@@ -70,7 +72,7 @@ pub fn process_ndp<Io: PacketIo>(
     } else {
         counters.drop_packet(DropReason::NdpNotForUs);
     }
-    if matches!(heard, Heard::Answer { .. }) {
+    if concerns_others(packet.port, &heard, host) {
         tell_others(mailbox, counters, || {
             Message::NeighborV6(packet.port, heard)
         });
@@ -95,8 +97,11 @@ pub fn handle<I: HostIp, Io: PacketIo>(
                 addr: target,
                 mac: tx.mac(port),
             };
-            counters.increment(Event::NeighborAnswered);
-            tx.send_made(port, counters, |buf| I::emit_answer(buf, us, asker));
+            tx.send_made(port, counters, |buf| {
+                I::emit_answer(buf, us, asker)?;
+                counters.increment(Event::NeighborAnswered);
+                Ok(())
+            });
         }
         Outcome::Learned => counters.increment(Event::NeighborLearned),
         Outcome::NotForUs => {}
@@ -105,9 +110,32 @@ pub fn handle<I: HostIp, Io: PacketIo>(
     !matches!(outcome, Outcome::NotForUs)
 }
 
+/// Whether other workers may have a neighbor that was heard on `port`: an answer about a station
+/// that can be on that link, and is not us. They may have asked it, and what they do not know of
+/// changes nothing there.
+fn concerns_others<I: HostIp>(port: PortId, heard: &Heard<I>, host: &Host) -> bool {
+    let Heard::Answer { about, .. } = *heard else {
+        return false;
+    };
+    let local = &I::host(host).local;
+    let is_on_link = is_link_local(about.into())
+        || local
+            .on_port(port)
+            .any(|ours| about.shares_prefix(ours.addr, ours.prefix_len));
+    is_on_link && about.is_unicast() && !local.contains(NetworkId::BARE, about)
+}
+
+/// RFC 3927 section 2.1, RFC 4291 section 2.5.6.
+fn is_link_local(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(addr) => addr.is_link_local(),
+        IpAddr::V6(addr) => addr.is_unicast_link_local(),
+    }
+}
+
 fn tell_others<B>(mailbox: &Mailbox<B>, counters: &Counters, message: impl Fn() -> Message<B>) {
     for worker in mailbox.others() {
-        if mailbox.send(worker, message()).is_err() {
+        if mailbox.send_news(worker, message()).is_err() {
             counters.increment(Event::NeighborNewsLost);
         }
     }

@@ -39,7 +39,6 @@ fn without_buffers<I: TestIp>() {
                 &[],
                 &[
                     ("consumed", 1),
-                    ("neighbor_answered", 1),
                     ("generated", 1),
                     ("buffers_exhausted", 1),
                     ("drop_no_buffer", 1),
