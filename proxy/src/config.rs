@@ -402,8 +402,9 @@ pub struct BufferConfig {
     pub backend_receive: usize,
     /// `backend_send = "64KiB"`: bytes to the backend that it has not acknowledged.
     pub backend_send: usize,
-    /// `packets = 0`: packet buffers in each pool; 0 in the file means that the number is
-    /// computed from ports, queues and limits, which is `None` here.
+    /// `packets = 0`: packet buffers in the one pool that all ports and workers share; 0 in the
+    /// file means that the number is computed from ports, descriptors and workers, which is `None`
+    /// here.
     pub packets: Option<u32>,
 }
 
@@ -429,13 +430,15 @@ pub struct LimitConfig {
     pub syn_backlog: usize,
     /// `source_ports = "32768-60999"`: ports to connect to backends from; at least 16 a worker.
     pub source_ports: PortRange,
-    /// `time_wait = 65536`: closed connections that are remembered.
+    /// `time_wait = 65536`: closed connections that are remembered; so many of IPv4 and as many
+    /// of IPv6.
     pub time_wait: usize,
     /// `resets_per_second = 1000`: answers to segments that belong to no connection.
     pub resets_per_second: u32,
     /// `icmp_per_second = 100`: ICMP errors sent.
     pub icmp_per_second: u32,
-    /// `neighbors = 1024`: hosts on the networks of all ports whose MAC addresses are kept.
+    /// `neighbors = 1024`: hosts on the networks of all ports whose MAC addresses are kept; so
+    /// many of IPv4 and as many of IPv6.
     pub neighbors: usize,
 }
 
