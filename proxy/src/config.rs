@@ -165,7 +165,8 @@ impl Config {
 /// `[runtime]`: the workers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RuntimeConfig {
-    /// `lcores = [0]`: the CPUs that run workers, one each.
+    /// `lcores = [0]`: the CPUs that run workers, one for each element. A CPU that is listed
+    /// twice runs two workers, which take turns.
     pub lcores: Vec<u16>,
     /// `idle = "adaptive"`, `idle_spins = 1000`, `idle_sleep = "50us"`.
     pub idle: IdlePolicy,

@@ -18,6 +18,7 @@ use netstack::io::tap::Tap;
 use proxy::assemble::{AssembleError, Assembly, assemble};
 use proxy::config::Config;
 use proxy::control::{self, Stop};
+use proxy::cpus::Cpus;
 use proxy::drive::{Clock, drive};
 use proxy::secret::{NoEntropy, Secrets};
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
@@ -55,6 +56,17 @@ pub(crate) enum RunError {
         /// How many buffers there would be.
         buffers: u32,
     },
+    /// A worker is to run where this process may not.
+    #[error(
+        "lcores in [runtime] lists {lcore}, but this process may only use the CPUs {allowed}: list \
+         those, also repeatedly, or allow more with taskset or the cpuset"
+    )]
+    Lcore {
+        /// The first such element of `lcores`.
+        lcore: u16,
+        /// The CPUs that may be used.
+        allowed: Cpus,
+    },
     /// No keys.
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),
@@ -86,6 +98,9 @@ pub(crate) fn run(config: &Config, tap: Option<&Path>) -> Result<(), RunError> {
         Some(seed) => Secrets::from_seed(seed),
         None => Secrets::random()?,
     };
+    if let Some(allowed) = Cpus::allowed() {
+        check_lcores(config, &allowed)?;
+    }
     let pool_config = pool_config(config);
     check_memory(config, &pool_config)?;
     let mut eal = Eal::init(&eal_config(config))?;
@@ -210,6 +225,19 @@ fn check_memory(config: &Config, pool: &MempoolConfig) -> Result<(), RunError> {
         });
     }
     Ok(())
+}
+
+/// Whether the workers may run where they are told to. `weirgate check` does not ask: it may run
+/// on another machine.
+fn check_lcores(config: &Config, allowed: &Cpus) -> Result<(), RunError> {
+    let mut lcores = config.runtime.lcores.iter().copied();
+    match lcores.find(|lcore| !allowed.contains(*lcore)) {
+        None => Ok(()),
+        Some(lcore) => Err(RunError::Lcore {
+            lcore,
+            allowed: allowed.clone(),
+        }),
+    }
 }
 
 fn open_ports(config: &Config, eal: &Eal, pool: &Mempool) -> Result<Vec<Port>, RunError> {
@@ -340,5 +368,29 @@ fn log_port_counters(port: &Port) {
             "port counters"
         ),
         Err(error) => tracing::warn!(port = port.name(), %error, "no port counters"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example, which has two workers and two ports, with one text replaced by another.
+    fn example_with(old: &str, new: &str) -> Config {
+        const EXAMPLE: &str = include_str!("../examples/weirgate.toml");
+        assert!(EXAMPLE.contains(old), "{old:?} is not in the example");
+        let text = EXAMPLE.replacen(old, new, 1);
+        Config::parse(&text, Path::new("w.toml")).unwrap().0
+    }
+
+    #[test]
+    fn an_lcore_that_may_not_be_used_is_named() {
+        let config = example_with("lcores = [0, 1]", "lcores = [5, 1]");
+        let check = |allowed| check_lcores(&config, &Cpus::parse(allowed).unwrap());
+        check("1,4-6").unwrap();
+        let error = check("1-3,8").unwrap_err().to_string();
+        for part in ["lcores in [runtime] lists 5", "the CPUs 1-3,8"] {
+            assert!(error.contains(part), "{part:?} is missing: {error}");
+        }
     }
 }

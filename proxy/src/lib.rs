@@ -2,7 +2,8 @@
 //!
 //! Bottom up:
 //!
-//! * [`config`] turns a file into types that cannot be wrong.
+//! * [`config`] turns a file into types that cannot be wrong; [`cpus`] tells which CPUs there are to
+//!   run on.
 //! * [`termination`] names the ways in which a session ends, [`log`] writes what happens, and
 //!   [`secret`] makes the keys that nobody outside may know.
 //! * [`host`] is what a worker knows of its own addresses and routes; [`pipeline`] is the way of a
@@ -21,6 +22,7 @@ pub mod assemble;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod cpus;
 pub mod drive;
 pub mod handover;
 pub mod host;

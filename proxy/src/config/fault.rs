@@ -262,6 +262,14 @@ pub enum Caution {
     /// A key that has no effect because of another.
     #[error("has no effect when `idle` is \"busy\"")]
     OnlyWhenAdaptive,
+    /// A CPU that several workers run on.
+    #[error("{workers} workers share lcore {lcore}")]
+    SharedLcore {
+        /// The CPU.
+        lcore: u16,
+        /// How many run on it.
+        workers: usize,
+    },
     /// A group that no listener uses.
     #[error("no listener uses this group")]
     UnusedGroup,
@@ -284,6 +292,11 @@ impl Caution {
         match self {
             Self::FixedSeed => "keep it for `replay` and tests; remove it where clients are served",
             Self::OnlyWhenAdaptive => "remove it, or write `idle = \"adaptive\"`",
+            Self::SharedLcore { .. } => {
+                "they take turns on the CPU: together they carry no more than one, and packets \
+                 wait while another has its turn, longest if `idle` is \"busy\"; list as many CPUs \
+                 as workers"
+            }
             Self::UnusedGroup => "remove it, or name it in a [[listener]]",
             Self::GroupFull { .. } => {
                 "when all of them are full, new clients are reset (termination code `LQ`)"

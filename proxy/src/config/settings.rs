@@ -48,7 +48,7 @@ pub(super) fn runtime(root: &mut Section<'_>, findings: &mut Findings) -> Runtim
     }
 }
 
-/// One worker for each lcore: at least one, none twice.
+/// One worker for each lcore: at least one. Workers may share a CPU, which is worth a warning.
 fn lcores(section: &mut Section<'_>, findings: &mut Findings) -> Option<Vec<u16>> {
     let example = "lcores = [0, 1]";
     let before = findings.error_count();
@@ -58,10 +58,9 @@ fn lcores(section: &mut Section<'_>, findings: &mut Findings) -> Option<Vec<u16>
     let span = list.span();
     let lcores = list.into_inner();
     let subject = section.subject("lcores");
-    findings.unique(
-        &subject,
-        lcores.iter().map(|lcore| (lcore.span(), *lcore.get_ref())),
-    );
+    if lcores.len() <= MAX_WORKERS {
+        warn_of_shared(&lcores, &subject, findings);
+    }
     if lcores.len() > MAX_WORKERS {
         let fault = Fault::TooManyWorkers {
             workers: lcores.len(),
@@ -72,6 +71,20 @@ fn lcores(section: &mut Section<'_>, findings: &mut Findings) -> Option<Vec<u16>
         findings.error(span, subject, Fault::EmptyList { example });
     }
     Some(lcores.into_iter().map(Spanned::into_inner).collect())
+}
+
+/// Warns once of each CPU that is listed again, where that is done first.
+fn warn_of_shared(lcores: &[Spanned<u16>], subject: &str, findings: &mut Findings) {
+    for (index, lcore) in lcores.iter().enumerate() {
+        let same = |other: &&Spanned<u16>| other.get_ref() == lcore.get_ref();
+        if lcores[..index].iter().filter(same).count() == 1 {
+            let caution = Caution::SharedLcore {
+                lcore: *lcore.get_ref(),
+                workers: lcores.iter().filter(same).count(),
+            };
+            findings.warn(lcore.span(), subject, caution);
+        }
+    }
 }
 
 fn idle_policy(section: &mut Section<'_>, findings: &mut Findings) -> IdlePolicy {

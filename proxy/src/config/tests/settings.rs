@@ -85,16 +85,38 @@ fn words_are_answered_with_the_one_meant() {
 }
 
 #[test]
-fn workers_need_lcores_of_their_own() {
+fn workers_share_lcores_with_a_warning() {
+    let warned = |lcores: &str| {
+        let (config, warnings) = valid(&format!("{MINIMAL}[runtime]\nlcores = {lcores}\n"));
+        let reports: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+        (config.workers(), reports)
+    };
+    assert_eq!(warned("[1, 0, 3]"), (3, vec![]));
+    let (workers, reports) = warned("[0, 1, 0, 1, 0]");
+    assert_eq!(workers, 5);
+    assert_eq!(reports.len(), 2, "one for each CPU: {reports:?}");
+    for (report, parts) in reports.iter().zip([
+        [
+            "w.toml:18:17: warning: `lcores` in [runtime]",
+            "3 workers share lcore 0",
+        ],
+        [
+            "w.toml:18:20: warning: `lcores` in [runtime]",
+            "2 workers share lcore 1",
+        ],
+    ]) {
+        for part in parts.iter().chain(&["list as many CPUs"]) {
+            assert!(report.contains(part), "{part:?} is missing: {report}");
+        }
+    }
+}
+
+#[test]
+fn workers_need_lcores() {
     fault_added(
         "[runtime]\nlcores = []",
         18,
         &["the list is empty", "lcores = [0, 1]"],
-    );
-    fault_added(
-        "[runtime]\nlcores = [0, 1, 0]",
-        18,
-        &["18:17", "`0` was used before, in line 18"],
     );
     fault_added(
         "[runtime]\nlcores = [1024]",
