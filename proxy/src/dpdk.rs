@@ -25,15 +25,6 @@ use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use thiserror::Error;
 
-/// Buffers that each thread keeps at hand.
-const POOL_CACHE: u32 = 128;
-
-/// Frames that a worker may hold for each port while they wait to be sent.
-const HELD_PER_PORT: u32 = 1024;
-
-/// Packets that a worker may hold otherwise: on their way out, handed over, waiting for neighbors.
-const HELD_PER_WORKER: u32 = 4096;
-
 /// Why the workers could not run.
 #[derive(Debug, Error)]
 pub(crate) enum RunError {
@@ -172,48 +163,19 @@ fn eal_config(config: &Config) -> EalConfig {
 
 /// The pool for all ports and workers: as large as configured, or as can be needed.
 fn pool_config(config: &Config) -> MempoolConfig {
-    let workers = config.workers() as u32;
-    let ports = config.ports.len() as u32;
-    let mut pool = MempoolConfig {
-        mtu: config
-            .ports
-            .iter()
-            .map(|port| port.mtu)
-            .max()
-            .unwrap_or(1500),
-        // The control thread is one of DPDK's too.
-        lcores: workers + 1,
-        cache: POOL_CACHE,
-        held: workers * (ports * HELD_PER_PORT + HELD_PER_WORKER),
+    let budget = config.packet_budget();
+    MempoolConfig {
+        buffers: config.buffers.packets.unwrap_or(budget.buffers),
+        mtu: budget.mtu,
+        lcores: budget.threads,
+        cache: budget.cache,
+        held: budget.held,
         ..MempoolConfig::default()
-    };
-    pool.buffers = config.buffers.packets.unwrap_or_else(|| {
-        let devices: u32 = config
-            .ports
-            .iter()
-            .map(|port| device_demand(port, workers))
-            .sum();
-        pool.demand().total() + devices
-    });
-    pool
+    }
 }
 
-/// The most buffers that the queues of a port can hold.
-fn device_demand(port: &proxy::config::PortConfig, workers: u32) -> u32 {
-    // AF_XDP fixes the size of its rings: 2048 each way, and as many to refill and to complete.
-    const AF_XDP_RINGS: u32 = 4 * 2048;
-    // A burst each way, and what a queue keeps to lend.
-    const BURSTS: u32 = 256;
-    let descriptors = u32::from(port.rx_descriptors) + u32::from(port.tx_descriptors);
-    let rings = if port.device.starts_with("net_af_xdp") {
-        descriptors.max(AF_XDP_RINGS)
-    } else {
-        descriptors
-    };
-    workers * (rings + BURSTS)
-}
-
-/// Whether the configured memory holds the packets; asked before DPDK fails with less to say.
+/// Whether the configured memory holds the packets. The check of the configuration has asked
+/// already, with an estimate of its own; this is the pool's.
 fn check_memory(config: &Config, pool: &MempoolConfig) -> Result<(), RunError> {
     let configured = config.dpdk.memory >> 20;
     let needed = u64::from(pool.memory_mib());
@@ -373,6 +335,8 @@ fn log_port_counters(port: &Port) {
 
 #[cfg(test)]
 mod tests {
+    use dpdk_io::BufferDemand;
+
     use super::*;
 
     /// The example, which has two workers and two ports, with one text replaced by another.
@@ -392,5 +356,43 @@ mod tests {
         for part in ["lcores in [runtime] lists 5", "the CPUs 1-3,8"] {
             assert!(error.contains(part), "{part:?} is missing: {error}");
         }
+    }
+
+    /// The check of a configuration counts as the pool does.
+    #[test]
+    fn the_packet_budget_is_what_the_pool_needs() {
+        for (old, new) in [
+            ("seed = 42", ""),
+            ("lcores = [0, 1]", "lcores = [0, 1, 2]"),
+            ("mtu = 1500", "mtu = 2100"),
+            ("mtu = 1500", "mtu = 9216"),
+            ("rx_descriptors = 512", "rx_descriptors = 4096"),
+        ] {
+            let config = example_with(old, new);
+            let pool = pool_config(&config);
+            let ports = config.ports.iter().map(|port| BufferDemand {
+                queues: config.workers() as u16,
+                rx_descriptors: port.rx_descriptors,
+                tx_descriptors: port.tx_descriptors,
+                ..BufferDemand::default()
+            });
+            let demand = ports.map(|port| port.total()).sum::<u32>() + pool.demand().total();
+            assert_eq!(pool.buffers, demand, "{new}");
+            let estimate = config.packet_budget().memory_mib(pool.buffers);
+            assert_eq!(estimate, u64::from(pool.memory_mib()), "{new}");
+        }
+    }
+
+    #[test]
+    fn memory_that_does_not_hold_the_pool_is_refused() {
+        let config = example_with("seed = 42", "");
+        let mut pool = pool_config(&config);
+        check_memory(&config, &pool).unwrap();
+        pool.buffers = 1 << 20;
+        let error = check_memory(&config, &pool).unwrap_err().to_string();
+        assert!(
+            error.contains("1048576 packet buffers need 2788MiB"),
+            "{error}"
+        );
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Bottom up:
 //!
-//! * [`config`] turns a file into types that cannot be wrong; [`cpus`] tells which CPUs there are to
-//!   run on.
+//! * [`config`] turns a file into types that cannot be wrong; [`packet_budget`] is what its packets
+//!   need, and [`cpus`] tells which CPUs there are to run on.
 //! * [`termination`] names the ways in which a session ends, [`log`] writes what happens, and
 //!   [`secret`] makes the keys that nobody outside may know.
 //! * [`host`] is what a worker knows of its own addresses and routes; [`pipeline`] is the way of a
@@ -28,6 +28,7 @@ pub mod handover;
 pub mod host;
 pub mod l7;
 pub mod log;
+pub mod packet_budget;
 pub mod pipeline;
 pub mod replay;
 pub mod secret;

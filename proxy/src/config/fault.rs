@@ -162,6 +162,28 @@ pub enum Fault {
         /// Ports needed at least.
         least: usize,
     },
+    /// Fewer packet buffers than can be in use at once.
+    #[error(
+        "{packets} packet buffers are too few: {workers} workers and their queues hold up to {least}"
+    )]
+    TooFewPackets {
+        /// The value.
+        packets: u32,
+        /// Number of workers.
+        workers: usize,
+        /// Buffers needed at least.
+        least: u32,
+    },
+    /// Less memory than the packet buffers take.
+    #[error("{} is too little: {packets} packet buffers need {needed_mib}MiB", ByteSize(*.bytes))]
+    TooLittleMemory {
+        /// The value.
+        bytes: u64,
+        /// How many packet buffers there are to be.
+        packets: u32,
+        /// What they need, in MiB.
+        needed_mib: u64,
+    },
     /// A text that is no address, range of ports or the like.
     #[error(transparent)]
     Address(#[from] AddressFault),
@@ -223,6 +245,14 @@ impl Fault {
             Self::TooFewSourcePorts { least, .. } => format!(
                 "each worker connects from source ports of its own: widen the range to at least \
                  {least} ports, or list fewer lcores"
+            ),
+            Self::TooFewPackets { least, .. } => format!(
+                "write {least} or more, or 0 to have the number computed; fewer lcores, ports or \
+                 descriptors need less"
+            ),
+            Self::TooLittleMemory { needed_mib, .. } => format!(
+                "write `memory = \"{needed_mib}MiB\"` or more; fewer lcores, ports or descriptors, \
+                 a smaller `mtu` or fewer `packets` need less"
             ),
             Self::Address(fault) => fault.help(),
             Self::Topology(fault) => fault.help(),

@@ -1,7 +1,7 @@
 //! The tables that stand for themselves: `[runtime]`, `[dpdk]`, `[timeouts]`, `[buffers]`,
 //! `[limits]` and `[log]`. Each function reads one; what is not in the file has its default.
 
-use core::ops::RangeInclusive;
+use core::ops::{Range, RangeInclusive};
 use core::time::Duration;
 
 use toml::Spanned;
@@ -115,13 +115,13 @@ fn idle_policy(section: &mut Section<'_>, findings: &mut Findings) -> IdlePolicy
     IdlePolicy::Busy
 }
 
-/// Reads `[dpdk]`.
-pub(super) fn dpdk(root: &mut Section<'_>, findings: &mut Findings) -> DpdkConfig {
+/// Reads `[dpdk]`; also returns the place of `memory`, or where it could be written.
+pub(super) fn dpdk(root: &mut Section<'_>, findings: &mut Findings) -> (DpdkConfig, Range<usize>) {
     let default = DpdkConfig::default();
     let Some(mut section) = root.table("dpdk", "[dpdk]", findings) else {
-        return default;
+        return (default, root.span());
     };
-    let memory = section.or("memory", default.memory, findings, |value| {
+    let memory = section.optional("memory", findings, |value| {
         let memory = value::size(value, MEMORY)?;
         // DPDK is told a number of MiB.
         if memory.is_multiple_of(1 << 20) {
@@ -130,6 +130,9 @@ pub(super) fn dpdk(root: &mut Section<'_>, findings: &mut Findings) -> DpdkConfi
             Err(Fault::NotWholeMebibytes { bytes: memory })
         }
     });
+    let memory_span = memory
+        .as_ref()
+        .map_or_else(|| section.span(), Spanned::span);
     let huge_pages = section.or("huge_pages", default.huge_pages, findings, value::boolean);
     let file_prefix = section.or("file_prefix", default.file_prefix, findings, value::name);
     let devices = section
@@ -155,13 +158,14 @@ pub(super) fn dpdk(root: &mut Section<'_>, findings: &mut Findings) -> DpdkConfi
         findings.unique(&section.subject(key), names);
     }
     section.finish(findings);
-    DpdkConfig {
-        memory,
+    let dpdk = DpdkConfig {
+        memory: memory.map_or(default.memory, Spanned::into_inner),
         huge_pages,
         file_prefix,
         devices: devices.into_iter().map(Spanned::into_inner).collect(),
         vdevs: vdevs.into_iter().map(Spanned::into_inner).collect(),
-    }
+    };
+    (dpdk, memory_span)
 }
 
 /// Reads `[timeouts]`.
@@ -206,11 +210,14 @@ pub(super) fn timeouts(root: &mut Section<'_>, findings: &mut Findings) -> Timeo
     timeouts
 }
 
-/// Reads `[buffers]`.
-pub(super) fn buffers(root: &mut Section<'_>, findings: &mut Findings) -> BufferConfig {
+/// Reads `[buffers]`; also returns the place of `packets`, or where it could be written.
+pub(super) fn buffers(
+    root: &mut Section<'_>,
+    findings: &mut Findings,
+) -> (BufferConfig, Range<usize>) {
     let default = BufferConfig::default();
     let Some(mut section) = root.table("buffers", "[buffers]", findings) else {
-        return default;
+        return (default, root.span());
     };
     let mut ring = |key, default: usize, findings: &mut Findings| {
         section.or(key, default, findings, |value| {
@@ -221,18 +228,23 @@ pub(super) fn buffers(root: &mut Section<'_>, findings: &mut Findings) -> Buffer
     let client_send = ring("client_send", default.client_send, findings);
     let backend_receive = ring("backend_receive", default.backend_receive, findings);
     let backend_send = ring("backend_send", default.backend_send, findings);
-    let packets = section.or("packets", 0, findings, |value| {
+    let packets = section.optional("packets", findings, |value| {
         value::integer(value, 0..=u32::MAX >> 4)
     });
+    let packets_span = packets
+        .as_ref()
+        .map_or_else(|| section.span(), Spanned::span);
     section.finish(findings);
-    let packets = (packets != 0).then_some(packets);
-    BufferConfig {
+    let buffers = BufferConfig {
         client_receive,
         client_send,
         backend_receive,
         backend_send,
-        packets,
-    }
+        packets: packets
+            .map(Spanned::into_inner)
+            .filter(|packets| *packets != 0),
+    };
+    (buffers, packets_span)
 }
 
 /// Reads `[limits]`, which are split among `workers`.

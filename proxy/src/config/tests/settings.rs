@@ -177,6 +177,67 @@ fn limits_leave_every_worker_a_share() {
     );
 }
 
+/// One worker with one port: two threads with caches, what the worker holds, and its queue pair.
+const PACKETS_OF_MINIMAL: u32 = 2 * 192 + 1024 + 4096 + 512 + 512 + 160;
+
+#[test]
+fn there_are_packets_for_every_queue_and_worker() {
+    let least = PACKETS_OF_MINIMAL;
+    let with = |packets: u32| format!("[buffers]\npackets = {packets}");
+    let (config, _) = valid(&format!("{MINIMAL}{}\n", with(least)));
+    assert_eq!(config.buffers.packets, Some(least));
+    valid(&format!("{MINIMAL}{}\n", with(0)));
+    let parts = [
+        &format!(
+            "`packets` in [buffers]: {} packet buffers are too few",
+            least - 1
+        ),
+        &format!("write {least} or more, or 0"),
+        "18:11",
+    ];
+    fault_added(&with(least - 1), 18, &parts.map(|part| part as &str));
+    // More workers need more.
+    fault_added(
+        &format!("{}\n[runtime]\nlcores = [0, 1]", with(least)),
+        18,
+        &["2 workers and their queues hold up to 13184"],
+    );
+}
+
+#[test]
+fn the_memory_holds_the_packets() {
+    let with = |memory: &str| format!("memory = \"{memory}\"\nvdevs");
+    valid(&minimal_with("vdevs", &with("34MiB")));
+    fault_with(
+        "vdevs",
+        &with("33MiB"),
+        3,
+        &[
+            "3:10: error: `memory` in [dpdk]: 33MiB is too little",
+            &format!("{PACKETS_OF_MINIMAL} packet buffers need 34MiB"),
+            "write `memory = \"34MiB\"` or more",
+        ],
+    );
+    // The default may be too little: then the table is at fault.
+    fault_added(
+        "[buffers]\npackets = 1000000",
+        2,
+        &["256MiB is too little: 1000000 packet buffers need 2660MiB"],
+    );
+}
+
+/// Each is judged as if the other were right, and neither in a file with other faults.
+#[test]
+fn packets_and_memory_are_judged_together() {
+    let text = minimal_with("vdevs", "memory = \"16MiB\"\nvdevs");
+    let errors = parse(&format!("{text}[buffers]\npackets = 1\n")).unwrap_err();
+    let report = errors.to_string();
+    assert_eq!(errors.len(), 2, "{report}");
+    let needed = format!("{PACKETS_OF_MINIMAL} packet buffers need 34MiB");
+    assert!(report.contains(&needed), "{report}");
+    fault_added("[buffers]\npackets = 1\nshoes = 2", 19, &["unknown key"]);
+}
+
 #[test]
 fn port_ranges_go_upwards() {
     let range = |range: &str| format!("[limits]\nsource_ports = \"{range}\"");
