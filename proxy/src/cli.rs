@@ -112,6 +112,11 @@ pub fn version(out: &mut dyn Write) -> io::Result<()> {
     } else {
         "release"
     };
+    let dpdk = if cfg!(feature = "dpdk") {
+        "with"
+    } else {
+        "without (check and replay only)"
+    };
     writeln!(out, "weirgate {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(
         out,
@@ -120,6 +125,7 @@ pub fn version(out: &mut dyn Write) -> io::Result<()> {
         std::env::consts::OS
     )?;
     writeln!(out, "profile:  {profile}")?;
+    writeln!(out, "dpdk:     {dpdk}")?;
     writeln!(out, "licence:  {}", env!("CARGO_PKG_LICENSE"))
 }
 
@@ -168,6 +174,13 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         assert!(
             text.starts_with(concat!("weirgate ", env!("CARGO_PKG_VERSION"), "\n")),
+            "{text}"
+        );
+        let with = cfg!(feature = "dpdk");
+        assert_eq!(text.contains("dpdk:     with\n"), with, "{text}");
+        assert_eq!(
+            text.contains("dpdk:     without (check and replay only)\n"),
+            !with,
             "{text}"
         );
     }

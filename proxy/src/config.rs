@@ -12,7 +12,7 @@
 //!
 //! Reading takes two steps: each table is read key by key, so that every unknown key and every
 //! wrong value is found at once (`settings`, `topology`); then what they say about each other is
-//! checked (`check`): names, addresses, routes.
+//! checked (`check`): names, addresses, routes, and whether the packets fit the memory.
 
 mod check;
 pub mod fault;
@@ -39,6 +39,7 @@ use self::fault::Fault;
 use self::report::Findings;
 pub use self::report::{ConfigError, ConfigErrors, ConfigWarning};
 use self::section::Section;
+use crate::packet_budget::PacketBudget;
 
 /// The most workers there can be: as many lcores as DPDK is built for.
 pub const MAX_WORKERS: usize = 128;
@@ -113,17 +114,17 @@ impl Config {
         let mut root = Section::new("", 0..0, document.get_ref());
         let runtime = settings::runtime(&mut root, findings);
         let before = findings.error_count();
-        let dpdk = settings::dpdk(&mut root, findings);
+        let (dpdk, memory_span) = settings::dpdk(&mut root, findings);
         let devices = (findings.error_count() == before).then_some(&dpdk);
         let topology = topology::read(&mut root, runtime.lcores.len(), findings);
         let timeouts = settings::timeouts(&mut root, findings);
-        let buffers = settings::buffers(&mut root, findings);
+        let (buffers, packets_span) = settings::buffers(&mut root, findings);
         let limits = settings::limits(&mut root, runtime.lcores.len(), findings);
         let log = settings::log(&mut root, findings);
         root.finish(findings);
         let (ports, listeners, backend_groups) =
             check::check(topology, devices, &limits, findings)?;
-        Some(Self {
+        let config = Self {
             runtime,
             dpdk,
             ports,
@@ -133,12 +134,19 @@ impl Config {
             buffers,
             limits,
             log,
-        })
+        };
+        check::check_packets(&config, packets_span, memory_span, findings);
+        Some(config)
     }
 
     /// Number of workers: one for each lcore.
     pub fn workers(&self) -> usize {
         self.runtime.lcores.len()
+    }
+
+    /// What the packets of all ports and workers need.
+    pub fn packet_budget(&self) -> PacketBudget {
+        PacketBudget::new(self.workers(), &self.ports)
     }
 
     /// Bytes of all connection rings if there are as many sessions as there may be.
@@ -165,7 +173,8 @@ impl Config {
 /// `[runtime]`: the workers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RuntimeConfig {
-    /// `lcores = [0]`: the CPUs that run workers, one each.
+    /// `lcores = [0]`: the CPUs that run workers, one for each element. A CPU that is listed
+    /// twice runs two workers, which take turns.
     pub lcores: Vec<u16>,
     /// `idle = "adaptive"`, `idle_spins = 1000`, `idle_sleep = "50us"`.
     pub idle: IdlePolicy,
@@ -191,7 +200,8 @@ pub enum IdlePolicy {
 /// `[dpdk]`: what DPDK is started with.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DpdkConfig {
-    /// `memory = "256MiB"`: bytes of memory for packets and rings; whole MiB.
+    /// `memory = "256MiB"`: bytes of memory for packets and rings; whole MiB, and enough for the
+    /// packet buffers.
     pub memory: u64,
     /// `huge_pages = false`: whether the memory is made of huge pages.
     pub huge_pages: bool,
@@ -402,8 +412,9 @@ pub struct BufferConfig {
     pub backend_receive: usize,
     /// `backend_send = "64KiB"`: bytes to the backend that it has not acknowledged.
     pub backend_send: usize,
-    /// `packets = 0`: packet buffers in each pool; 0 in the file means that the number is
-    /// computed from ports, queues and limits, which is `None` here.
+    /// `packets = 0`: packet buffers in the one pool that all ports and workers share; 0 in the
+    /// file means that the number is computed from ports, descriptors and workers, which is `None`
+    /// here. Otherwise at least the number that would be computed.
     pub packets: Option<u32>,
 }
 
@@ -429,13 +440,15 @@ pub struct LimitConfig {
     pub syn_backlog: usize,
     /// `source_ports = "32768-60999"`: ports to connect to backends from; at least 16 a worker.
     pub source_ports: PortRange,
-    /// `time_wait = 65536`: closed connections that are remembered.
+    /// `time_wait = 65536`: closed connections that are remembered; so many of IPv4 and as many
+    /// of IPv6.
     pub time_wait: usize,
     /// `resets_per_second = 1000`: answers to segments that belong to no connection.
     pub resets_per_second: u32,
     /// `icmp_per_second = 100`: ICMP errors sent.
     pub icmp_per_second: u32,
-    /// `neighbors = 1024`: hosts on the networks of all ports whose MAC addresses are kept.
+    /// `neighbors = 1024`: hosts on the networks of all ports whose MAC addresses are kept; so
+    /// many of IPv4 and as many of IPv6.
     pub neighbors: usize,
 }
 

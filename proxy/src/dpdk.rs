@@ -18,20 +18,12 @@ use netstack::io::tap::Tap;
 use proxy::assemble::{AssembleError, Assembly, assemble};
 use proxy::config::Config;
 use proxy::control::{self, Stop};
+use proxy::cpus::Cpus;
 use proxy::drive::{Clock, drive};
 use proxy::secret::{NoEntropy, Secrets};
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use thiserror::Error;
-
-/// Buffers that each thread keeps at hand.
-const POOL_CACHE: u32 = 128;
-
-/// Frames that a worker may hold for each port while they wait to be sent.
-const HELD_PER_PORT: u32 = 1024;
-
-/// Packets that a worker may hold otherwise: on their way out, handed over, waiting for neighbors.
-const HELD_PER_WORKER: u32 = 4096;
 
 /// Why the workers could not run.
 #[derive(Debug, Error)]
@@ -54,6 +46,17 @@ pub(crate) enum RunError {
         needed: u64,
         /// How many buffers there would be.
         buffers: u32,
+    },
+    /// A worker is to run where this process may not.
+    #[error(
+        "lcores in [runtime] lists {lcore}, but this process may only use the CPUs {allowed}: list \
+         those, also repeatedly, or allow more with taskset or the cpuset"
+    )]
+    Lcore {
+        /// The first such element of `lcores`.
+        lcore: u16,
+        /// The CPUs that may be used.
+        allowed: Cpus,
     },
     /// No keys.
     #[error(transparent)]
@@ -86,6 +89,9 @@ pub(crate) fn run(config: &Config, tap: Option<&Path>) -> Result<(), RunError> {
         Some(seed) => Secrets::from_seed(seed),
         None => Secrets::random()?,
     };
+    if let Some(allowed) = Cpus::allowed() {
+        check_lcores(config, &allowed)?;
+    }
     let pool_config = pool_config(config);
     check_memory(config, &pool_config)?;
     let mut eal = Eal::init(&eal_config(config))?;
@@ -160,48 +166,19 @@ fn eal_config(config: &Config) -> EalConfig {
 
 /// The pool for all ports and workers: as large as configured, or as can be needed.
 fn pool_config(config: &Config) -> MempoolConfig {
-    let workers = config.workers() as u32;
-    let ports = config.ports.len() as u32;
-    let mut pool = MempoolConfig {
-        mtu: config
-            .ports
-            .iter()
-            .map(|port| port.mtu)
-            .max()
-            .unwrap_or(1500),
-        // The control thread is one of DPDK's too.
-        lcores: workers + 1,
-        cache: POOL_CACHE,
-        held: workers * (ports * HELD_PER_PORT + HELD_PER_WORKER),
+    let budget = config.packet_budget();
+    MempoolConfig {
+        buffers: config.buffers.packets.unwrap_or(budget.buffers),
+        mtu: budget.mtu,
+        lcores: budget.threads,
+        cache: budget.cache,
+        held: budget.held,
         ..MempoolConfig::default()
-    };
-    pool.buffers = config.buffers.packets.unwrap_or_else(|| {
-        let devices: u32 = config
-            .ports
-            .iter()
-            .map(|port| device_demand(port, workers))
-            .sum();
-        pool.demand().total() + devices
-    });
-    pool
+    }
 }
 
-/// The most buffers that the queues of a port can hold.
-fn device_demand(port: &proxy::config::PortConfig, workers: u32) -> u32 {
-    // AF_XDP fixes the size of its rings: 2048 each way, and as many to refill and to complete.
-    const AF_XDP_RINGS: u32 = 4 * 2048;
-    // A burst each way, and what a queue keeps to lend.
-    const BURSTS: u32 = 256;
-    let descriptors = u32::from(port.rx_descriptors) + u32::from(port.tx_descriptors);
-    let rings = if port.device.starts_with("net_af_xdp") {
-        descriptors.max(AF_XDP_RINGS)
-    } else {
-        descriptors
-    };
-    workers * (rings + BURSTS)
-}
-
-/// Whether the configured memory holds the packets; asked before DPDK fails with less to say.
+/// Whether the configured memory holds the packets. The check of the configuration has asked
+/// already, with an estimate of its own; this is the pool's.
 fn check_memory(config: &Config, pool: &MempoolConfig) -> Result<(), RunError> {
     let configured = config.dpdk.memory >> 20;
     let needed = u64::from(pool.memory_mib());
@@ -213,6 +190,19 @@ fn check_memory(config: &Config, pool: &MempoolConfig) -> Result<(), RunError> {
         });
     }
     Ok(())
+}
+
+/// Whether the workers may run where they are told to. `weirgate check` does not ask: it may run
+/// on another machine.
+fn check_lcores(config: &Config, allowed: &Cpus) -> Result<(), RunError> {
+    let mut lcores = config.runtime.lcores.iter().copied();
+    match lcores.find(|lcore| !allowed.contains(*lcore)) {
+        None => Ok(()),
+        Some(lcore) => Err(RunError::Lcore {
+            lcore,
+            allowed: allowed.clone(),
+        }),
+    }
 }
 
 fn open_ports(config: &Config, eal: &Eal, pool: &Mempool) -> Result<Vec<Port>, RunError> {
@@ -415,5 +405,69 @@ fn log_driver_counters(port: &Port) {
             }
         }
         Err(error) => tracing::debug!(port = port.name(), %error, "no driver counters"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dpdk_io::BufferDemand;
+
+    use super::*;
+
+    /// The example, which has two workers and two ports, with one text replaced by another.
+    fn example_with(old: &str, new: &str) -> Config {
+        const EXAMPLE: &str = include_str!("../examples/weirgate.toml");
+        assert!(EXAMPLE.contains(old), "{old:?} is not in the example");
+        let text = EXAMPLE.replacen(old, new, 1);
+        Config::parse(&text, Path::new("w.toml")).unwrap().0
+    }
+
+    #[test]
+    fn an_lcore_that_may_not_be_used_is_named() {
+        let config = example_with("lcores = [0, 1]", "lcores = [5, 1]");
+        let check = |allowed| check_lcores(&config, &Cpus::parse(allowed).unwrap());
+        check("1,4-6").unwrap();
+        let error = check("1-3,8").unwrap_err().to_string();
+        for part in ["lcores in [runtime] lists 5", "the CPUs 1-3,8"] {
+            assert!(error.contains(part), "{part:?} is missing: {error}");
+        }
+    }
+
+    /// The check of a configuration counts as the pool does.
+    #[test]
+    fn the_packet_budget_is_what_the_pool_needs() {
+        for (old, new) in [
+            ("seed = 42", ""),
+            ("lcores = [0, 1]", "lcores = [0, 1, 2]"),
+            ("mtu = 1500", "mtu = 2100"),
+            ("mtu = 1500", "mtu = 9216"),
+            ("rx_descriptors = 512", "rx_descriptors = 4096"),
+        ] {
+            let config = example_with(old, new);
+            let pool = pool_config(&config);
+            let ports = config.ports.iter().map(|port| BufferDemand {
+                queues: config.workers() as u16,
+                rx_descriptors: port.rx_descriptors,
+                tx_descriptors: port.tx_descriptors,
+                ..BufferDemand::default()
+            });
+            let demand = ports.map(|port| port.total()).sum::<u32>() + pool.demand().total();
+            assert_eq!(pool.buffers, demand, "{new}");
+            let estimate = config.packet_budget().memory_mib(pool.buffers);
+            assert_eq!(estimate, u64::from(pool.memory_mib()), "{new}");
+        }
+    }
+
+    #[test]
+    fn memory_that_does_not_hold_the_pool_is_refused() {
+        let config = example_with("seed = 42", "");
+        let mut pool = pool_config(&config);
+        check_memory(&config, &pool).unwrap();
+        pool.buffers = 1 << 20;
+        let error = check_memory(&config, &pool).unwrap_err().to_string();
+        assert!(
+            error.contains("1048576 packet buffers need 2788MiB"),
+            "{error}"
+        );
     }
 }

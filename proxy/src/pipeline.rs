@@ -2,9 +2,8 @@
 //!
 //! ```text
 //! rx -> parse -> neighbor (ARP, ND)
-//!             -> icmp     (echo, errors)
+//!             -> icmp     (echo, errors; UDP and other protocols: answered with an error)
 //!             -> tcp_in   (connections, listeners; another worker's go to its ring)
-//!             -> udp      (nobody listens: an ICMP error)
 //!       sessions, timers -> IP packets without link-layer header -> tx
 //! ```
 //! Packets move by value: each goes to one lane, or to the counter of the reason why not.

@@ -1,5 +1,5 @@
 //! What ports, listeners and groups say about each other: names are told apart, devices exist,
-//! addresses belong to somebody, and every backend can be reached.
+//! addresses belong to somebody, and every backend can be reached. Then, whether packets have room.
 //!
 //! A part that could not be read has been reported; what refers to it is not judged, so that one
 //! slip is one error.
@@ -9,13 +9,13 @@ use core::ops::Range;
 
 use toml::Spanned;
 
-use super::fault::{Caution, Family, TopologyFault};
+use super::fault::{Caution, Family, Fault, TopologyFault};
 use super::report::Findings;
 use super::section::nearest;
 use super::topology::{RawBackend, RawGroup, RawListener, RawPort, RawRoute, Topology};
 use super::{
-    BackendGroupConfig, BackendGroupId, DpdkConfig, InterfaceAddress, LimitConfig, ListenerConfig,
-    PortConfig, value,
+    BackendGroupConfig, BackendGroupId, Config, DpdkConfig, InterfaceAddress, LimitConfig,
+    ListenerConfig, PortConfig, value,
 };
 
 type Checked = (
@@ -292,6 +292,41 @@ fn resolve_groups(
         );
     }
     complete.then_some(resolved)
+}
+
+/// The pool must hold all packets there can be, and the memory must hold the pool.
+///
+/// Not asked if there is an error: the figures would be those of another configuration.
+pub(super) fn check_packets(
+    config: &Config,
+    packets_span: Range<usize>,
+    memory_span: Range<usize>,
+    findings: &mut Findings,
+) {
+    if findings.error_count() > 0 {
+        return;
+    }
+    let budget = config.packet_budget();
+    let packets = config.buffers.packets.unwrap_or(budget.buffers);
+    if packets < budget.buffers {
+        let fault = Fault::TooFewPackets {
+            packets,
+            workers: config.workers(),
+            least: budget.buffers,
+        };
+        findings.error(packets_span, "`packets` in [buffers]", fault);
+    }
+    // More packets than now are needed: ask for the memory of those at once.
+    let packets = packets.max(budget.buffers);
+    let needed_mib = budget.memory_mib(packets);
+    if needed_mib > config.dpdk.memory >> 20 {
+        let fault = Fault::TooLittleMemory {
+            bytes: config.dpdk.memory,
+            packets,
+            needed_mib,
+        };
+        findings.error(memory_span, "`memory` in [dpdk]", fault);
+    }
 }
 
 fn spanned<T>(value: &Spanned<T>) -> (Range<usize>, &T) {

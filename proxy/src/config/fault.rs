@@ -162,6 +162,28 @@ pub enum Fault {
         /// Ports needed at least.
         least: usize,
     },
+    /// Fewer packet buffers than can be in use at once.
+    #[error(
+        "{packets} packet buffers are too few: {workers} workers and their queues hold up to {least}"
+    )]
+    TooFewPackets {
+        /// The value.
+        packets: u32,
+        /// Number of workers.
+        workers: usize,
+        /// Buffers needed at least.
+        least: u32,
+    },
+    /// Less memory than the packet buffers take.
+    #[error("{} is too little: {packets} packet buffers need {needed_mib}MiB", ByteSize(*.bytes))]
+    TooLittleMemory {
+        /// The value.
+        bytes: u64,
+        /// How many packet buffers there are to be.
+        packets: u32,
+        /// What they need, in MiB.
+        needed_mib: u64,
+    },
     /// A text that is no address, range of ports or the like.
     #[error(transparent)]
     Address(#[from] AddressFault),
@@ -224,6 +246,14 @@ impl Fault {
                 "each worker connects from source ports of its own: widen the range to at least \
                  {least} ports, or list fewer lcores"
             ),
+            Self::TooFewPackets { least, .. } => format!(
+                "write {least} or more, or 0 to have the number computed; fewer lcores, ports or \
+                 descriptors need less"
+            ),
+            Self::TooLittleMemory { needed_mib, .. } => format!(
+                "write `memory = \"{needed_mib}MiB\"` or more; fewer lcores, ports or descriptors, \
+                 a smaller `mtu` or fewer `packets` need less"
+            ),
             Self::Address(fault) => fault.help(),
             Self::Topology(fault) => fault.help(),
         }
@@ -262,6 +292,14 @@ pub enum Caution {
     /// A key that has no effect because of another.
     #[error("has no effect when `idle` is \"busy\"")]
     OnlyWhenAdaptive,
+    /// A CPU that several workers run on.
+    #[error("{workers} workers share lcore {lcore}")]
+    SharedLcore {
+        /// The CPU.
+        lcore: u16,
+        /// How many run on it.
+        workers: usize,
+    },
     /// A group that no listener uses.
     #[error("no listener uses this group")]
     UnusedGroup,
@@ -284,6 +322,11 @@ impl Caution {
         match self {
             Self::FixedSeed => "keep it for `replay` and tests; remove it where clients are served",
             Self::OnlyWhenAdaptive => "remove it, or write `idle = \"adaptive\"`",
+            Self::SharedLcore { .. } => {
+                "they take turns on the CPU: together they carry no more than one, and packets \
+                 wait while another has its turn, longest if `idle` is \"busy\"; list as many CPUs \
+                 as workers"
+            }
             Self::UnusedGroup => "remove it, or name it in a [[listener]]",
             Self::GroupFull { .. } => {
                 "when all of them are full, new clients are reset (termination code `LQ`)"

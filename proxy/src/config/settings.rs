@@ -1,7 +1,7 @@
 //! The tables that stand for themselves: `[runtime]`, `[dpdk]`, `[timeouts]`, `[buffers]`,
 //! `[limits]` and `[log]`. Each function reads one; what is not in the file has its default.
 
-use core::ops::RangeInclusive;
+use core::ops::{Range, RangeInclusive};
 use core::time::Duration;
 
 use toml::Spanned;
@@ -48,7 +48,7 @@ pub(super) fn runtime(root: &mut Section<'_>, findings: &mut Findings) -> Runtim
     }
 }
 
-/// One worker for each lcore: at least one, none twice.
+/// One worker for each lcore: at least one. Workers may share a CPU, which is worth a warning.
 fn lcores(section: &mut Section<'_>, findings: &mut Findings) -> Option<Vec<u16>> {
     let example = "lcores = [0, 1]";
     let before = findings.error_count();
@@ -58,10 +58,9 @@ fn lcores(section: &mut Section<'_>, findings: &mut Findings) -> Option<Vec<u16>
     let span = list.span();
     let lcores = list.into_inner();
     let subject = section.subject("lcores");
-    findings.unique(
-        &subject,
-        lcores.iter().map(|lcore| (lcore.span(), *lcore.get_ref())),
-    );
+    if lcores.len() <= MAX_WORKERS {
+        warn_of_shared(&lcores, &subject, findings);
+    }
     if lcores.len() > MAX_WORKERS {
         let fault = Fault::TooManyWorkers {
             workers: lcores.len(),
@@ -72,6 +71,20 @@ fn lcores(section: &mut Section<'_>, findings: &mut Findings) -> Option<Vec<u16>
         findings.error(span, subject, Fault::EmptyList { example });
     }
     Some(lcores.into_iter().map(Spanned::into_inner).collect())
+}
+
+/// Warns once of each CPU that is listed again, where that is done first.
+fn warn_of_shared(lcores: &[Spanned<u16>], subject: &str, findings: &mut Findings) {
+    for (index, lcore) in lcores.iter().enumerate() {
+        let same = |other: &&Spanned<u16>| other.get_ref() == lcore.get_ref();
+        if lcores[..index].iter().filter(same).count() == 1 {
+            let caution = Caution::SharedLcore {
+                lcore: *lcore.get_ref(),
+                workers: lcores.iter().filter(same).count(),
+            };
+            findings.warn(lcore.span(), subject, caution);
+        }
+    }
 }
 
 fn idle_policy(section: &mut Section<'_>, findings: &mut Findings) -> IdlePolicy {
@@ -102,13 +115,13 @@ fn idle_policy(section: &mut Section<'_>, findings: &mut Findings) -> IdlePolicy
     IdlePolicy::Busy
 }
 
-/// Reads `[dpdk]`.
-pub(super) fn dpdk(root: &mut Section<'_>, findings: &mut Findings) -> DpdkConfig {
+/// Reads `[dpdk]`; also returns the place of `memory`, or where it could be written.
+pub(super) fn dpdk(root: &mut Section<'_>, findings: &mut Findings) -> (DpdkConfig, Range<usize>) {
     let default = DpdkConfig::default();
     let Some(mut section) = root.table("dpdk", "[dpdk]", findings) else {
-        return default;
+        return (default, root.span());
     };
-    let memory = section.or("memory", default.memory, findings, |value| {
+    let memory = section.optional("memory", findings, |value| {
         let memory = value::size(value, MEMORY)?;
         // DPDK is told a number of MiB.
         if memory.is_multiple_of(1 << 20) {
@@ -117,6 +130,9 @@ pub(super) fn dpdk(root: &mut Section<'_>, findings: &mut Findings) -> DpdkConfi
             Err(Fault::NotWholeMebibytes { bytes: memory })
         }
     });
+    let memory_span = memory
+        .as_ref()
+        .map_or_else(|| section.span(), Spanned::span);
     let huge_pages = section.or("huge_pages", default.huge_pages, findings, value::boolean);
     let file_prefix = section.or("file_prefix", default.file_prefix, findings, value::name);
     let devices = section
@@ -142,13 +158,14 @@ pub(super) fn dpdk(root: &mut Section<'_>, findings: &mut Findings) -> DpdkConfi
         findings.unique(&section.subject(key), names);
     }
     section.finish(findings);
-    DpdkConfig {
-        memory,
+    let dpdk = DpdkConfig {
+        memory: memory.map_or(default.memory, Spanned::into_inner),
         huge_pages,
         file_prefix,
         devices: devices.into_iter().map(Spanned::into_inner).collect(),
         vdevs: vdevs.into_iter().map(Spanned::into_inner).collect(),
-    }
+    };
+    (dpdk, memory_span)
 }
 
 /// Reads `[timeouts]`.
@@ -193,11 +210,14 @@ pub(super) fn timeouts(root: &mut Section<'_>, findings: &mut Findings) -> Timeo
     timeouts
 }
 
-/// Reads `[buffers]`.
-pub(super) fn buffers(root: &mut Section<'_>, findings: &mut Findings) -> BufferConfig {
+/// Reads `[buffers]`; also returns the place of `packets`, or where it could be written.
+pub(super) fn buffers(
+    root: &mut Section<'_>,
+    findings: &mut Findings,
+) -> (BufferConfig, Range<usize>) {
     let default = BufferConfig::default();
     let Some(mut section) = root.table("buffers", "[buffers]", findings) else {
-        return default;
+        return (default, root.span());
     };
     let mut ring = |key, default: usize, findings: &mut Findings| {
         section.or(key, default, findings, |value| {
@@ -208,18 +228,23 @@ pub(super) fn buffers(root: &mut Section<'_>, findings: &mut Findings) -> Buffer
     let client_send = ring("client_send", default.client_send, findings);
     let backend_receive = ring("backend_receive", default.backend_receive, findings);
     let backend_send = ring("backend_send", default.backend_send, findings);
-    let packets = section.or("packets", 0, findings, |value| {
+    let packets = section.optional("packets", findings, |value| {
         value::integer(value, 0..=u32::MAX >> 4)
     });
+    let packets_span = packets
+        .as_ref()
+        .map_or_else(|| section.span(), Spanned::span);
     section.finish(findings);
-    let packets = (packets != 0).then_some(packets);
-    BufferConfig {
+    let buffers = BufferConfig {
         client_receive,
         client_send,
         backend_receive,
         backend_send,
-        packets,
-    }
+        packets: packets
+            .map(Spanned::into_inner)
+            .filter(|packets| *packets != 0),
+    };
+    (buffers, packets_span)
 }
 
 /// Reads `[limits]`, which are split among `workers`.

@@ -192,7 +192,7 @@ drain = "0s"
 [buffers]
 client_receive = "2KiB"
 backend_send = "16MiB"
-packets = 8191
+packets = 20000
 [limits]
 max_sessions = 2
 source_ports = "1024-1055"
@@ -211,7 +211,7 @@ connections = false
     assert_eq!(config.timeouts.drain, Duration::ZERO);
     assert_eq!(config.buffers.client_receive, 2 << 10);
     assert_eq!(config.buffers.backend_send, 16 << 20);
-    assert_eq!(config.buffers.packets, Some(8191));
+    assert_eq!(config.buffers.packets, Some(20_000));
     assert_eq!(config.limits.source_ports.count(), 32);
     assert_eq!(
         config.ring_memory(),

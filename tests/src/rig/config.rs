@@ -1,5 +1,7 @@
 //! Weirgate's configuration, for the addresses of the rig.
 
+use proxy::cpus::Cpus;
+
 use super::topology::{GATE_SERVER_V4, GATE_SERVER_V6, GATE_V4, GATE_V6, SERVER_V4, SERVER_V6};
 
 /// The DPDK driver that takes over the gate's interfaces.
@@ -28,6 +30,13 @@ impl Driver {
             Self::AfPacket => 2,
             Self::AfXdp => 1,
         }
+    }
+
+    /// The CPUs of the workers, one for each queue: all of `cpus` in turn.
+    fn lcores(self, cpus: &Cpus) -> Vec<u16> {
+        let queues = usize::from(self.queues());
+        let once: Vec<u16> = cpus.iter().collect();
+        once.iter().copied().cycle().take(queues).collect()
     }
 
     /// The description of the device number `index` over `interface`, as DPDK takes it.
@@ -98,12 +107,17 @@ impl Config {
     }
 
     /// The file's text. Processes of DPDK that run side by side need different `file_prefix`es.
+    /// Where there are fewer CPUs than workers, workers share them.
+    ///
+    /// # Panics
+    /// If the kernel does not say which CPUs this process may use.
     pub fn to_toml(&self, file_prefix: &str) -> String {
+        let cpus = Cpus::allowed().expect("the kernel says which CPUs may be used");
         let runtime = format!(
             "[runtime]\nlcores = {:?}\nidle = \"adaptive\"\n\n\
              [dpdk]\nmemory = \"256MiB\"\nhuge_pages = false\nfile_prefix = \"{file_prefix}\"\n\
              vdevs = [{:?}, {:?}]\n",
-            (0..self.driver.queues()).collect::<Vec<_>>(),
+            self.driver.lcores(&cpus),
             self.driver.vdev(0, "g0"),
             self.driver.vdev(1, "g1"),
         );
@@ -156,5 +170,18 @@ impl Service {
         let backends =
             backends.map(|backend| format!("[[backend_group.backend]]\naddress = \"{backend}\"\n"));
         [head].into_iter().chain(backends).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_run_on_allowed_cpus_and_share_them_if_they_must() {
+        let lcores = |list| Driver::AfPacket.lcores(&Cpus::parse(list).unwrap());
+        assert_eq!(lcores("0-7"), [0, 1]);
+        assert_eq!(lcores("2,5"), [2, 5]);
+        assert_eq!(lcores("3"), [3, 3]);
     }
 }

@@ -1,13 +1,22 @@
 //! `cargo xtask ci`: every check there is, in the order in which they are cheap.
+//!
+//! Tests that need root skip themselves without it and then count as passed; the summary and the
+//! last line say so.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use crate::step::{Steps, foreground};
 use crate::workspace::Workspace;
 use crate::{Error, fuzz, rules};
 
+/// The last line of a run that was not root's.
+const NOT_RUN: &str = "NOT RUN: tests that need root (namespaces, DPDK on veth)";
+
 /// Runs all steps; the first that fails ends the run.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Error> {
+    let is_root = is_root();
     let mut steps = Steps::default();
     steps.run("format", || {
         foreground(cargo(workspace).args(["fmt", "--all", "--check"]))
@@ -24,7 +33,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Error> {
                 .args(["--", "-D", "warnings"]),
         )
     })?;
-    steps.run("tests", || test(workspace))?;
+    steps.run(tests_name(is_root), || test(workspace))?;
     steps.run("documentation", || {
         foreground(
             cargo(workspace)
@@ -37,7 +46,24 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Error> {
         fuzz::run(workspace, &fuzz::Options::default())
     })?;
     steps.print_summary();
+    if !is_root {
+        println!("\n{NOT_RUN}");
+    }
     Ok(())
+}
+
+/// What the summary calls the step that runs the tests.
+fn tests_name(is_root: bool) -> &'static str {
+    if is_root {
+        "tests"
+    } else {
+        "tests, without those that need root"
+    }
+}
+
+/// Whether this process, and so every test, belongs to root.
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 /// Builds the binary that the integration tests start, then runs all tests.

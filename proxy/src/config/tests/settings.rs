@@ -85,16 +85,38 @@ fn words_are_answered_with_the_one_meant() {
 }
 
 #[test]
-fn workers_need_lcores_of_their_own() {
+fn workers_share_lcores_with_a_warning() {
+    let warned = |lcores: &str| {
+        let (config, warnings) = valid(&format!("{MINIMAL}[runtime]\nlcores = {lcores}\n"));
+        let reports: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+        (config.workers(), reports)
+    };
+    assert_eq!(warned("[1, 0, 3]"), (3, vec![]));
+    let (workers, reports) = warned("[0, 1, 0, 1, 0]");
+    assert_eq!(workers, 5);
+    assert_eq!(reports.len(), 2, "one for each CPU: {reports:?}");
+    for (report, parts) in reports.iter().zip([
+        [
+            "w.toml:18:17: warning: `lcores` in [runtime]",
+            "3 workers share lcore 0",
+        ],
+        [
+            "w.toml:18:20: warning: `lcores` in [runtime]",
+            "2 workers share lcore 1",
+        ],
+    ]) {
+        for part in parts.iter().chain(&["list as many CPUs"]) {
+            assert!(report.contains(part), "{part:?} is missing: {report}");
+        }
+    }
+}
+
+#[test]
+fn workers_need_lcores() {
     fault_added(
         "[runtime]\nlcores = []",
         18,
         &["the list is empty", "lcores = [0, 1]"],
-    );
-    fault_added(
-        "[runtime]\nlcores = [0, 1, 0]",
-        18,
-        &["18:17", "`0` was used before, in line 18"],
     );
     fault_added(
         "[runtime]\nlcores = [1024]",
@@ -153,6 +175,67 @@ fn limits_leave_every_worker_a_share() {
             "2 or more, or 0 for no limit",
         ],
     );
+}
+
+/// One worker with one port: two threads with caches, what the worker holds, and its queue pair.
+const PACKETS_OF_MINIMAL: u32 = 2 * 192 + 1024 + 4096 + 512 + 512 + 160;
+
+#[test]
+fn there_are_packets_for_every_queue_and_worker() {
+    let least = PACKETS_OF_MINIMAL;
+    let with = |packets: u32| format!("[buffers]\npackets = {packets}");
+    let (config, _) = valid(&format!("{MINIMAL}{}\n", with(least)));
+    assert_eq!(config.buffers.packets, Some(least));
+    valid(&format!("{MINIMAL}{}\n", with(0)));
+    let parts = [
+        &format!(
+            "`packets` in [buffers]: {} packet buffers are too few",
+            least - 1
+        ),
+        &format!("write {least} or more, or 0"),
+        "18:11",
+    ];
+    fault_added(&with(least - 1), 18, &parts.map(|part| part as &str));
+    // More workers need more.
+    fault_added(
+        &format!("{}\n[runtime]\nlcores = [0, 1]", with(least)),
+        18,
+        &["2 workers and their queues hold up to 13184"],
+    );
+}
+
+#[test]
+fn the_memory_holds_the_packets() {
+    let with = |memory: &str| format!("memory = \"{memory}\"\nvdevs");
+    valid(&minimal_with("vdevs", &with("34MiB")));
+    fault_with(
+        "vdevs",
+        &with("33MiB"),
+        3,
+        &[
+            "3:10: error: `memory` in [dpdk]: 33MiB is too little",
+            &format!("{PACKETS_OF_MINIMAL} packet buffers need 34MiB"),
+            "write `memory = \"34MiB\"` or more",
+        ],
+    );
+    // The default may be too little: then the table is at fault.
+    fault_added(
+        "[buffers]\npackets = 1000000",
+        2,
+        &["256MiB is too little: 1000000 packet buffers need 2660MiB"],
+    );
+}
+
+/// Each is judged as if the other were right, and neither in a file with other faults.
+#[test]
+fn packets_and_memory_are_judged_together() {
+    let text = minimal_with("vdevs", "memory = \"16MiB\"\nvdevs");
+    let errors = parse(&format!("{text}[buffers]\npackets = 1\n")).unwrap_err();
+    let report = errors.to_string();
+    assert_eq!(errors.len(), 2, "{report}");
+    let needed = format!("{PACKETS_OF_MINIMAL} packet buffers need 34MiB");
+    assert!(report.contains(&needed), "{report}");
+    fault_added("[buffers]\npackets = 1\nshoes = 2", 19, &["unknown key"]);
 }
 
 #[test]
