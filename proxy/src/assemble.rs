@@ -160,7 +160,7 @@ pub fn assemble<Io: PacketIo>(
         let per_second = share.of(config.limits.icmp_per_second as usize) as u32;
         assembly.workers.push(Worker::new(WorkerParts {
             host: host.clone(),
-            transmitter: Transmitter::new(ios, neighbors(config, secrets, share)),
+            transmitter: Transmitter::new(ios, neighbors(config, secrets)),
             tcp,
             sessions,
             icmp_limit: RateLimit::new(per_second, per_second),
@@ -249,9 +249,10 @@ fn timeouts(config: &TimeoutConfig) -> Timeouts {
     }
 }
 
-fn neighbors<B>(config: &Config, secrets: &Secrets, share: Share) -> Neighbors<B> {
+fn neighbors<B>(config: &Config, secrets: &Secrets) -> Neighbors<B> {
     let limits = NeighborConfig {
-        max_entries: share.of(config.limits.neighbors),
+        // Not split: a worker may have to do with any of them.
+        max_entries: config.limits.neighbors,
         max_waiting_total: WAITING_FOR_NEIGHBORS,
         ..NeighborConfig::default()
     };

@@ -366,9 +366,11 @@ pub struct TimeoutConfig {
     /// `idle = "5m"`, or `"off"`: a session without a byte in either direction.
     pub idle: Option<Duration>,
     /// `half_closed = "1m"`, or `"off"`: a session without a byte of which one direction has
-    /// ended.
+    /// ended. The half that goes on sending is in FIN-WAIT-2, so `fin_wait_2` applies as well, and
+    /// the shorter of the two ends the session.
     pub half_closed: Option<Duration>,
-    /// `fin_wait_2 = "60s"`: a connection that we have closed, waiting for the peer to close.
+    /// `fin_wait_2 = "60s"`: a connection that we have closed, without a byte from the peer, which
+    /// has not closed.
     pub fin_wait_2: Duration,
     /// `time_wait = "60s"`: a closed connection is remembered to refuse segments that come late.
     pub time_wait: Duration,
@@ -431,7 +433,8 @@ impl Default for BufferConfig {
     }
 }
 
-/// `[limits]`: how much there may be of what. All are split equally among the workers.
+/// `[limits]`: how much there may be of what. All but `neighbors` are split equally among the
+/// workers; every worker needs to know all neighbors.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LimitConfig {
     /// `max_sessions = 10000`: clients served at a time; at least the number of workers.

@@ -8,6 +8,8 @@
 //! know who was served. Colours are never used: the lines are for journals and files too.
 
 use std::io;
+use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use thiserror::Error;
 use tracing::Subscriber;
@@ -32,6 +34,26 @@ pub struct AlreadySetUp(#[from] SetGlobalDefaultError);
 pub fn init(config: &LogConfig) -> Result<(), AlreadySetUp> {
     tracing::subscriber::set_global_default(subscriber(config, io::stderr))?;
     Ok(())
+}
+
+/// How many panics are written to the log in the life of a process.
+const LOGGED_PANICS: usize = 16;
+
+/// Writes panics to the log, as an error with the place, instead of to standard error; the first
+/// ones only. The TCP engine's are contained and counted, and a peer that found a way to cause them
+/// must not fill the log, nor keep a worker busy writing it.
+pub fn log_panics() {
+    let logged = AtomicUsize::new(0);
+    std::panic::set_hook(Box::new(move |panic| {
+        if logged.fetch_add(1, Ordering::Relaxed) < LOGGED_PANICS {
+            let place = panic.location().map(tracing::field::display);
+            tracing::error!(place, "panic: {}", panic_message(panic));
+        }
+    }));
+}
+
+fn panic_message<'p>(panic: &'p PanicHookInfo<'_>) -> &'p str {
+    panic.payload_as_str().unwrap_or("no message")
 }
 
 /// What writes events to `writer`.

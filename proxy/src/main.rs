@@ -43,6 +43,7 @@ fn run_workers(args: &cli::RunArgs) -> io::Result<u8> {
         writeln!(io::stderr(), "weirgate: {error}")?;
         return Ok(EXIT_RUNTIME);
     }
+    proxy::log::log_panics();
     match dpdk::run(&config, args.tap.as_deref()) {
         Ok(()) => Ok(EXIT_OK),
         Err(error) => {

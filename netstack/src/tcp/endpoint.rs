@@ -9,22 +9,22 @@
 //! again until nothing of it is left but an entry in the TIME-WAIT table. No call costs more with
 //! more connections.
 
+mod config;
 mod look_ahead;
 mod receive;
 mod transmit;
 
 use core::net::SocketAddr;
-use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use slab::Slab;
 
+pub use config::EndpointConfig;
 pub use receive::Arrival;
 
 use super::connection::{Connection, ConnectionOptions};
-use super::deadline::Timeouts;
 use super::demux::{Demux, FlowTables, TcpIp};
 use super::isn::IsnGenerator;
 use super::listen::{Listener, ListenerId, Listeners};
@@ -63,33 +63,6 @@ impl ConnId {
     fn index(self) -> usize {
         self.0 as usize
     }
-}
-
-/// What a worker's TCP is made with.
-#[derive(Clone, Debug)]
-pub struct EndpointConfig {
-    /// Connections in any state.
-    pub max_connections: usize,
-    /// Connections that clients opened, in any state.
-    pub max_accepted: usize,
-    /// Connections of clients whose handshake has not finished.
-    pub syn_backlog: usize,
-    /// Flows remembered in TIME-WAIT, for each IP version.
-    pub time_wait_entries: usize,
-    /// Deadlines.
-    pub timeouts: Timeouts,
-    /// The largest MTU of all ports.
-    pub mtu: usize,
-    /// Resets and challenge ACKs for segments of no connection, a second.
-    pub resets_per_second: u32,
-    /// Source ports of all workers together.
-    pub source_ports: RangeInclusive<u16>,
-    /// This worker.
-    pub worker: u16,
-    /// How many workers there are.
-    pub workers: u16,
-    /// Keys for initial sequence numbers and flow tables; secret and random.
-    pub secret: [u64; 4],
 }
 
 /// Something a session has to look at.

@@ -198,11 +198,7 @@ impl Fault {
         match self {
             Self::Unreadable(_) => "check the path and the permissions of the file".into(),
             Self::NotUtf8 => "save the file in UTF-8".into(),
-            Self::Syntax(_) => {
-                "the file is TOML: `key = value`, texts, durations and sizes in quotes, \
-                 every table and every key of a table once"
-                    .into()
-            }
+            Self::Syntax(_) => SYNTAX_HELP.into(),
             Self::UnknownKey { nearest, known } => nearest_of(*nearest, "keys", &known.join(", ")),
             Self::MissingKey { example } => format!("add a line such as `{example}`"),
             Self::WrongType { example, .. } => format!("write it as in `{example}`"),
@@ -260,6 +256,10 @@ impl Fault {
     }
 }
 
+/// What to do about a file that is no TOML.
+const SYNTAX_HELP: &str = "the file is TOML: `key = value`, texts, durations and sizes in quotes, \
+                           every table and every key of a table once";
+
 /// Why a limit must not be smaller than the number of workers.
 fn share_help(workers: usize, zero_is_unlimited: bool) -> String {
     let or = if zero_is_unlimited {
@@ -311,6 +311,9 @@ pub enum Caution {
         /// The limit on sessions.
         max_sessions: usize,
     },
+    /// A deadline that another one precedes.
+    #[error("`fin_wait_2` ends half-closed sessions earlier")]
+    HalfClosedCutShort,
     /// A budget that ends before its first part does.
     #[error("the budget for all tries ends before the first try times out")]
     ConnectOutlivesBudget,
@@ -330,6 +333,10 @@ impl Caution {
             Self::UnusedGroup => "remove it, or name it in a [[listener]]",
             Self::GroupFull { .. } => {
                 "when all of them are full, new clients are reset (termination code `LQ`)"
+            }
+            Self::HalfClosedCutShort => {
+                "of a half-closed session, the half that has ended is in CLOSE-WAIT and the other in \
+                 FIN-WAIT-2: make `fin_wait_2` as long as `half_closed`"
             }
             Self::ConnectOutlivesBudget => {
                 "make `connect` a fraction of `connect_total`, so that another backend is tried"

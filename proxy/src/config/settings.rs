@@ -198,6 +198,13 @@ pub(super) fn timeouts(root: &mut Section<'_>, findings: &mut Findings) -> Timeo
         user: or_off("user", default.user, findings),
         drain: section.or("drain", default.drain, findings, value::duration_or_zero),
     };
+    if timeouts
+        .half_closed
+        .is_none_or(|half_closed| half_closed > timeouts.fin_wait_2)
+    {
+        let subject = section.subject("half_closed");
+        findings.warn(section.span(), subject, Caution::HalfClosedCutShort);
+    }
     if timeouts.connect > timeouts.connect_total {
         let span = connect_span.unwrap_or_else(|| section.span());
         findings.warn(
