@@ -68,7 +68,7 @@ fn without_buffers<I: TestIp>() {
                     ("consumed", 1),
                     ("tcp_connections", 1),
                     ("tcp_half_open", 1),
-                    ("buffers_exhausted", 2),
+                    ("buffers_exhausted", 1),
                 ],
             ),
         ],
