@@ -1,15 +1,18 @@
 //! ICMP, UDP and protocols that nobody here speaks.
 
+use netstack::counters::Event;
 use netstack::ip::{V4, V6};
 use netstack::wire::icmp::{Error, Message, Unreachable, fill_checksum};
 use netstack::wire::tcp::Flags;
 use netstack::wire::udp;
-use weirgate_tests::station::Station;
 use weirgate_tests::station::frame::{
     Tcp, TestIp, framed, icmp, icmp_frame, packet, udp as datagram, with_extensions, with_options,
 };
+use weirgate_tests::station::sent::{SentSegment, describe, segment};
+use weirgate_tests::station::{CONFIG, Station};
 
 use crate::table::{Case, case, dropped, run, run_in_a_row};
+use crate::tcp::handshake;
 
 const PING: Message = Message::EchoRequest {
     ident: 7,
@@ -343,4 +346,54 @@ fn errors_about<I: TestIp>() -> Vec<Case> {
 fn errors_about_packets_that_we_did_not_send() {
     run(errors_about::<V4>());
     run(errors_about::<V6>());
+}
+
+/// Both backends of a group turn out to be unreachable, one after the other. The second one has the
+/// client's address.
+fn unreachable_backends<I: TestIp>() {
+    let config = ["192.0.2.{}", "[2001:db8::{}]"]
+        .into_iter()
+        .zip(["100", "64"])
+        .fold(CONFIG.to_owned(), |config, (address, last)| {
+            let line = |last| format!("address = \"{}:8080\"\n", address.replace("{}", last));
+            let both = format!("{}[[backend_group.backend]]\n{}", line(last), line("9"));
+            config.replace(&line(last), &both)
+        });
+    let mut station = Station::new(&config, 256);
+    station.meet();
+    let to_client = |sent: &[Vec<u8>], port| {
+        let to_it =
+            |segment: &SentSegment<I>| (segment.dst, segment.header.dport) == (I::CLIENT, port);
+        let found = sent
+            .iter()
+            .find_map(|frame| Some((frame[14..].to_vec(), segment::<I>(frame).filter(to_it)?)));
+        found.unwrap_or_else(|| {
+            let sent: Vec<_> = sent.iter().map(|frame| describe(frame)).collect();
+            panic!("nothing to port {port}: {sent:?}")
+        })
+    };
+    let (_, connect) = handshake::<I>(&mut station, 0);
+    let unreachable = Message::Error(Error::Unreachable(Unreachable::Host));
+    station.inject(&icmp_frame::<I>(unreachable, &connect));
+    station.turn();
+    let sent = station.take_sent();
+    let (connect, next) = to_client(&sent, 8080);
+    assert_eq!(next.header.flags, Flags::SYN);
+    assert_eq!(station.counters(0).event(Event::SessionsRetried), 1);
+    assert_eq!(station.counters(0).event(Event::IcmpErrorsReceived), 1);
+
+    station.inject(&icmp_frame::<I>(unreachable, &connect));
+    station.turn();
+    let sent = station.take_sent();
+    let (_, refused) = to_client(&sent, 4000);
+    assert!(refused.header.flags.contains(Flags::RST));
+    assert_eq!(station.counters(0).event(Event::SessionsNoBackend), 1);
+    assert_eq!(station.counters(0).event(Event::IcmpErrorsReceived), 2);
+    station.finish();
+}
+
+#[test]
+fn backends_that_are_unreachable() {
+    unreachable_backends::<V4>();
+    unreachable_backends::<V6>();
 }

@@ -3,15 +3,18 @@
 
 use core::time::Duration;
 
-use netstack::ip::{V4, V6};
+use netstack::counters::Event;
+use netstack::drop::DropReason;
+use netstack::ip::{IpAddress, V4, V6};
 use netstack::wire::icmp::Message;
 use netstack::wire::tcp::Flags;
-use weirgate_tests::station::Station;
 use weirgate_tests::station::frame::{
     CLIENT_MAC, Tcp, TestIp, framed, icmp_frame, neighbor_request, packet, udp,
 };
+use weirgate_tests::station::{CONFIG, Station};
 
 use crate::table::{case, run_in_a_row};
+use crate::tcp::handshake;
 
 const PING: Message = Message::EchoRequest {
     ident: 7,
@@ -190,4 +193,57 @@ fn a_neighbor_that_never_answers() {
         "33:33:ff:00:00:77: nd who has nobody, to ff02::1:ff00:77",
         "client: nd who has client, to client",
     );
+}
+
+/// More packets wait for silent neighbors than may; what else there is goes on.
+fn many_silences<I: TestIp>() {
+    const BUFFERS: usize = 1300;
+    let config = CONFIG.replace("neighbors = 8", "neighbors = 100");
+    let mut station = Station::new(&config, BUFFERS);
+    station.meet();
+    let (snd_nxt, _) = handshake::<I>(&mut station, 0);
+    let ping_from = |last: u8| {
+        let mut octets = [0; 16];
+        I::CLIENT.write_octets(&mut octets);
+        octets[I::Addr::LEN - 1] = last;
+        let client = I::Addr::from_octets(&octets).expect("as long as an address");
+        let ping = weirgate_tests::station::frame::icmp::<I>(client, I::US, PING, b"");
+        framed::<I>(&packet::<I>(client, I::US, I::ICMP_PROTOCOL, &ping))
+    };
+    // Thirty pings of sixty stations.
+    for _ in 0..30 {
+        for last in 180..240 {
+            station.inject(&ping_from(last));
+        }
+        station.turn();
+        station.take_sent();
+    }
+    let counters = station.counters(0);
+    assert_eq!(counters.event(Event::EchoAnswered), 1800);
+    assert_eq!(counters.event(Event::NeighborAsked), 60);
+    assert_eq!(counters.drops(DropReason::NeighborUnreachable), 1800 - 1024);
+    assert!(station.hoard().len() >= BUFFERS - 1024 - 8);
+    let mut blind = Tcp::new(Flags::RST);
+    (blind.seq, blind.ack) = (1002, snd_nxt);
+    let answer = format!("client: client tcp 80>4000 ACK seq {snd_nxt} ack 1001 win 2048");
+    run_in_a_row(
+        &mut station,
+        vec![case(
+            "a connection has buffers",
+            vec![blind.frame::<I>()],
+            &[&answer],
+            &[
+                ("drop_tcp_reset_not_exact", 1),
+                ("generated", 1),
+                ("tcp_challenge_acks", 1),
+            ],
+        )],
+    );
+    station.finish();
+}
+
+#[test]
+fn many_neighbors_that_never_answer() {
+    many_silences::<V4>();
+    many_silences::<V6>();
 }

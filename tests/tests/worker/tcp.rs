@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use netstack::ip::{V4, V6};
+use netstack::wire::ethernet::HEADER_LEN;
 use netstack::wire::tcp::{CHECKSUM_OFFSET, DATA_OFFSET_OFFSET, Flags, fill_checksum};
 use weirgate_tests::station::Station;
 use weirgate_tests::station::frame::{Tcp, TestIp, framed};
@@ -236,6 +237,25 @@ fn segments_of_no_connection() {
     run(strays::<V6>());
 }
 
+/// The answer to a client that no route leads to.
+fn no_way_back<I: TestIp>(client: I::Addr) {
+    let syn = Tcp::new(Flags::SYN).between::<I>(client, I::US);
+    let mut counters = ACCEPTED.to_vec();
+    counters.push(("drop_no_route", 1));
+    run(vec![case(
+        "SYN from afar",
+        vec![framed::<I>(&syn)],
+        &[],
+        &counters,
+    )]);
+}
+
+#[test]
+fn a_client_that_no_route_leads_to() {
+    no_way_back::<V4>([198, 51, 100, 9].into());
+    no_way_back::<V6>([0x2001, 0xdb8, 1, 0, 0, 0, 0, 9].into());
+}
+
 /// A reset is what RFC 9293 says, octet by octet.
 #[test]
 fn a_reset_octet_by_octet() {
@@ -315,15 +335,16 @@ fn floods() {
     a_full_backlog::<V6>();
 }
 
-/// A handshake with the listener; returns our sequence number after it.
-fn handshake<I: TestIp>(station: &mut Station) -> u32 {
-    station.inject(&Tcp::new(Flags::SYN).frame::<I>());
+/// A handshake with a worker's listener; returns our sequence number after it, and the packet with
+/// which the worker connects to the backend.
+pub(crate) fn handshake<I: TestIp>(station: &mut Station, worker: usize) -> (u32, Vec<u8>) {
+    station.inject_to(worker, &Tcp::new(Flags::SYN).frame::<I>());
     station.turn();
     let sent = station.take_sent();
     let answer = segment::<I>(&sent[0]).expect("a SYN-ACK");
     let mut ack = Tcp::new(Flags::ACK);
     (ack.seq, ack.ack) = (1001, answer.header.seq.wrapping_add(1));
-    station.inject(&ack.frame::<I>());
+    station.inject_to(worker, &ack.frame::<I>());
     station.turn();
     // The worker connects to the backend.
     let sent = station.take_sent();
@@ -332,12 +353,12 @@ fn handshake<I: TestIp>(station: &mut Station) -> u32 {
     assert_eq!(connect.header.flags, Flags::SYN);
     // The gauges are set before the sessions run: they show it a turn later.
     station.turn();
-    ack.ack
+    (ack.ack, sent[0][HEADER_LEN..].to_vec())
 }
 
 fn in_a_connection<I: TestIp>() {
     let mut station = Station::acquainted();
-    let snd_nxt = handshake::<I>(&mut station);
+    let (snd_nxt, _) = handshake::<I>(&mut station, 0);
     let frame = |flags, seq| {
         let mut segment = Tcp::new(flags);
         (segment.seq, segment.ack) = (seq, snd_nxt);

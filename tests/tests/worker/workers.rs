@@ -1,14 +1,18 @@
-//! Two workers: what arrives at the wrong one.
+//! Several workers: what arrives at the wrong one, and what they tell each other.
 
-use netstack::counters::Event;
+use netstack::counters::{Counters, Event};
 use netstack::drop::DropReason;
-use netstack::ip::V4;
+use netstack::ip::{V4, V6};
+use netstack::wire::icmp::{Error, Message, Unreachable};
 use netstack::wire::tcp::Flags;
-use weirgate_tests::station::frame::{Tcp, TestIp, framed, with_extensions, with_options};
+use weirgate_tests::station::frame::{
+    CLIENT_MAC, Tcp, TestIp, framed, icmp_frame, neighbor_announcement, with_extensions,
+    with_options,
+};
 use weirgate_tests::station::sent::describe;
 use weirgate_tests::station::{CONFIG, Station};
 
-use netstack::ip::V6;
+use crate::tcp::handshake;
 
 /// A stray segment for the second worker's source ports arrives at the first.
 fn is_answered_by_its_owner<I: TestIp>(to_packet: impl Fn(Vec<u8>) -> Vec<u8>) {
@@ -43,4 +47,97 @@ fn options_and_extension_headers_do_not_keep_a_segment_from_its_owner() {
     is_answered_by_its_owner::<V4>(|packet| with_options(&packet, &[1; 8]));
     let padding: &[u8] = &[0, 1, 4, 0, 0, 0, 0];
     is_answered_by_its_owner::<V6>(|packet| with_extensions(&packet, &[(60, padding)]));
+}
+
+fn error_reaches_its_owner<I: TestIp>() {
+    let mut station = Station::new(&CONFIG.replace("lcores = [0]", "lcores = [0, 1]"), 256);
+    station.meet();
+    let (_, connect) = handshake::<I>(&mut station, 1);
+    let unreachable = Message::Error(Error::Unreachable(Unreachable::Host));
+    station.inject_to(0, &icmp_frame::<I>(unreachable, &connect));
+    station.turn();
+    assert_eq!(station.counters(0).event(Event::HandedOver), 1);
+    assert_eq!(station.counters(0).event(Event::IcmpErrorsReceived), 0);
+    assert_eq!(station.counters(1).event(Event::TakenOver), 1);
+    assert_eq!(station.counters(1).event(Event::IcmpErrorsReceived), 1);
+    assert_eq!(station.counters(1).event(Event::SessionsNoBackend), 1);
+    station.finish();
+}
+
+#[test]
+fn icmp_errors_about_another_workers_connection_are_handed_over() {
+    error_reaches_its_owner::<V4>();
+    error_reaches_its_owner::<V6>();
+}
+
+/// A segment for the source ports of the third of three workers.
+fn for_the_third<I: TestIp>() -> Vec<u8> {
+    let mut segment = Tcp::new(Flags::ACK);
+    (segment.dport, segment.ack) = (1086, 77);
+    segment.frame::<I>()
+}
+
+/// Twenty turns of three workers in which the first two receive the frame 64 times each: twice
+/// what the third takes from them in a turn, and in all more than its queue of 1024 holds.
+fn overrun_the_third(frame: &[u8]) -> Station {
+    let config = CONFIG.replace("lcores = [0]", "lcores = [0, 1, 2]");
+    let mut station = Station::new(&config, 4096);
+    station.meet();
+    for _ in 0..20 {
+        for worker in [0, 1] {
+            for _ in 0..64 {
+                station.inject_to(worker, frame);
+            }
+        }
+        station.turn();
+        station.take_sent();
+    }
+    station
+}
+
+fn in_first_two(station: &Station, count: impl Fn(&Counters) -> u64) -> u64 {
+    count(station.counters(0)) + count(station.counters(1))
+}
+
+fn overruns_its_owner<I: TestIp>() {
+    let station = overrun_the_third(&for_the_third::<I>());
+    let lost = in_first_two(&station, |counters| {
+        counters.drops(DropReason::HandoverFull)
+    });
+    let handed_over = in_first_two(&station, |counters| counters.event(Event::HandedOver));
+    assert_eq!(
+        (handed_over, lost),
+        (20 * 64 + 1024 - 64, 20 * 64 - 1024 + 64)
+    );
+    assert_eq!(station.counters(2).event(Event::TakenOver), 20 * 64);
+    station.finish();
+}
+
+#[test]
+fn segments_for_a_worker_that_is_overrun_are_dropped() {
+    overruns_its_owner::<V4>();
+    overruns_its_owner::<V6>();
+}
+
+fn news<I: TestIp>(far: I::Addr) {
+    for (about, is_news) in [(far, false), (I::US, false), (I::NOBODY, true)] {
+        let frame = neighbor_announcement::<I>(about, CLIENT_MAC);
+        let mut station = overrun_the_third(&frame);
+        let lost = in_first_two(&station, |counters| counters.event(Event::NeighborNewsLost));
+        assert_eq!(lost > 0, is_news, "{about}: {lost}");
+        // There is room for segments yet.
+        for _ in 0..64 {
+            station.inject_to(0, &for_the_third::<I>());
+        }
+        station.turn();
+        assert_eq!(station.counters(0).event(Event::HandedOver), 64);
+        assert_eq!(station.counters(0).drops(DropReason::HandoverFull), 0);
+        station.finish();
+    }
+}
+
+#[test]
+fn news_of_neighbors_leave_room_for_segments() {
+    news::<V4>([198, 51, 100, 9].into());
+    news::<V6>([0x2001, 0xdb8, 1, 0, 0, 0, 0, 9].into());
 }
