@@ -242,14 +242,8 @@ impl Fault {
                 "each worker connects from source ports of its own: widen the range to at least \
                  {least} ports, or list fewer lcores"
             ),
-            Self::TooFewPackets { least, .. } => format!(
-                "write {least} or more, or 0 to have the number computed; fewer lcores, ports or \
-                 descriptors need less"
-            ),
-            Self::TooLittleMemory { needed_mib, .. } => format!(
-                "write `memory = \"{needed_mib}MiB\"` or more; fewer lcores, ports or descriptors, \
-                 a smaller `mtu` or fewer `packets` need less"
-            ),
+            Self::TooFewPackets { least, .. } => packets_help(*least),
+            Self::TooLittleMemory { needed_mib, .. } => memory_help(*needed_mib),
             Self::Address(fault) => fault.help(),
             Self::Topology(fault) => fault.help(),
         }
@@ -270,6 +264,22 @@ fn share_help(workers: usize, zero_is_unlimited: bool) -> String {
     format!(
         "every worker enforces an equal share without asking the others, and a share is at least \
          1: write {workers} or more{or}, or list fewer lcores"
+    )
+}
+
+/// What makes enough packets, or fewer enough.
+fn packets_help(least: u32) -> String {
+    format!(
+        "write {least} or more, or 0 to have the number computed; fewer lcores, ports or \
+         descriptors need less"
+    )
+}
+
+/// What makes enough memory, or less enough.
+fn memory_help(needed_mib: u64) -> String {
+    format!(
+        "write `memory = \"{needed_mib}MiB\"` or more; fewer lcores, ports or descriptors, a \
+         smaller `mtu` or fewer `packets` need less"
     )
 }
 
