@@ -305,7 +305,7 @@ impl<I: Ip> LocalAddresses<I> {
 
 /// Whether an IPv6 address is valid on one link only. IPv4 link-local addresses (RFC 3927) are
 /// treated like any other: their link has the prefix 169.254/16.
-fn is_link_local<I: Ip>(addr: I::Addr) -> bool {
+pub fn is_link_local<I: Ip>(addr: I::Addr) -> bool {
     match addr.into() {
         IpAddr::V4(_) => false,
         IpAddr::V6(addr) => addr.is_unicast_link_local(),

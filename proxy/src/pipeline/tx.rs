@@ -16,7 +16,7 @@ use netstack::drop::DropReason;
 use netstack::io::{Burst, Capabilities, L4Checksum, PacketBuf, PacketIo, PortId, TxOffload};
 use netstack::ip::{Ip, IpAddress, NetworkId, V4, V6};
 use netstack::neighbor::{Action, Neighbor, NeighborIp, Resolution, Speaker};
-use netstack::route::NextHop;
+use netstack::route::{NextHop, is_link_local};
 use netstack::tcp::Output;
 use netstack::time::Instant;
 use netstack::wire::checksum::pseudo_header;
@@ -318,10 +318,13 @@ impl<Io: PacketIo> Transmitter<Io> {
         counters: &Counters,
     ) -> Result<(), DropReason> {
         let (src, dst) = addresses::<I>(packet.data()).ok_or(DropReason::NoRoute)?;
-        let routed = I::host(host).routes.lookup(NetworkId::BARE, dst);
         // An answer to a link-local address leaves by the link on which the question came.
-        let on_link = via.map(|port| NextHop { port, addr: dst });
-        let hop = routed.or(on_link).ok_or(DropReason::NoRoute)?;
+        let on_link = via
+            .filter(|_| is_link_local::<I>(dst))
+            .map(|port| NextHop { port, addr: dst });
+        let hop = on_link
+            .or_else(|| I::host(host).routes.lookup(NetworkId::BARE, dst))
+            .ok_or(DropReason::NoRoute)?;
         let capabilities = self.ports[usize::from(hop.port.0)].io.capabilities();
         if packet.data().len() > capabilities.mtu {
             return Err(DropReason::TooBig);
