@@ -3,10 +3,9 @@
 //! Tests that need root skip themselves without it and then count as passed; the summary and the
 //! last line say so.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
+use crate::demo::is_root;
 use crate::step::{Steps, foreground};
 use crate::workspace::Workspace;
 use crate::{Error, fuzz, rules};
@@ -59,11 +58,6 @@ fn tests_name(is_root: bool) -> &'static str {
     } else {
         "tests, without those that need root"
     }
-}
-
-/// Whether this process, and so every test, belongs to root.
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 /// Builds the binary that the integration tests start, then runs all tests.
