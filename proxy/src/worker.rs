@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 use netstack::counters::{Counters, Event};
-use netstack::io::{BURST_SIZE, Burst, PacketIo, PortId};
+use netstack::io::{BURST_SIZE, Burst, PacketBuf, PacketIo, PortId};
 use netstack::ip::{NetworkId, V4, V6};
 use netstack::rate_limit::RateLimit;
 use netstack::tcp::{ConnId, Endpoint};
@@ -179,6 +179,8 @@ impl<Io: PacketIo> Worker<Io> {
             port.io.begin_turn(now);
             received += port.io.rx_burst(&mut self.burst);
             let mac = port.io.capabilities().mac;
+            // All headers of the burst come closer while the first is looked at.
+            self.burst.iter().for_each(PacketBuf::prefetch);
             while let Some(frame) = self.burst.pop_front() {
                 parse::process(host, PortId(index), mac, frame, &mut self.lanes, counters);
             }
