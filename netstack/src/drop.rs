@@ -98,7 +98,7 @@ pub enum DropReason {
     NoRoute,
     /// The neighbor did not answer, or too many packets already wait for it.
     NeighborUnreachable,
-    /// Larger than the MTU of the port.
+    /// Larger than the MTU of the port, or than what the port cuts into TCP segments.
     TooBig,
     /// The transmit queue and the lane before it are full.
     TxQueueFull,

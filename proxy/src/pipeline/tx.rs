@@ -2,27 +2,29 @@
 //!
 //! * **In**: IP packets without link-layer header or TCP checksum (the lane), and whole frames.
 //! * **Out**: frames in the transmit queue of the port that leads to the next hop.
-//! * **Drops**: no route, no answer from the neighbor, too big for the port, a port that takes
-//!   nothing any more.
+//! * **Drops**: no route, no answer from the neighbor, too big for the port (or to be cut by a port
+//!   that does not), a port that takes nothing any more.
 //!
 //! A port that is merely slow is not overrun: while its lane is full, no buffers are lent for new
 //! segments, so connections wait and lose nothing. A port that has taken nothing for ten
 //! milliseconds loses what waits for it, so that it does not stop the other ports.
 
+mod complete;
+
+use core::num::NonZeroU16;
 use core::time::Duration;
 
 use netstack::counters::{Counters, Event};
 use netstack::drop::DropReason;
-use netstack::io::{Burst, Capabilities, L4Checksum, PacketBuf, PacketIo, PortId, TxOffload};
-use netstack::ip::{Ip, IpAddress, NetworkId, V4, V6};
-use netstack::neighbor::{Action, Neighbor, NeighborIp, Resolution, Speaker};
+use netstack::io::{Burst, PacketBuf, PacketIo, PortId};
+use netstack::ip::{Ip, NetworkId, V4, V6};
+use netstack::neighbor::{Action, Neighbor, Resolution, Speaker};
 use netstack::route::{NextHop, is_link_local};
 use netstack::tcp::Output;
 use netstack::time::Instant;
-use netstack::wire::checksum::pseudo_header;
 use netstack::wire::ethernet::{self, MacAddr};
-use netstack::wire::{ipv4, ipv6, tcp};
 
+use self::complete::{TransmitIp, addresses, complete};
 use crate::host::{Host, HostIp, Neighbors};
 
 /// IP packets that may wait for the stage.
@@ -50,6 +52,8 @@ struct OutPacket<B> {
     packet: B,
     /// The port that the question came by, for an answer to an address of that link only.
     via: Option<PortId>,
+    /// The port is to make TCP segments with at most so much payload.
+    segment_size: Option<NonZeroU16>,
 }
 
 /// The stage.
@@ -59,6 +63,18 @@ pub struct Transmitter<Io: PacketIo> {
     pub ports: Vec<Port<Io>>,
     lane: Burst<OutPacket<Io::Buf>>,
     neighbors: Neighbors<Io::Buf>,
+    limits: Limits,
+}
+
+/// What every port can do, so that TCP need not know by which one a packet leaves.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Payloads attached to a packet.
+    attach: usize,
+    /// Octets of a packet that is cut into segments, over IPv4.
+    segmentation_v4: Option<usize>,
+    /// The same over IPv6.
+    segmentation_v6: Option<usize>,
 }
 
 /// Where the worker's TCP puts its segments.
@@ -68,7 +84,24 @@ pub struct TcpOutput<'a, Io: PacketIo> {
     lane: &'a mut Burst<OutPacket<Io::Buf>>,
     /// Packets that may be added before a port would be overrun.
     room: usize,
+    limits: Limits,
     counters: &'a Counters,
+}
+
+impl<Io: PacketIo> TcpOutput<'_, Io> {
+    fn push(&mut self, packet: Io::Buf, segment_size: Option<NonZeroU16>) {
+        self.room = self.room.saturating_sub(1);
+        self.counters.increment(Event::Generated);
+        let packet = OutPacket {
+            packet,
+            via: None,
+            segment_size,
+        };
+        if self.lane.push(packet).is_err() {
+            // `alloc` saw room; only a caller that sends more than it was lent comes here.
+            self.counters.drop_packet(DropReason::TxQueueFull);
+        }
+    }
 }
 
 impl<Io: PacketIo> Output for TcpOutput<'_, Io> {
@@ -86,11 +119,22 @@ impl<Io: PacketIo> Output for TcpOutput<'_, Io> {
     }
 
     fn send(&mut self, packet: Io::Buf) {
-        self.room = self.room.saturating_sub(1);
-        self.counters.increment(Event::Generated);
-        if self.lane.push(OutPacket { packet, via: None }).is_err() {
-            // `alloc` saw room; only a caller that sends more than it was lent comes here.
-            self.counters.drop_packet(DropReason::TxQueueFull);
+        self.push(packet, None);
+    }
+
+    fn send_segments(&mut self, packet: Io::Buf, segment_size: u16) {
+        self.push(packet, NonZeroU16::new(segment_size));
+    }
+
+    fn attach_limit(&self) -> usize {
+        self.limits.attach
+    }
+
+    fn segmentation_limit(&self, ip_version: u8) -> Option<usize> {
+        if ip_version == V4::VERSION {
+            self.limits.segmentation_v4
+        } else {
+            self.limits.segmentation_v6
         }
     }
 
@@ -104,9 +148,22 @@ impl<Io: PacketIo> Output for TcpOutput<'_, Io> {
     }
 }
 
+impl Limits {
+    fn of<Io: PacketIo>(ios: &[Io]) -> Self {
+        let ports = || ios.iter().map(PacketIo::capabilities);
+        // What one port cannot do is less than what the others can.
+        Self {
+            attach: ports().map(|port| port.tx_pieces).min().unwrap_or(0),
+            segmentation_v4: ports().map(V4::segmentation_limit).min().flatten(),
+            segmentation_v6: ports().map(V6::segmentation_limit).min().flatten(),
+        }
+    }
+}
+
 impl<Io: PacketIo> Transmitter<Io> {
     /// The stage for these queue pairs, one a port.
     pub fn new(ios: Vec<Io>, neighbors: Neighbors<Io::Buf>) -> Self {
+        let limits = Limits::of(&ios);
         let ports = ios
             .into_iter()
             .map(|io| Port {
@@ -119,6 +176,7 @@ impl<Io: PacketIo> Transmitter<Io> {
             ports,
             lane: Burst::with_capacity(LANE_CAPACITY),
             neighbors,
+            limits,
         }
     }
 
@@ -134,6 +192,7 @@ impl<Io: PacketIo> Transmitter<Io> {
             io: &mut self.ports[0].io,
             lane: &mut self.lane,
             room,
+            limits: self.limits,
             counters,
         }
     }
@@ -148,6 +207,7 @@ impl<Io: PacketIo> Transmitter<Io> {
         let packet = OutPacket {
             packet,
             via: Some(via),
+            segment_size: None,
         };
         if self.lane.push(packet).is_err() {
             counters.drop_packet(DropReason::TxQueueFull);
@@ -174,12 +234,12 @@ impl<Io: PacketIo> Transmitter<Io> {
 
     /// Makes frames of the IP packets in the lane.
     pub fn process(&mut self, now: Instant, host: &Host, counters: &Counters) {
-        while let Some(OutPacket { packet, via }) = self.lane.pop_front() {
-            let version = packet.data().first().map_or(0, |octet| octet >> 4);
+        while let Some(packet) = self.lane.pop_front() {
+            let version = packet.packet.data().first().map_or(0, |octet| octet >> 4);
             let result = if version == V4::VERSION {
-                self.process_one::<V4>(now, host, packet, via, counters)
+                self.process_one::<V4>(now, host, packet, counters)
             } else {
-                self.process_one::<V6>(now, host, packet, via, counters)
+                self.process_one::<V6>(now, host, packet, counters)
             };
             if let Err(reason) = result {
                 counters.drop_packet(reason);
@@ -313,10 +373,14 @@ impl<Io: PacketIo> Transmitter<Io> {
         &mut self,
         now: Instant,
         host: &Host,
-        mut packet: Io::Buf,
-        via: Option<PortId>,
+        out: OutPacket<Io::Buf>,
         counters: &Counters,
     ) -> Result<(), DropReason> {
+        let OutPacket {
+            mut packet,
+            via,
+            segment_size,
+        } = out;
         let (src, dst) = addresses::<I>(packet.data()).ok_or(DropReason::NoRoute)?;
         // An answer to a link-local address leaves by the link on which the question came.
         let on_link = via
@@ -326,10 +390,7 @@ impl<Io: PacketIo> Transmitter<Io> {
             .or_else(|| I::host(host).routes.lookup(NetworkId::BARE, dst))
             .ok_or(DropReason::NoRoute)?;
         let capabilities = self.ports[usize::from(hop.port.0)].io.capabilities();
-        if packet.data().len() > capabilities.mtu {
-            return Err(DropReason::TooBig);
-        }
-        complete::<I, _>(&mut packet, src, dst, capabilities);
+        complete::<I, _>(&mut packet, src, dst, segment_size, capabilities)?;
         let neighbor = Neighbor {
             network: NetworkId::BARE,
             port: hop.port,
@@ -377,9 +438,9 @@ impl<Io: PacketIo> Port<Io> {
             return;
         }
         let waiting = self.lane.len();
-        let octets: usize = self.lane.iter().map(|frame| frame.data().len()).sum();
+        let octets: usize = self.lane.iter().map(PacketBuf::packet_len).sum();
         let sent = self.io.tx_burst(&mut self.lane);
-        let left: usize = self.lane.iter().map(|frame| frame.data().len()).sum();
+        let left: usize = self.lane.iter().map(PacketBuf::packet_len).sum();
         counters.add(Event::TxFrames, sent as u64);
         counters.add(Event::TxBytes, (octets - left) as u64);
         if sent > 0 {
@@ -396,85 +457,5 @@ impl<Io: PacketIo> Port<Io> {
     }
 }
 
-/// What the stage needs of an IP version.
-trait TransmitIp: NeighborIp {
-    /// Where the source address stands in the header; the destination follows.
-    const SRC_OFFSET: usize;
-    /// Where the header names the protocol.
-    const PROTOCOL_OFFSET: usize;
-
-    /// Fills in the header's own checksum, if it has one.
-    fn fill_header_checksum(packet: &mut [u8]);
-
-    /// Whether the port fills that in.
-    fn offloads_header_checksum(capabilities: &Capabilities) -> bool;
-}
-
-impl TransmitIp for V4 {
-    const SRC_OFFSET: usize = ipv4::SRC_OFFSET;
-    const PROTOCOL_OFFSET: usize = ipv4::PROTOCOL_OFFSET;
-
-    fn fill_header_checksum(packet: &mut [u8]) {
-        ipv4::fill_checksum(packet);
-    }
-
-    fn offloads_header_checksum(capabilities: &Capabilities) -> bool {
-        capabilities.tx_checksum.ipv4
-    }
-}
-
-impl TransmitIp for V6 {
-    const SRC_OFFSET: usize = ipv6::SRC_OFFSET;
-    const PROTOCOL_OFFSET: usize = ipv6::NEXT_HEADER_OFFSET;
-
-    fn fill_header_checksum(_packet: &mut [u8]) {}
-
-    fn offloads_header_checksum(_capabilities: &Capabilities) -> bool {
-        false
-    }
-}
-
-/// Source and destination of a packet; `None` if it is shorter than its header.
-fn addresses<I: TransmitIp>(packet: &[u8]) -> Option<(I::Addr, I::Addr)> {
-    let (header, _) = packet.split_at_checked(I::HEADER_LEN)?;
-    let src = I::Addr::from_octets(&header[I::SRC_OFFSET..])?;
-    let dst = I::Addr::from_octets(&header[I::SRC_OFFSET + I::Addr::LEN..])?;
-    Some((src, dst))
-}
-
-/// Fills in the checksums of a TCP packet, or asks the port to. It has neither IP options nor
-/// extension headers, as TCP writes none. Packets of other protocols come with their checksums.
-fn complete<I: TransmitIp, B: PacketBuf>(
-    packet: &mut B,
-    src: I::Addr,
-    dst: I::Addr,
-    capabilities: &Capabilities,
-) {
-    let is_tcp = packet.data()[I::PROTOCOL_OFFSET] == tcp::PROTOCOL
-        && packet.data().len() >= I::HEADER_LEN + tcp::HEADER_LEN;
-    if !is_tcp {
-        return;
-    }
-    let ip_offload = I::offloads_header_checksum(capabilities);
-    if !ip_offload {
-        I::fill_header_checksum(packet.data_mut());
-    }
-    let segment = &mut packet.data_mut()[I::HEADER_LEN..];
-    if !capabilities.tx_checksum.tcp {
-        tcp::fill_checksum::<I>(src, dst, segment);
-        return;
-    }
-    // The device adds the segment to the sum of the pseudo-header that it finds in the field.
-    let sum = pseudo_header::<I>(src, dst, tcp::PROTOCOL, segment.len()).folded();
-    segment[tcp::CHECKSUM_OFFSET..tcp::CHECKSUM_OFFSET + 2].copy_from_slice(&sum.to_be_bytes());
-    let l4_len = (segment[tcp::DATA_OFFSET_OFFSET] >> 4) * 4;
-    packet.set_tx_offload(TxOffload {
-        ip_version: I::VERSION,
-        l2_len: ethernet::HEADER_LEN as u8,
-        l3_len: I::HEADER_LEN as u16,
-        l4_len,
-        ip_checksum: ip_offload,
-        l4_checksum: Some(L4Checksum::Tcp),
-        tso_segment_size: None,
-    });
-}
+#[cfg(test)]
+mod tests;
