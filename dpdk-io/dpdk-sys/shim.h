@@ -27,8 +27,22 @@ uint16_t dpdk_shim_tx_prepare(uint16_t port, uint16_t queue, struct rte_mbuf **m
 
 int dpdk_shim_mbuf_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int count);
 void dpdk_shim_mbuf_free(struct rte_mbuf *mbuf);
+/*
+ * Hangs a reference to len octets of the buffer of payload, from offset on, on the end of packet.
+ * payload is of a pool that dpdk_shim_pool_create made. Returns 0, or a negative error number when
+ * there is no reference to be had.
+ */
+int dpdk_shim_mbuf_attach(struct rte_mbuf *packet, struct rte_mbuf *payload, uint16_t offset,
+			  uint16_t len);
 int dpdk_shim_mbuf_linearize(struct rte_mbuf *mbuf);
 
+/*
+ * A pool of packet buffers whose references come from another pool. NULL, and rte_errno, if it
+ * cannot be made.
+ */
+struct rte_mempool *dpdk_shim_pool_create(const char *name, unsigned int count, unsigned int cache,
+					  uint16_t data_room, struct rte_mempool *references,
+					  int numa_node);
 uint16_t dpdk_shim_pool_data_room(struct rte_mempool *pool);
 uint32_t dpdk_shim_pool_size(const struct rte_mempool *pool);
 

@@ -64,7 +64,7 @@ mod stats;
 pub use eal::{Eal, EalConfig, LogLevel};
 pub use error::{Direction, DpdkError, Errno};
 pub use lcore::{Lcore, LcoreId, LcoreJob};
-pub use mbuf::Mbuf;
+pub use mbuf::{Mbuf, MbufPayload};
 pub use mempool::{BufferDemand, Mempool, MempoolConfig};
 pub use offload::Offloads;
 pub use port::{Port, PortConfig};

@@ -1,8 +1,12 @@
 //! Packet buffers of DPDK, owned.
 //!
 //! A packet is one mbuf or a chain of them. What comes from a queue or a pool is one; chains are
-//! made by [`Mbuf::chain`] and undone by [`Mbuf::linearize`]. [`PacketBuf`] works on the first
-//! segment of a chain, except that truncating cuts the packet.
+//! made by [`Mbuf::chain`] and [`PacketBuf::attach`], and undone by [`Mbuf::linearize`].
+//! [`PacketBuf`] works on the first segment of a chain, except that truncating cuts the packet.
+//!
+//! An [`MbufPayload`] is a buffer that is only read from now on, by any number of handles and of
+//! packets. What hangs on a packet then is an *indirect* mbuf: a structure of the packet's own,
+//! from a pool of such, that points into the buffer of the *direct* one and counts there.
 //!
 //! The fields are read and written here, at the offsets that the headers of the installed DPDK
 //! give them, so that a packet costs no call into C until it is freed.
@@ -12,20 +16,26 @@ use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::{self, NonNull};
 use core::slice;
+use core::sync::atomic::{AtomicU16, Ordering};
 
 use dpdk_sys as sys;
-use netstack::io::{ChecksumStatus, L4Checksum, PacketBuf, RxChecksum, TxOffload};
+use netstack::io::{
+    ChecksumStatus, L4Checksum, MAX_ATTACHED, PacketBuf, Payload, RxChecksum, TxOffload,
+};
 
 /// An owned packet buffer; dropping it gives it back to its pool.
 ///
 /// # Invariants
-/// 1. `raw` points to an mbuf that nobody else has: its reference count is 1, and so for each
-///    segment of its chain. It stays valid while this value lives, as its pool is not freed while
-///    a buffer is out.
-/// 2. `buf_addr` points to `buf_len` initialised octets (the pool's memory was mapped zeroed), and
-///    `data_off + data_len <= buf_len`.
+/// 1. `raw` points to an mbuf structure that nobody else has, and so does `next` of each segment of
+///    its chain: the reference count of each is 1. They stay valid while this value lives, as a
+///    pool is not freed while a buffer is out.
+/// 2. In each segment `buf_addr` points to `buf_len` initialised octets (the pool's memory was
+///    mapped zeroed), and `data_off + data_len <= buf_len`.
 /// 3. `nb_segs` segments hang together by `next`, the last one's is null, and `pkt_len` is the sum
 ///    of their `data_len`.
+/// 4. The head is direct: its octets are its own, nobody else reads or writes them.
+/// 5. The octets of other segments may be those of a direct mbuf that is shared: they are never
+///    written, and the segment counts as one of that mbuf's references until it is freed.
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct Mbuf {
@@ -34,7 +44,8 @@ pub struct Mbuf {
     not_sync: PhantomData<Cell<()>>,
 }
 
-// SAFETY: invariant 1: an mbuf has one owner, and any thread may free it (pools are for several
+// SAFETY: invariants 1, 4 and 5: an mbuf structure has one owner, and so have octets that may be
+// written; any thread may free it (references are counted atomically, pools are for several
 // producers).
 unsafe impl Send for Mbuf {}
 
@@ -63,8 +74,13 @@ const NB_SEGS: Field<u16> = Field::at(sys::MBUF_OFFSET_NB_SEGS);
 const NEXT: Field<*mut sys::rte_mbuf> = Field::at(sys::MBUF_OFFSET_NEXT);
 const OL_FLAGS: Field<u64> = Field::at(sys::MBUF_OFFSET_OL_FLAGS);
 const PKT_LEN: Field<u32> = Field::at(sys::MBUF_OFFSET_PKT_LEN);
+const REFCNT: Field<AtomicU16> = Field::at(sys::MBUF_OFFSET_REFCNT);
 const RSS_HASH: Field<u32> = Field::at(sys::MBUF_OFFSET_RSS_HASH);
 const TX_OFFLOAD: Field<u64> = Field::at(sys::MBUF_OFFSET_TX_OFFLOAD);
+
+/// References of one mbuf beyond which there are to be no more. DPDK counts to 65,535; between
+/// looking and counting others may count too, but not as many times as there are left.
+const MOST_REFERENCES: u16 = i16::MAX as u16;
 
 /// One mbuf of a packet that is owned (for reading or for writing, as the owner is borrowed).
 #[derive(Clone, Copy)]
@@ -84,6 +100,15 @@ impl Segment {
         let place = self.0.as_ptr().wrapping_byte_add(field.offset).cast::<T>();
         // SAFETY: as in `read`, and whoever writes has the owner borrowed mutably.
         unsafe { place.write(value) }
+    }
+
+    /// How many there are that have this mbuf.
+    #[inline]
+    fn references<'a>(self) -> &'a AtomicU16 {
+        let place = self.0.as_ptr().wrapping_byte_add(REFCNT.offset);
+        // SAFETY: as in `read`; nobody accesses this field but as an atomic while it is shared.
+        // Whoever calls has one of the references, and drops the borrow before giving it up.
+        unsafe { AtomicU16::from_ptr(place.cast()) }
     }
 
     #[inline]
@@ -135,18 +160,12 @@ impl Mbuf {
         usize::from(self.head().read(&NB_SEGS))
     }
 
-    /// Octets of the packet: the sum of its segments.
-    #[inline]
-    pub fn packet_len(&self) -> usize {
-        self.head().read(&PKT_LEN) as usize
-    }
-
     /// The data of each segment, in order.
     pub fn segments(&self) -> impl Iterator<Item = &[u8]> {
         core::iter::successors(Some(self.head()), |segment| segment.next()).map(|segment| {
             let (start, len) = segment.data();
-            // SAFETY: invariants 2 and 3: initialised octets of a segment of this packet, which is
-            // borrowed for as long as the slice.
+            // SAFETY: invariants 2 to 5: initialised octets of a segment of this packet, which is
+            // borrowed for as long as the slice, and nobody writes them meanwhile.
             unsafe { slice::from_raw_parts(start, len) }
         })
     }
@@ -170,11 +189,12 @@ impl Mbuf {
     }
 
     /// Copies all segments into the first. Returns whether the packet is contiguous now: it is
-    /// not, and unchanged, if the first segment has too little room.
+    /// not, and unchanged, if the first segment has too little room. What was attached is freed.
     #[must_use]
     #[inline]
     pub fn linearize(&mut self) -> bool {
-        // SAFETY: invariants 1 to 3: a whole packet of our own.
+        // SAFETY: invariants 1 to 4: a whole packet of our own, and octets are written in its head
+        // only.
         self.segment_count() == 1 || unsafe { sys::dpdk_shim_mbuf_linearize(self.as_ptr()) } == 0
     }
 
@@ -182,6 +202,12 @@ impl Mbuf {
     #[inline]
     pub fn has_tx_offload(&self) -> bool {
         self.head().read(&OL_FLAGS) & sys::DPDK_MBUF_F_TX_OFFLOAD_MASK != 0
+    }
+
+    /// Whether the device is to cut this frame into segments.
+    #[inline]
+    pub(crate) fn has_segmentation(&self) -> bool {
+        self.head().read(&OL_FLAGS) & sys::DPDK_MBUF_F_TX_TCP_SEG != 0
     }
 
     /// Forgets work for the device that an earlier sender asked for: drivers that pass packets
@@ -241,18 +267,59 @@ impl Drop for Mbuf {
 }
 
 impl PacketBuf for Mbuf {
+    type Payload = MbufPayload;
+
+    #[inline]
+    fn packet_len(&self) -> usize {
+        self.head().read(&PKT_LEN) as usize
+    }
+
+    #[inline]
+    fn attached(&self) -> impl Iterator<Item = &[u8]> {
+        self.segments().skip(1)
+    }
+
+    #[inline]
+    fn attach(&mut self, payload: &MbufPayload) -> bool {
+        if payload.len == 0 {
+            return true;
+        }
+        if self.segment_count() > MAX_ATTACHED || payload.references() > MOST_REFERENCES {
+            return false;
+        }
+        let (start, len) = (payload.start, payload.len);
+        // SAFETY: invariants 1 and 3: our own chain, to whose end something is added. Invariants 1
+        // and 2 of `MbufPayload`: a direct mbuf of a pool made for this, and a range of its octets.
+        // That the result keeps invariants 4 and 5 is what references are.
+        unsafe { sys::dpdk_shim_mbuf_attach(self.as_ptr(), payload.raw.as_ptr(), start, len) == 0 }
+    }
+
+    #[inline]
+    fn into_payload(mut self) -> MbufPayload {
+        if !self.linearize() {
+            self.truncate_chain(self.data().len());
+        }
+        let head = self.head();
+        let (start, len) = (head.read(&DATA_OFF), head.read(&DATA_LEN));
+        MbufPayload {
+            raw: self.into_raw(),
+            start,
+            len,
+        }
+    }
+
     #[inline]
     fn data(&self) -> &[u8] {
         let (start, len) = self.head().data();
-        // SAFETY: invariant 2, borrowed for as long as the slice.
+        // SAFETY: invariants 2 and 4, borrowed for as long as the slice.
         unsafe { slice::from_raw_parts(start, len) }
     }
 
     #[inline]
     fn data_mut(&mut self) -> &mut [u8] {
         let (start, len) = self.head().data();
-        // SAFETY: invariants 1 and 2: octets that nobody else has, borrowed mutably for as long
-        // as the slice.
+        // SAFETY: invariants 2 and 4: octets that nobody else has, borrowed mutably for as long as
+        // the slice.
         unsafe { slice::from_raw_parts_mut(start, len) }
     }
 
@@ -281,7 +348,7 @@ impl PacketBuf for Mbuf {
 
     #[inline]
     fn append(&mut self, len: usize) -> Option<&mut [u8]> {
-        if len > self.tailroom() {
+        if self.segment_count() > 1 || len > self.tailroom() {
             return None;
         }
         self.set_data_len(self.data().len() + len);
@@ -347,6 +414,102 @@ impl PacketBuf for Mbuf {
             // SAFETY: a hint for any address: it reads nothing that the program could see.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(start.cast::<i8>()) };
         }
+    }
+}
+
+/// A handle on octets of a buffer.
+///
+/// # Invariants
+/// 1. `raw` points to a direct mbuf of a pool made by [`Mempool`](crate::Mempool), alone (`next` is
+///    null). This value has one of the references that it counts; the others belong to further
+///    handles and to segments of packets, so it stays valid while this value lives.
+/// 2. `start + len <= buf_len`: a range of the mbuf's initialised octets.
+/// 3. Of the mbuf only the count is written while there are several references. Its octets are
+///    written by whoever has the only one.
+#[derive(Debug)]
+pub struct MbufPayload {
+    raw: NonNull<sys::rte_mbuf>,
+    start: u16,
+    len: u16,
+}
+
+// SAFETY: invariants 1 and 3: what is shared is only read or is atomic, and any thread may give
+// a reference up.
+unsafe impl Send for MbufPayload {}
+
+impl MbufPayload {
+    /// How many there are that have the buffer.
+    #[inline]
+    fn references(&self) -> u16 {
+        // Acquire: what others read of the octets before they gave their reference up comes before
+        // what is written by the one that is left.
+        Segment(self.raw).references().load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn place(&self) -> *mut u8 {
+        Segment(self.raw)
+            .read(&BUF_ADDR)
+            .wrapping_add(usize::from(self.start))
+    }
+}
+
+impl Payload for MbufPayload {
+    #[inline]
+    fn octets(&self) -> &[u8] {
+        // SAFETY: invariants 2 and 3: initialised octets that nobody writes while this handle is
+        // borrowed.
+        unsafe { slice::from_raw_parts(self.place(), usize::from(self.len)) }
+    }
+
+    #[inline]
+    fn share(&self) -> Self {
+        assert!(
+            self.references() <= MOST_REFERENCES,
+            "more handles on one buffer than can be counted"
+        );
+        // Relaxed: who has a reference needs no order to make another, as with `Arc`.
+        Segment(self.raw)
+            .references()
+            .fetch_add(1, Ordering::Relaxed);
+        Self { ..*self }
+    }
+
+    #[inline]
+    fn trim_front(&mut self, len: usize) {
+        let len = len.min(usize::from(self.len)) as u16;
+        self.start += len;
+        self.len -= len;
+    }
+
+    #[inline]
+    fn truncate(&mut self, len: usize) {
+        self.len = len.min(usize::from(self.len)) as u16;
+    }
+
+    #[inline]
+    fn append(&mut self, octets: &[u8]) -> bool {
+        let buf_len = usize::from(Segment(self.raw).read(&BUF_LEN));
+        let end = usize::from(self.start) + usize::from(self.len);
+        if octets.len() > buf_len - end || self.references() != 1 {
+            return false;
+        }
+        let place = self.place().wrapping_add(usize::from(self.len));
+        // SAFETY: invariants 1 to 3: the rest of the buffer has room, and with the only reference,
+        // which is borrowed mutably, nobody else reads or writes it. `octets` are elsewhere: they
+        // are borrowed, and the only handle could not have lent them.
+        unsafe { ptr::copy_nonoverlapping(octets.as_ptr(), place, octets.len()) };
+        // Fits: the end is in the buffer, whose length is 16 bits.
+        self.len += octets.len() as u16;
+        true
+    }
+}
+
+impl Drop for MbufPayload {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: invariant 1: our reference, which nobody uses after this.
+        unsafe { sys::dpdk_shim_mbuf_free(self.raw.as_ptr()) };
     }
 }
 

@@ -4,6 +4,11 @@
 //! [`BufferDemand`]; each port reserves its own when it is opened, and one that does not fit is an
 //! error with the figures. So a pool that is too small shows at the start and not as packets lost
 //! under load.
+//!
+//! With each pool goes one of references, small structures by which packets have the payload of
+//! others attached ([`netstack::io::PacketBuf::attach`]): as many as there are buffers. That is
+//! enough for each buffer to be on its way in one packet. When there are none left, payload is
+//! copied, so nobody reserves them.
 
 use core::fmt;
 use core::ptr::{self, NonNull};
@@ -32,7 +37,7 @@ pub(crate) const SPARE_BUFFERS: usize = 32;
 /// How a pool is to be made.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MempoolConfig {
-    /// A name of at most 25 characters, not used by another pool.
+    /// A name of at most 24 characters, not used by another pool.
     pub name: String,
     /// How many buffers. `2^n - 1` uses memory best.
     pub buffers: u32,
@@ -77,11 +82,17 @@ impl MempoolConfig {
     /// Memory that the pool takes, in MiB; an upper estimate to configure the EAL with.
     pub fn memory_mib(&self) -> u32 {
         // Of each buffer: the mbuf structure, the pool's header and padding, its places in rings.
+        // A reference is just that.
         const OVERHEAD: u64 = 128 + 64 + 64 + 32;
         // Buffers do not straddle pages, and the allocator has its own need.
         const ALLOCATOR: u64 = 16 << 20;
-        let octets = u64::from(self.buffers) * (u64::from(self.data_room()) + OVERHEAD);
+        let octets = u64::from(self.buffers) * (u64::from(self.data_room()) + 2 * OVERHEAD);
         (octets * 9 / 8 + ALLOCATOR).div_ceil(1 << 20) as u32
+    }
+
+    /// The NUMA node as DPDK says it: -1 is "any".
+    fn numa_node(&self) -> i32 {
+        self.numa_node.map_or(-1, i32::from)
     }
 
     /// Octets of a buffer: headroom and room for a frame.
@@ -173,6 +184,7 @@ pub struct Mempool {
 #[derive(Debug)]
 struct PoolShared {
     raw: RawPool,
+    references: RawPool,
     config: MempoolConfig,
     /// Buffers promised, at most `config.buffers`.
     reserved: AtomicU32,
@@ -183,8 +195,9 @@ struct PoolShared {
 /// The pool as DPDK knows it.
 ///
 /// # Invariants
-/// 1. Points to a pool that `rte_pktmbuf_pool_create` made. It is never freed before
-///    `rte_eal_cleanup`, so it is valid as long as an `EalHandle` or a buffer of it is there.
+/// 1. Points to a pool that `rte_pktmbuf_pool_create` or `dpdk_shim_pool_create` made. It is never
+///    freed before `rte_eal_cleanup`, so it is valid as long as an `EalHandle` or a buffer of it is
+///    there.
 /// 2. The pool is for several producers and consumers: its functions may be called on any thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawPool(NonNull<dpdk_sys::rte_mempool>);
@@ -202,12 +215,15 @@ impl Mempool {
     /// range, the name is taken, or the EAL has not enough memory.
     pub fn create(eal: &Eal, config: &MempoolConfig) -> Result<Self, DpdkError> {
         config.check()?;
-        let raw = RawPool::create(config)?;
+        let references = RawPool::create_references(config)?;
         let eal = eal.handle();
+        eal.resources().pools.push(references);
+        let raw = RawPool::create(config, references)?;
         eal.resources().pools.push(raw);
         let pool = Self {
             shared: Arc::new(PoolShared {
                 raw,
+                references,
                 config: config.clone(),
                 reserved: AtomicU32::new(0),
                 _eal: eal,
@@ -230,6 +246,11 @@ impl Mempool {
     /// How many buffers are out: with the program, in devices' rings, spare in queues.
     pub fn in_use(&self) -> u32 {
         self.shared.raw.in_use()
+    }
+
+    /// How many references are out: payloads attached to packets that are not freed yet.
+    pub fn references_in_use(&self) -> u32 {
+        self.shared.references.in_use()
     }
 
     /// How many buffers could be lent now, if asked for by all threads.
@@ -282,27 +303,51 @@ impl Mempool {
 }
 
 impl RawPool {
-    fn create(config: &MempoolConfig) -> Result<Self, DpdkError> {
+    /// The pool of buffers, whose references come from `references`.
+    fn create(config: &MempoolConfig, references: Self) -> Result<Self, DpdkError> {
+        const CALL: &str = "rte_mempool_create_empty";
+        let name = pool_name(CALL, config, "")?;
+        // SAFETY: the name is terminated and copied; the numbers are checked by DPDK; invariant 1
+        // for `references`. All buffers are plain mbufs, without private data.
+        let raw = unsafe {
+            dpdk_sys::dpdk_shim_pool_create(
+                name.as_ptr(),
+                config.buffers,
+                config.cache,
+                config.data_room(),
+                references.as_ptr(),
+                config.numa_node(),
+            )
+        };
+        Self::created(raw, CALL, config)
+    }
+
+    /// The pool of references: mbufs without room for data.
+    fn create_references(config: &MempoolConfig) -> Result<Self, DpdkError> {
         const CALL: &str = "rte_pktmbuf_pool_create";
-        let name = CString::new(config.name.as_str())
-            .map_err(|_| DpdkError::returned(CALL, &config.name, -EINVAL))?;
-        // DPDK's -1 is "any node".
-        let numa_node = config.numa_node.map_or(-1, i32::from);
-        // SAFETY: the name is terminated and copied; the numbers are checked by DPDK. Private
-        // data of 0 octets, so that all buffers are plain mbufs.
+        let name = pool_name(CALL, config, REFERENCES_SUFFIX)?;
+        // SAFETY: the name is terminated and copied; the numbers are checked by DPDK.
         let raw = unsafe {
             dpdk_sys::rte_pktmbuf_pool_create(
                 name.as_ptr(),
                 config.buffers,
                 config.cache,
                 0,
-                config.data_room(),
-                numa_node,
+                0,
+                config.numa_node(),
             )
         };
+        Self::created(raw, CALL, config)
+    }
+
+    fn created(
+        raw: *mut dpdk_sys::rte_mempool,
+        call: &'static str,
+        config: &MempoolConfig,
+    ) -> Result<Self, DpdkError> {
         NonNull::new(raw)
             .map(Self)
-            .ok_or_else(|| DpdkError::last(CALL, &format!("mempool `{}`", config.name)))
+            .ok_or_else(|| DpdkError::last(call, &format!("mempool `{}`", config.name)))
     }
 
     /// The pool for DPDK.
@@ -345,6 +390,17 @@ impl RawPool {
 
 /// Invalid argument.
 const EINVAL: i32 = 22;
+/// What the name of a pool of references has more than that of its pool.
+const REFERENCES_SUFFIX: &str = "&";
+
+fn pool_name(
+    call: &'static str,
+    config: &MempoolConfig,
+    suffix: &str,
+) -> Result<CString, DpdkError> {
+    CString::new(format!("{}{suffix}", config.name))
+        .map_err(|_| DpdkError::returned(call, &config.name, -EINVAL))
+}
 
 impl MempoolConfig {
     /// Refuses what DPDK would answer with a bare error number.

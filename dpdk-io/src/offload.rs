@@ -1,7 +1,7 @@
 //! Offloads: what a port is to do for the stack, and what it can.
 
 use dpdk_sys as sys;
-use netstack::io::TxChecksumCapability;
+use netstack::io::{MAX_ATTACHED, TxChecksumCapability};
 
 /// Kinds of work for a port: as wanted by the configuration, or as got from the device.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -16,8 +16,10 @@ pub struct Offloads {
     pub tx_checksum: bool,
     /// Cut large TCP packets into segments while sending.
     pub tso: bool,
-    /// Receive and send frames in several pieces.
-    pub scatter: bool,
+    /// Receive frames in several pieces, which are joined before they are handed over.
+    pub rx_chains: bool,
+    /// Send frames in several pieces.
+    pub tx_chains: bool,
     /// Spread received packets over the queues by a hash of their addresses and ports.
     pub rss: bool,
 }
@@ -28,7 +30,8 @@ impl Offloads {
         rx_checksum: true,
         tx_checksum: true,
         tso: true,
-        scatter: true,
+        rx_chains: true,
+        tx_chains: true,
         rss: true,
     };
 }
@@ -55,6 +58,10 @@ pub(crate) struct Offered {
     pub(crate) rss_fields: u64,
     /// RX queues that are wanted: one needs no RSS.
     pub(crate) queues: u16,
+    /// Mbufs of a frame; 0 if the driver does not say.
+    pub(crate) frame_segments: u16,
+    /// Mbufs of a packet that the device cuts; 0 if the driver does not say.
+    pub(crate) tso_segments: u16,
 }
 
 /// What is both wanted and offered, in DPDK's bits.
@@ -64,6 +71,10 @@ pub(crate) struct Granted {
     pub(crate) tx: u64,
     /// Header fields to hash; 0 without RSS.
     pub(crate) rss_fields: u64,
+    /// Mbufs of a frame besides the first.
+    pub(crate) frame_pieces: usize,
+    /// Mbufs of a packet that the device cuts, besides the first.
+    pub(crate) tso_pieces: usize,
 }
 
 impl Granted {
@@ -80,9 +91,13 @@ impl Granted {
         if wanted.tso && offered.tx & TSO == TSO {
             granted.tx |= TSO;
         }
-        if wanted.scatter {
+        if wanted.rx_chains {
             granted.rx |= offered.rx & sys::DPDK_ETH_RX_OFFLOAD_SCATTER;
-            granted.tx |= offered.tx & sys::DPDK_ETH_TX_OFFLOAD_MULTI_SEGS;
+        }
+        if wanted.tx_chains && offered.tx & sys::DPDK_ETH_TX_OFFLOAD_MULTI_SEGS != 0 {
+            granted.tx |= sys::DPDK_ETH_TX_OFFLOAD_MULTI_SEGS;
+            granted.frame_pieces = pieces(offered.frame_segments);
+            granted.tso_pieces = pieces(offered.tso_segments);
         }
         if wanted.rss && offered.queues > 1 {
             granted.rss_fields = offered.rss_fields & RSS_FIELDS;
@@ -95,12 +110,12 @@ impl Granted {
 
     /// The kinds of work that were granted in full.
     pub(crate) fn summary(&self) -> Offloads {
-        let scatter_rx = self.rx & sys::DPDK_ETH_RX_OFFLOAD_SCATTER != 0;
         Offloads {
             rx_checksum: self.rx & RX_CHECKSUM == RX_CHECKSUM,
             tx_checksum: self.tx & TX_CHECKSUM == TX_CHECKSUM,
             tso: self.tso(),
-            scatter: scatter_rx && self.sends_chains(),
+            rx_chains: self.rx & sys::DPDK_ETH_RX_OFFLOAD_SCATTER != 0,
+            tx_chains: self.sends_chains(),
             rss: self.rss_fields != 0,
         }
     }
@@ -124,10 +139,28 @@ impl Granted {
         self.tx & sys::DPDK_ETH_TX_OFFLOAD_MULTI_SEGS != 0
     }
 
+    /// How many payloads a frame may have attached. A frame that is not cut may be worth fewer to
+    /// the device; it is small, so it can be joined then.
+    pub(crate) fn tx_pieces(&self) -> usize {
+        if self.tso() {
+            self.tso_pieces
+        } else {
+            self.frame_pieces
+        }
+    }
+
     /// Whether frames to send must be shown to the driver first, which then writes what its
     /// device expects in headers.
     pub(crate) fn needs_prepare(&self) -> bool {
         self.tx & (TX_CHECKSUM | TSO) != 0
+    }
+}
+
+/// Pieces of a frame of at most so many mbufs, besides the first; 0 stands for any number.
+fn pieces(segments: u16) -> usize {
+    match segments {
+        0 => MAX_ATTACHED,
+        segments => MAX_ATTACHED.min(usize::from(segments) - 1),
     }
 }
 
@@ -140,6 +173,8 @@ mod tests {
         tx: u64::MAX,
         rss_fields: u64::MAX,
         queues: 2,
+        frame_segments: 8,
+        tso_segments: u16::MAX,
     };
 
     #[test]
@@ -166,6 +201,32 @@ mod tests {
         // A device that does not write IPv4 checksums cannot cut IPv4 packets.
         assert!(!granted.tso());
         assert!(!granted.summary().tx_checksum);
+    }
+
+    #[test]
+    fn pieces_are_those_that_the_device_takes() {
+        let granted = Granted::negotiate(Offloads::ALL, &EVERYTHING);
+        assert_eq!((granted.frame_pieces, granted.tso_pieces), (7, 64));
+        assert_eq!(granted.tx_pieces(), 64);
+        let whole = Offloads {
+            tso: false,
+            ..Offloads::ALL
+        };
+        assert_eq!(Granted::negotiate(whole, &EVERYTHING).tx_pieces(), 7);
+        let silent = Offered {
+            frame_segments: 0,
+            tso_segments: 0,
+            ..EVERYTHING
+        };
+        assert_eq!(Granted::negotiate(whole, &silent).tx_pieces(), 64);
+        let in_one_piece = Offered {
+            tx: !sys::DPDK_ETH_TX_OFFLOAD_MULTI_SEGS,
+            ..EVERYTHING
+        };
+        assert_eq!(
+            Granted::negotiate(Offloads::ALL, &in_one_piece).tx_pieces(),
+            0
+        );
     }
 
     #[test]

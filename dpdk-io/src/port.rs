@@ -183,6 +183,8 @@ impl Port {
                 tx: info.tx_offload_capa,
                 rss_fields: info.flow_type_rss_offloads,
                 queues: config.queues,
+                frame_segments: info.tx_desc_lim.nb_mtu_seg_max,
+                tso_segments: info.tx_desc_lim.nb_seg_max,
             },
         );
         let demand = BufferDemand {
@@ -286,13 +288,18 @@ impl Port {
 
     /// What the stack gets to know. RSS is read at the start: before, there is none.
     pub fn capabilities(&self) -> Capabilities {
-        // Packets to send are contiguous, so what can be cut is what fits a buffer.
-        let room = self.shared.pool.frame_room() - ethernet::HEADER_LEN;
+        // In one piece, a packet that can be cut is one that fits a buffer.
+        let room = if self.granted.sends_chains() {
+            LARGEST_IP_PACKET
+        } else {
+            self.shared.pool.frame_room() - ethernet::HEADER_LEN
+        };
         let tso = self.granted.tso().then(|| room.min(LARGEST_IP_PACKET));
         Capabilities {
             mac: self.mac,
             mtu: usize::from(self.config.mtu),
             tx_checksum: self.granted.tx_checksum(),
+            tx_pieces: self.granted.tx_pieces(),
             tso_ipv4: tso,
             tso_ipv6: tso,
             rss: self.rss.clone(),

@@ -32,8 +32,9 @@ pub struct Queue {
     capabilities: Capabilities,
     /// Frames are shown to the driver before they are sent.
     prepare: bool,
-    /// Frames of several mbufs may be sent.
-    sends_chains: bool,
+    /// Mbufs of a frame to be sent besides the first, and of one that the device cuts.
+    frame_pieces: usize,
+    tso_pieces: usize,
     /// Buffers ready to be lent; never more than [`SPARE_BUFFERS`], so it does not grow.
     spare: Vec<Mbuf>,
     counters: QueueCounters,
@@ -46,8 +47,8 @@ pub struct Queue {
 pub struct QueueCounters {
     /// Received frames dropped because their pieces did not fit one buffer.
     pub rx_not_joined: u64,
-    /// Frames taken for sending and dropped: what was asked of the device it cannot do with them.
-    /// They are among those that [`PacketIo::tx_burst`] returned.
+    /// Frames taken for sending and dropped: what was asked of the device it cannot do with them,
+    /// or they have more pieces than it takes and do not fit one buffer. They are among those that [`PacketIo::tx_burst`] returned.
     pub tx_refused: u64,
     /// Times that no buffer could be lent.
     pub no_buffer: u64,
@@ -71,7 +72,8 @@ impl Queue {
             index,
             capabilities,
             prepare: granted.needs_prepare(),
-            sends_chains: granted.sends_chains(),
+            frame_pieces: granted.frame_pieces,
+            tso_pieces: granted.tso_pieces,
             spare: Vec::with_capacity(SPARE_BUFFERS),
             counters: QueueCounters::default(),
             not_sync: PhantomData,
@@ -119,13 +121,26 @@ impl Queue {
         count
     }
 
+    /// Joins the pieces of a frame if the device does not take so many. Returns whether it takes
+    /// the frame now.
+    #[inline]
+    fn fit_pieces(&self, frame: &mut Mbuf) -> bool {
+        let pieces = frame.segment_count() - 1;
+        let most = if frame.has_segmentation() {
+            self.tso_pieces
+        } else {
+            self.frame_pieces
+        };
+        pieces <= most || frame.linearize()
+    }
+
     /// Pointers to the frames at the front of `burst` that may be sent together, and how many.
     #[inline]
-    fn front(&self, burst: &Burst<Mbuf>) -> ([*mut sys::rte_mbuf; BURST_SIZE], usize) {
+    fn front(&self, burst: &mut Burst<Mbuf>) -> ([*mut sys::rte_mbuf; BURST_SIZE], usize) {
         let mut front = [ptr::null_mut(); BURST_SIZE];
         let mut count = 0;
-        for (place, mbuf) in front.iter_mut().zip(burst.iter()) {
-            if !self.sends_chains && mbuf.segment_count() > 1 {
+        for (place, mbuf) in front.iter_mut().zip(burst.iter_mut()) {
+            if !self.fit_pieces(mbuf) {
                 break;
             }
             *place = mbuf.as_ptr();

@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 
 use dpdk_io::{Eal, Mempool, Port, PortConfig, Queue};
+use netstack::io::PacketIo;
 use netstack::wire::ethernet::MacAddr;
 use wire::Wire;
 
@@ -40,6 +41,11 @@ fn frames_pass_to_and_from_the_kernel() {
         rig::assert_frames(&wire.receive_all(group.len()), group);
     }
     assert_eq!(one.stats().unwrap().tx_frames, 200);
+    assert!(queue.capabilities().tx_pieces >= 2);
+    for frame in &frames[..20] {
+        rig::send_in_pieces(&mut queue, frame);
+    }
+    rig::assert_frames(&wire.receive_all(20), &frames[..20]);
     assert!(one.stats().unwrap().rx_frames >= 200);
     assert!(rig::extended_stat(&one, "tx_good_packets") >= 200);
 

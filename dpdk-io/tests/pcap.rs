@@ -51,8 +51,15 @@ fn frames_pass_from_a_capture_to_a_capture() {
         (octets as u64, octets as u64)
     );
 
+    // Up to 22.11 the driver does not say that it takes chains, so the queue joins them.
+    for frame in &frames {
+        rig::send_in_pieces(&mut queue, frame);
+    }
+
     drop(queue);
     rig::finish(eal, vec![port], pool);
-    rig::assert_frames(&read(&output), &reversed);
+    let written = read(&output);
+    rig::assert_frames(&written[..300], &reversed);
+    rig::assert_frames(&written[300..], &frames);
     fs::remove_dir_all(&directory).unwrap();
 }

@@ -213,10 +213,10 @@ fn open_ports(config: &Config, eal: &Eal, pool: &Mempool) -> Result<Vec<Port>, R
             tx_descriptors: port.tx_descriptors,
             mtu: port.mtu,
             mac: port.mac,
-            // Segments are made one by one and in one piece.
+            // Each buffer holds a frame, so frames need not be received in pieces, which is slower
+            // with some drivers.
             offloads: Offloads {
-                tso: false,
-                scatter: false,
+                rx_chains: false,
                 ..Offloads::ALL
             },
         };
@@ -254,6 +254,8 @@ fn log_started(port: &Port, config: &proxy::config::PortConfig) {
         tx_descriptors = in_force.tx_descriptors,
         rx_checksum = offloads.rx_checksum,
         tx_checksum = offloads.tx_checksum,
+        tx_chains = offloads.tx_chains,
+        tso = offloads.tso,
         rss_known = port.capabilities().rss.is_some(),
         "port started"
     );

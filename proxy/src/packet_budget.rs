@@ -66,8 +66,9 @@ impl PacketBudget {
         // Headroom, frame with two VLAN tags and check sequence, in whole cache lines; many NICs
         // count buffers in units of 2 KiB.
         let frame = (u64::from(self.mtu) + 26).max(2048).next_multiple_of(64);
-        // The mbuf structure, the pool's header and padding, places in rings.
-        let buffer = 128 + frame + 288;
+        // The mbuf structure, the pool's header and padding, places in rings; and the same for a
+        // reference, by which another packet has the buffer's payload attached.
+        let buffer = 128 + frame + 2 * 288;
         // Buffers do not straddle pages, and the allocator has its own need.
         let pool = u64::from(buffers) * buffer * 9 / 8 + (16 << 20);
         pool.div_ceil(1 << 20)

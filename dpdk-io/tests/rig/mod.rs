@@ -9,8 +9,8 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use dpdk_io::{Eal, EalConfig, Mbuf, Mempool, MempoolConfig, Port, PortConfig, Queue};
-use netstack::io::{BURST_SIZE, Burst, PacketBuf, PacketIo};
+use dpdk_io::{Eal, EalConfig, Mbuf, MbufPayload, Mempool, MempoolConfig, Port, PortConfig, Queue};
+use netstack::io::{BURST_SIZE, Burst, PacketBuf, PacketIo, Payload};
 
 /// How long frames may take. Generous: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -88,6 +88,36 @@ pub(crate) fn lend(queue: &mut Queue, frame: &[u8]) -> Mbuf {
     mbuf
 }
 
+/// The payload of a buffer from `queue` that holds `octets`.
+pub(crate) fn payload(queue: &mut Queue, octets: &[u8]) -> MbufPayload {
+    lend(queue, octets).into_payload()
+}
+
+/// Sends `frame` as a buffer with its first octets and two payloads attached, and looks at one of
+/// the payloads afterwards.
+pub(crate) fn send_in_pieces(queue: &mut Queue, frame: &[u8]) {
+    let (head, rest) = frame.split_at(18);
+    // Of different parities, and from the middle of their buffers.
+    let (first, second) = rest.split_at((rest.len() / 2) | 1);
+    let mut whole = payload(queue, rest);
+    let mut mbuf = lend(queue, head);
+    let mut piece = whole.share();
+    piece.truncate(first.len());
+    assert!(mbuf.attach(&piece));
+    whole.trim_front(first.len());
+    assert!(mbuf.attach(&whole));
+    assert_eq!(mbuf.packet_len(), frame.len());
+    drop(piece);
+    let mut burst = Burst::with_capacity(1);
+    burst.push(mbuf).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !burst.is_empty() {
+        assert!(Instant::now() < deadline, "the device takes no frames");
+        queue.tx_burst(&mut burst);
+    }
+    assert_eq!(whole.octets(), second);
+}
+
 /// Sends all frames, as fast as the device takes them.
 pub(crate) fn send(queue: &mut Queue, frames: &[Vec<u8>]) {
     let deadline = Instant::now() + PATIENCE;
@@ -144,6 +174,7 @@ pub(crate) fn extended_stat(port: &Port, name: &str) -> u64 {
 pub(crate) fn finish(eal: Eal, ports: Vec<Port>, pool: Mempool) {
     drop(ports);
     assert_eq!(pool.in_use(), 0, "buffers are lost");
+    assert_eq!(pool.references_in_use(), 0, "references are lost");
     assert_eq!(pool.available(), MempoolConfig::default().buffers);
     drop(pool);
     eal.shutdown().unwrap();

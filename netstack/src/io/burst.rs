@@ -51,6 +51,11 @@ impl<B> Burst<B> {
         self.packets.iter()
     }
 
+    /// The packets in order, to be changed where they are.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut B> {
+        self.packets.iter_mut()
+    }
+
     /// How many packets are in the burst.
     pub fn len(&self) -> usize {
         self.packets.len()
