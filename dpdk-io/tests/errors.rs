@@ -107,13 +107,13 @@ fn pools_that_do_not_fit(eal: &Eal) {
     assert!(taken.contains("File exists"), "{taken}");
     let tiny = MempoolConfig {
         name: "tiny".to_owned(),
-        buffers: 1000,
-        held: 1000,
+        buffers: 200,
+        held: 200,
         ..small
     };
     let tiny = Mempool::create(eal, &tiny).unwrap_err();
     assert!(
-        matches!(tiny, DpdkError::PoolTooSmall { needed: 1192, .. }),
+        matches!(tiny, DpdkError::PoolTooSmall { needed: 392, .. }),
         "{tiny}"
     );
     let huge = MempoolConfig {

@@ -468,7 +468,7 @@ mod tests {
         pool.buffers = 1 << 20;
         let error = check_memory(&config, &pool).unwrap_err().to_string();
         assert!(
-            error.contains("1048576 packet buffers need 2788MiB"),
+            error.contains("1048576 packet buffers need 3112MiB"),
             "{error}"
         );
     }

@@ -129,9 +129,9 @@ mod tests {
             PacketBudget::new(1, &ports).memory_mib(buffers)
         };
         assert_eq!(memory(1500, 0), 16);
-        // A buffer of 2464 octets, and an eighth more.
-        assert_eq!(memory(1500, 1 << 20), 2772 + 16);
-        assert_eq!(memory(9000, 1 << 20), 9504 * 9 / 8 + 16);
+        // A buffer and a reference to it of 2752 octets, and an eighth more.
+        assert_eq!(memory(1500, 1 << 20), 3096 + 16);
+        assert_eq!(memory(9000, 1 << 20), 9792 * 9 / 8 + 16);
     }
 
     #[test]

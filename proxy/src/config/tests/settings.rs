@@ -207,22 +207,22 @@ fn there_are_packets_for_every_queue_and_worker() {
 #[test]
 fn the_memory_holds_the_packets() {
     let with = |memory: &str| format!("memory = \"{memory}\"\nvdevs");
-    valid(&minimal_with("vdevs", &with("34MiB")));
+    valid(&minimal_with("vdevs", &with("36MiB")));
     fault_with(
         "vdevs",
-        &with("33MiB"),
+        &with("35MiB"),
         3,
         &[
-            "3:10: error: `memory` in [dpdk]: 33MiB is too little",
-            &format!("{PACKETS_OF_MINIMAL} packet buffers need 34MiB"),
-            "write `memory = \"34MiB\"` or more",
+            "3:10: error: `memory` in [dpdk]: 35MiB is too little",
+            &format!("{PACKETS_OF_MINIMAL} packet buffers need 36MiB"),
+            "write `memory = \"36MiB\"` or more",
         ],
     );
     // The default may be too little: then the table is at fault.
     fault_added(
         "[buffers]\npackets = 1000000",
         2,
-        &["256MiB is too little: 1000000 packet buffers need 2660MiB"],
+        &["256MiB is too little: 1000000 packet buffers need 2969MiB"],
     );
 }
 
@@ -233,7 +233,7 @@ fn packets_and_memory_are_judged_together() {
     let errors = parse(&format!("{text}[buffers]\npackets = 1\n")).unwrap_err();
     let report = errors.to_string();
     assert_eq!(errors.len(), 2, "{report}");
-    let needed = format!("{PACKETS_OF_MINIMAL} packet buffers need 34MiB");
+    let needed = format!("{PACKETS_OF_MINIMAL} packet buffers need 36MiB");
     assert!(report.contains(&needed), "{report}");
     fault_added("[buffers]\npackets = 1\nshoes = 2", 19, &["unknown key"]);
 }
