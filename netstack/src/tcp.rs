@@ -18,6 +18,7 @@ mod demux;
 mod endpoint;
 mod isn;
 mod listen;
+mod native;
 mod ports;
 pub mod seq;
 mod smoltcp_engine;
@@ -32,6 +33,7 @@ pub use endpoint::{
 };
 pub use isn::IsnGenerator;
 pub use listen::{Listener, ListenerId};
+pub use native::Algorithm;
 pub use ports::PortShares;
 
 use crate::io::PacketBuf;
