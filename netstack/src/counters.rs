@@ -87,6 +87,8 @@ pub enum Event {
     TcpFinWait2Timeouts,
     /// Connections closed because the peer stopped acknowledging.
     TcpUserTimeouts,
+    /// Connections closed because the peer did not answer keepalive probes.
+    TcpKeepaliveTimeouts,
     /// Connections whose engine panicked, and which were reset.
     TcpEnginePanics,
     /// Connects refused because every source port is in use.
@@ -123,7 +125,7 @@ pub enum Event {
 
 impl Event {
     /// All events, in declaration order.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 54] = [
         Self::RxFrames,
         Self::RxBytes,
         Self::TxFrames,
@@ -161,6 +163,7 @@ impl Event {
         Self::TcpHalfClosedTimeouts,
         Self::TcpFinWait2Timeouts,
         Self::TcpUserTimeouts,
+        Self::TcpKeepaliveTimeouts,
         Self::TcpEnginePanics,
         Self::TcpPortsExhausted,
         Self::TcpConnectRefused,
@@ -219,6 +222,7 @@ impl Event {
             Self::TcpHalfClosedTimeouts => "tcp_half_closed_timeouts",
             Self::TcpFinWait2Timeouts => "tcp_fin_wait_2_timeouts",
             Self::TcpUserTimeouts => "tcp_user_timeouts",
+            Self::TcpKeepaliveTimeouts => "tcp_keepalive_timeouts",
             Self::TcpEnginePanics => "tcp_engine_panics",
             Self::TcpPortsExhausted => "tcp_ports_exhausted",
             Self::TcpConnectRefused => "tcp_connect_refused",

@@ -89,6 +89,16 @@ pub enum DropReason {
     TcpResetNotExact,
     /// An acknowledgment of what was never sent: answered by a challenge ACK (RFC 5961).
     TcpBadAck,
+    /// Octets or an acknowledgment outside of what the connection expects.
+    TcpOutsideWindow,
+    /// An old segment, by its timestamp (RFC 7323 section 5, PAWS).
+    TcpPaws,
+    /// A segment without timestamp, although both ends agreed on them (RFC 7323 section 3.2).
+    TcpNoTimestamp,
+    /// Octets of which too many pieces, or gaps, are held already.
+    TcpRefused,
+    /// Octets beyond a gap, while packet buffers are scarce.
+    TcpNoMemory,
     /// A segment for a connection in TIME-WAIT.
     TcpTimeWait,
     /// The TCP engine failed on this segment; its connection was reset.
@@ -111,7 +121,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in declaration order.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 51] = [
         Self::FrameTruncated,
         Self::FrameNotForUs,
         Self::EtherTypeUnknown,
@@ -150,6 +160,11 @@ impl DropReason {
         Self::TcpSynInConnection,
         Self::TcpResetNotExact,
         Self::TcpBadAck,
+        Self::TcpOutsideWindow,
+        Self::TcpPaws,
+        Self::TcpNoTimestamp,
+        Self::TcpRefused,
+        Self::TcpNoMemory,
         Self::TcpTimeWait,
         Self::TcpEnginePanic,
         Self::NoRoute,
@@ -201,6 +216,11 @@ impl DropReason {
             Self::TcpSynInConnection => "tcp_syn_in_connection",
             Self::TcpResetNotExact => "tcp_reset_not_exact",
             Self::TcpBadAck => "tcp_bad_ack",
+            Self::TcpOutsideWindow => "tcp_outside_window",
+            Self::TcpPaws => "tcp_paws",
+            Self::TcpNoTimestamp => "tcp_no_timestamp",
+            Self::TcpRefused => "tcp_refused",
+            Self::TcpNoMemory => "tcp_no_memory",
             Self::TcpTimeWait => "tcp_time_wait",
             Self::TcpEnginePanic => "tcp_engine_panic",
             Self::NoRoute => "no_route",

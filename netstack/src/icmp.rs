@@ -139,6 +139,7 @@ pub fn emit_error<I: AnswerIp, B: PacketBuf>(
         dst,
         protocol: I::ICMP_PROTOCOL,
         hop_limit: DEFAULT_HOP_LIMIT,
+        ecn: 0,
         payload_len,
     };
     I::emit_header(&header, out);

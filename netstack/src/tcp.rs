@@ -16,6 +16,7 @@ mod connection;
 mod deadline;
 mod demux;
 mod endpoint;
+mod engine;
 mod isn;
 mod listen;
 mod native;
@@ -24,20 +25,21 @@ pub mod seq;
 mod smoltcp_engine;
 mod time_wait;
 
-pub use connection::{Chunk, CloseCause, Connection, ConnectionOptions, State, Timeout};
+pub use connection::{Chunk, CloseCause, Connection, ConnectionOptions, Keepalive, State, Timeout};
 pub use deadline::Timeouts;
 pub use demux::TcpIp;
 pub use endpoint::{
     Arrival, ConnId, ConnectError, ConnectTarget, Endpoint, EndpointConfig, Event, Misdirected,
     UnreachableError,
 };
+pub use engine::EngineKind;
 pub use isn::IsnGenerator;
 pub use listen::{Listener, ListenerId};
-pub use native::Algorithm;
+pub use native::{Algorithm, Info, Numbers, Recovering};
 pub use ports::PortShares;
 
 use crate::io::PacketBuf;
-use crate::ip::{FiveTuple, V4, V6};
+use crate::ip::{FiveTuple, Ip, V4, V6};
 use crate::wire::tcp::Header;
 
 pub use crate::wire::tcp::PROTOCOL;
@@ -52,6 +54,14 @@ pub enum Flow {
 }
 
 impl Flow {
+    /// The IP version, 4 or 6.
+    pub fn version(&self) -> u8 {
+        match self {
+            Self::V4(_) => V4::VERSION,
+            Self::V6(_) => V6::VERSION,
+        }
+    }
+
     /// Our end.
     pub fn local(self) -> core::net::SocketAddr {
         match self {
@@ -82,6 +92,15 @@ pub struct Segment<B> {
 }
 
 impl<B: PacketBuf> Segment<B> {
+    /// The ECN field of the IP header (RFC 3168 section 5).
+    pub fn ecn(&self) -> u8 {
+        match self.packet.data() {
+            [first, second, ..] if first >> 4 == V4::VERSION => second & 3,
+            [_, second, ..] => second >> 4 & 3,
+            _ => 0,
+        }
+    }
+
     /// Octets of payload.
     pub fn payload_len(&self) -> usize {
         (self.packet.data().len() - self.tcp_offset).saturating_sub(self.header.header_len)

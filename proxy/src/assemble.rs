@@ -15,7 +15,9 @@ use netstack::neighbor::{NeighborConfig, NeighborTable};
 use netstack::rate_limit::RateLimit;
 use netstack::route::RouteError;
 use netstack::rss::Steering;
-use netstack::tcp::{ConnectionOptions, Endpoint, EndpointConfig, Listener, ListenerId, Timeouts};
+use netstack::tcp::{
+    ConnectionOptions, Endpoint, EndpointConfig, Keepalive, Listener, ListenerId, Timeouts,
+};
 use netstack::time::Instant;
 use thiserror::Error;
 
@@ -195,7 +197,7 @@ fn endpoint<Io: PacketIo>(
     share: Share,
     now: Instant,
     counters: Arc<Counters>,
-) -> Option<Endpoint> {
+) -> Option<Endpoint<Io::Buf>> {
     let limits = &config.limits;
     let max_sessions = share.of(limits.max_sessions);
     let syn_backlog = share.of(limits.syn_backlog);
@@ -212,27 +214,40 @@ fn endpoint<Io: PacketIo>(
             .map(|io| io.capabilities().mtu)
             .max()
             .unwrap_or(0),
+        buffers: 8192,
         resets_per_second: share.of(limits.resets_per_second as usize) as u32,
         source_ports: limits.source_ports.first..=limits.source_ports.last,
         worker: share.worker,
         workers: share.workers,
         secret: secrets.tcp,
     };
-    let options = ConnectionOptions {
+    let options = Arc::new(ConnectionOptions {
         receive_buffer: config.buffers.client_receive,
         send_buffer: config.buffers.client_send,
         mss: MAX_SEGMENT,
-        keepalive: config.timeouts.keepalive,
-    };
+        keepalive: keepalive(&config.timeouts),
+        ..ConnectionOptions::default()
+    });
     let listeners = (0..).zip(&config.listeners).flat_map(|(id, listener)| {
+        let options = Arc::clone(&options);
         listener.addresses.iter().map(move |address| Listener {
             id: ListenerId(id),
             network: NetworkId::BARE,
             address: *address,
-            options,
+            options: Arc::clone(&options),
         })
     });
     Endpoint::new(now, endpoint, listeners, counters)
+}
+
+/// A peer that is silent for so long is probed, and given up when it does not answer for three
+/// more quarters of that time.
+fn keepalive(config: &TimeoutConfig) -> Option<Keepalive> {
+    config.keepalive.map(|idle| Keepalive {
+        idle,
+        interval: idle / 4,
+        probes: 3,
+    })
 }
 
 fn timeouts(config: &TimeoutConfig) -> Timeouts {
@@ -269,12 +284,13 @@ fn groups<Io: PacketIo>(
     ios: &[Io],
     share: Share,
 ) -> Result<Vec<Group>, AssembleError> {
-    let options = ConnectionOptions {
+    let options = Arc::new(ConnectionOptions {
         receive_buffer: config.buffers.backend_receive,
         send_buffer: config.buffers.backend_send,
         mss: MAX_SEGMENT,
-        keepalive: config.timeouts.keepalive,
-    };
+        keepalive: keepalive(&config.timeouts),
+        ..ConnectionOptions::default()
+    });
     let group = |group: &BackendGroupConfig| {
         let paths = group
             .backends
@@ -291,7 +307,7 @@ fn groups<Io: PacketIo>(
         Ok(Group {
             pool: BackendPool::new(group, share.worker, share.workers, secrets.source_hash),
             paths,
-            options,
+            options: Arc::clone(&options),
             tries: group.tries,
         })
     };

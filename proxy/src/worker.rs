@@ -61,7 +61,7 @@ pub struct WorkerParts<Io: PacketIo> {
     /// The stage that sends, with the ports.
     pub transmitter: Transmitter<Io>,
     /// TCP.
-    pub tcp: Endpoint,
+    pub tcp: Endpoint<Io::Buf>,
     /// Sessions.
     pub sessions: Sessions,
     /// Limit of ICMP errors.

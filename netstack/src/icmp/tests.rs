@@ -19,6 +19,7 @@ fn packet<I: HeaderIp>(protocol: u8, payload: &[u8]) -> Vec<u8> {
         dst: addr::<I>(1),
         protocol,
         hop_limit: 7,
+        ecn: 0,
         payload_len: payload.len(),
     };
     let mut octets = vec![0; I::HEADER_LEN];

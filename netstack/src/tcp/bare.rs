@@ -14,9 +14,10 @@ pub(super) struct Bare {
     /// As it stands in the header, not scaled.
     pub(super) window: u16,
     pub(super) flags: Flags,
+    pub(super) options: Options,
 }
 
-/// Sends a segment without payload or options to the source of `flow`. Returns whether there was
+/// Sends a segment without payload to the source of `flow`. Returns whether there was
 /// a buffer for it.
 pub(super) fn send<I: HeaderIp, O: Output>(out: &mut O, flow: FiveTuple<I>, bare: Bare) -> bool {
     let header = Header {
@@ -28,9 +29,10 @@ pub(super) fn send<I: HeaderIp, O: Output>(out: &mut O, flow: FiveTuple<I>, bare
         window: bare.window,
         urgent: 0,
         header_len: HEADER_LEN,
-        options: Options::default(),
+        options: bare.options,
     };
-    let len = I::HEADER_LEN + header.header_len;
+    let header_len = header.emit_len();
+    let len = I::HEADER_LEN + header_len;
     let Some(mut packet) = out.alloc() else {
         return false;
     };
@@ -42,7 +44,8 @@ pub(super) fn send<I: HeaderIp, O: Output>(out: &mut O, flow: FiveTuple<I>, bare
         dst: flow.src,
         protocol: PROTOCOL,
         hop_limit: ip_header::DEFAULT_HOP_LIMIT,
-        payload_len: header.header_len,
+        ecn: 0,
+        payload_len: header_len,
     };
     I::emit_header(&ip_header, octets);
     header.emit(&mut octets[I::HEADER_LEN..]);
@@ -58,6 +61,7 @@ pub(super) fn reset_for(header: &Header, payload_len: usize) -> Bare {
             ack: 0,
             window: 0,
             flags: Flags::RST,
+            options: Options::default(),
         };
     }
     let syn = u32::from(header.flags.contains(Flags::SYN));
@@ -71,5 +75,6 @@ pub(super) fn reset_for(header: &Header, payload_len: usize) -> Bare {
         ack: end,
         window: 0,
         flags: Flags::RST | Flags::ACK,
+        options: Options::default(),
     }
 }

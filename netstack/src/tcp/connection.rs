@@ -12,27 +12,53 @@
 
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use super::bare::Bare;
-use super::smoltcp_engine::{Context, Engine};
+use super::engine::{Context, Engine, EngineKind};
+use super::native::{Algorithm, Call, Info, Numbers};
 use super::{Flow, Output, Segment, seq};
 use crate::drop::DropReason;
-use crate::io::PacketBuf;
+use crate::io::{PacketBuf, Payload};
 use crate::ip::Ip;
 use crate::time::Instant;
-use crate::wire::tcp::{Flags, HEADER_LEN};
+use crate::wire::tcp::{Flags, HEADER_LEN, Header};
 
 /// What a connection is made with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ConnectionOptions {
-    /// Octets that the peer may send ahead of the session that reads.
+    /// Which engine runs it.
+    pub engine: EngineKind,
+    /// Octets that the peer may send ahead of the session that reads, at most.
     pub receive_buffer: usize,
-    /// Octets that the session may write ahead of the peer's acknowledgments.
+    /// Octets of the window that is offered first; it grows as the path needs it. smoltcp's engine
+    /// offers all of `receive_buffer`.
+    pub first_window: usize,
+    /// Octets that the session may write ahead of the peer's acknowledgments, at most.
     pub send_buffer: usize,
     /// The largest payload of a segment in either direction, in octets.
     pub mss: u16,
-    /// Probe the peer after this long without a segment.
-    pub keepalive: Option<Duration>,
+    /// Probe a peer that is silent.
+    pub keepalive: Option<Keepalive>,
+    /// How the native engine reacts to congestion.
+    pub congestion: Algorithm,
+    /// Whether the native engine spreads segments over the round-trip time.
+    pub pacing: bool,
+    /// Whether the native engine asks for ECN (RFC 3168).
+    pub ecn: bool,
+    /// How far the native engine's retransmission timeout is above the round-trip time at least.
+    pub rto_floor: Duration,
+}
+
+/// When a silent peer is probed (RFC 9293 section 3.8.4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Keepalive {
+    /// After this long without a segment.
+    pub idle: Duration,
+    /// Again after this long without an answer.
+    pub interval: Duration,
+    /// The connection is given up when so many are not answered. smoltcp's engine does not count.
+    pub probes: u8,
 }
 
 /// A connection's state (RFC 9293 section 3.3.2; LISTEN is a listener's, not a connection's).
@@ -75,6 +101,8 @@ pub enum Timeout {
     FinWait2,
     /// The peer went silent although it had something to acknowledge.
     User,
+    /// The peer did not answer the probes of a silent connection.
+    Keepalive,
 }
 
 /// How a connection ended.
@@ -96,21 +124,49 @@ pub enum CloseCause {
     EnginePanic,
 }
 
-/// Received octets, in order. Valid until they are consumed.
-#[derive(Clone, Copy, Debug)]
-pub struct Chunk<'a> {
-    octets: &'a [u8],
+/// Octets in order, received or to be sent.
+pub enum Chunk<'a, B: PacketBuf> {
+    /// In a packet buffer, which can be shared.
+    Shared(&'a B::Payload),
+    /// Somewhere else: who keeps them copies them.
+    Borrowed(&'a [u8]),
 }
 
-impl<'a> Chunk<'a> {
-    /// Wraps octets that are contiguous in memory.
+impl<'a, B: PacketBuf> Chunk<'a, B> {
+    /// Octets that are contiguous in memory.
     pub fn new(octets: &'a [u8]) -> Self {
-        Self { octets }
+        Self::Borrowed(octets)
+    }
+
+    /// Octets in a packet buffer.
+    pub fn shared(payload: &'a B::Payload) -> Self {
+        Self::Shared(payload)
     }
 
     /// The octets.
     pub fn octets(&self) -> &'a [u8] {
-        self.octets
+        match self {
+            Self::Shared(payload) => payload.octets(),
+            Self::Borrowed(octets) => octets,
+        }
+    }
+}
+
+impl Default for ConnectionOptions {
+    /// Windows of up to 4 MiB that begin at 64 KiB, and what else hosts of the internet do.
+    fn default() -> Self {
+        Self {
+            engine: EngineKind::default(),
+            receive_buffer: 4 << 20,
+            first_window: 64 << 10,
+            send_buffer: 4 << 20,
+            mss: u16::MAX,
+            keepalive: None,
+            congestion: Algorithm::default(),
+            pacing: false,
+            ecn: false,
+            rto_floor: Duration::from_millis(200),
+        }
     }
 }
 
@@ -145,11 +201,33 @@ pub(super) struct Rejected {
     pub(super) reason: DropReason,
     /// Whether the peer is to be told what we expect (RFC 5961).
     pub(super) challenge: bool,
+    /// Whether the peer is to be told that there is no such connection.
+    pub(super) reset: bool,
+}
+
+impl Rejected {
+    /// Without an answer.
+    pub(super) fn silently(reason: DropReason) -> Self {
+        Self {
+            reason,
+            challenge: false,
+            reset: false,
+        }
+    }
+
+    /// The peer is told what we expect.
+    pub(super) fn with_challenge(reason: DropReason) -> Self {
+        Self {
+            challenge: true,
+            ..Self::silently(reason)
+        }
+    }
 }
 
 /// One connection.
-pub struct Connection {
-    engine: Engine,
+pub struct Connection<B: PacketBuf> {
+    engine: Engine<B>,
+    options: Arc<ConnectionOptions>,
     state: State,
     opened_at: Instant,
     /// When a connection that we open must be established at the latest.
@@ -165,32 +243,44 @@ pub struct Connection {
     panicked: bool,
 }
 
-impl Connection {
-    /// A connection for the SYN of `flow`, which is to be handed in next.
-    pub(super) fn accept(options: &ConnectionOptions, iss: u32, flow: Flow, now: Instant) -> Self {
-        let engine = Engine::listen(options, iss, flow);
-        Self::new(engine, State::SynReceived, now)
+impl<B: PacketBuf> Connection<B> {
+    /// A connection for the SYN `header` of `flow`, which is to be handed in next. `mtu` is of the
+    /// path, in octets.
+    pub(super) fn accept<I: Ip>(
+        options: &Arc<ConnectionOptions>,
+        numbers: Numbers,
+        flow: Flow,
+        header: &Header,
+        mtu: usize,
+        now: Instant,
+    ) -> Self {
+        let on_path = options.on_path::<I>(mtu);
+        let engine = Engine::accept(&on_path, numbers, flow, header, now);
+        Self::new(engine, options, State::SynReceived, now)
     }
 
-    /// A connection that sends its SYN at the first `poll_transmit`.
+    /// A connection that sends its SYN at the first `poll_transmit`, and is given up at `by`.
     pub(super) fn connect(
-        context: &mut Context,
-        options: &ConnectionOptions,
-        iss: u32,
-        flow: Flow,
+        engine: Engine<B>,
+        options: &Arc<ConnectionOptions>,
         now: Instant,
         by: Instant,
     ) -> Self {
-        let engine = Engine::connect(context, options, iss, flow);
         Self {
             connect_by: by,
-            ..Self::new(engine, State::SynSent, now)
+            ..Self::new(engine, options, State::SynSent, now)
         }
     }
 
-    fn new(engine: Engine, state: State, now: Instant) -> Self {
+    fn new(
+        engine: Engine<B>,
+        options: &Arc<ConnectionOptions>,
+        state: State,
+        now: Instant,
+    ) -> Self {
         Self {
             engine,
+            options: Arc::clone(options),
             state,
             opened_at: now,
             connect_by: Instant::FAR_FUTURE,
@@ -203,25 +293,25 @@ impl Connection {
         }
     }
 
-    /// Takes in a segment of this connection.
-    pub(super) fn handle_segment<B: PacketBuf, O: Output>(
+    /// Takes in a segment of this connection, whose flow is `flow`.
+    pub(super) fn handle_segment<O: Output<Buf = B>>(
         &mut self,
         context: &mut Context,
         now: Instant,
-        mut segment: Segment<B>,
+        flow: &Flow,
+        segment: Segment<B>,
         out: &mut O,
     ) -> Result<(), Rejected> {
         self.check(&segment)?;
         let reset = segment.header.flags.contains(Flags::RST);
-        let before = (self.engine.snd_una(), self.engine.rcv_nxt());
-        self.guarded(|engine| engine.handle_segment(context, now, &mut segment, out))
-            .ok_or(Rejected {
-                reason: DropReason::TcpEnginePanic,
-                challenge: false,
-            })?;
+        let before = self.progress_numbers();
+        self.called(now, flow, |engine, call| {
+            engine.handle_segment(context, call, segment, out)
+        })
+        .unwrap_or(Err(Rejected::silently(DropReason::TcpEnginePanic)))?;
         self.last_heard = now;
         self.unanswered_since = None;
-        if (self.engine.snd_una(), self.engine.rcv_nxt()) != before {
+        if self.progress_numbers() != before {
             self.last_progress = now;
         }
         self.follow_state(reset);
@@ -229,15 +319,17 @@ impl Connection {
     }
 
     /// Sends what there is to send, at most `budget` segments.
-    pub(super) fn poll_transmit<O: Output>(
+    pub(super) fn poll_transmit<O: Output<Buf = B>>(
         &mut self,
         context: &mut Context,
         now: Instant,
+        flow: &Flow,
         out: &mut O,
         budget: usize,
     ) -> Transmitted {
-        let Some(done) = self.guarded(|engine| engine.poll_transmit(context, now, out, budget))
-        else {
+        let Some(done) = self.called(now, flow, |engine, call| {
+            engine.poll_transmit(context, call, out, budget)
+        }) else {
             return Transmitted::All;
         };
         self.follow_state(false);
@@ -250,16 +342,21 @@ impl Connection {
     }
 
     /// When `poll_transmit` must be called again at the latest.
-    pub(super) fn poll_timeout(&mut self, context: &mut Context, now: Instant) -> Option<Instant> {
+    pub(super) fn poll_timeout(
+        &mut self,
+        context: &mut Context,
+        now: Instant,
+        flow: &Flow,
+    ) -> Option<Instant> {
         if matches!(self.state, State::Closed | State::TimeWait) {
             return None;
         }
-        self.guarded(|engine| engine.poll_timeout(context, now))
+        self.called(now, flow, |engine, call| engine.poll_timeout(context, call))
             .flatten()
     }
 
     /// The next received octets, as many as are contiguous in memory.
-    pub fn received(&mut self) -> Option<Chunk<'_>> {
+    pub fn received(&mut self) -> Option<Chunk<'_, B>> {
         // What was received before a FIN is complete and stays readable; before an RST it is not.
         if self
             .ended
@@ -267,8 +364,8 @@ impl Connection {
         {
             return None;
         }
-        let len = self.guarded(|engine| engine.received().len())?;
-        (len > 0).then(|| Chunk::new(self.engine.received()))
+        self.guarded(|engine| engine.received().is_some())?;
+        self.engine.received()
     }
 
     /// Says that the first `len` octets of what was received are done with.
@@ -277,10 +374,16 @@ impl Connection {
     }
 
     /// Queues the front of `chunk` to be sent, as much as there is room for. Returns how many
-    /// octets that was.
-    pub fn send(&mut self, chunk: Chunk<'_>) -> usize {
-        self.guarded(|engine| engine.send(chunk.octets))
-            .unwrap_or(0)
+    /// octets that was. A chunk in a packet buffer is held by reference if the engine can; one that
+    /// is not is copied into buffers that `out` lends.
+    pub fn send<O: Output<Buf = B>>(&mut self, chunk: Chunk<'_, B>, out: &mut O) -> usize {
+        let options = &self.options;
+        let engine = &mut self.engine;
+        if self.ended == Some(CloseCause::EnginePanic) {
+            return 0;
+        }
+        let sent = catch_unwind(AssertUnwindSafe(|| engine.send(options, chunk, out)));
+        self.contain(sent).unwrap_or(0)
     }
 
     /// Octets queued that the peer has not acknowledged.
@@ -333,6 +436,11 @@ impl Connection {
         )
     }
 
+    /// What is known of the connection; much less of one that smoltcp runs.
+    pub fn info(&self, now: Instant) -> Info {
+        self.engine.info(now)
+    }
+
     /// Whether the peer has ended its direction and everything it sent has been consumed.
     pub fn receive_finished(&self) -> bool {
         self.engine.fin_received() && self.engine.receive_queue() == 0
@@ -358,23 +466,55 @@ impl Connection {
 
     /// Our next sequence number and the peer's, once both are known.
     pub(super) fn next_numbers(&self) -> Option<(u32, u32)> {
-        Some((self.engine.snd_nxt(), self.engine.rcv_nxt()?))
+        self.engine.next_numbers()
     }
 
     /// Whether `seq` is a number that we sent and the peer has not acknowledged.
     pub(super) fn is_in_flight(&self, seq: u32) -> bool {
-        seq::le(self.engine.snd_una(), seq) && seq::lt(seq, self.engine.snd_nxt())
+        self.engine.is_in_flight(seq)
     }
 
     /// What a bare ACK says now: our next sequence number, the peer's, and the window.
-    pub(super) fn bare_ack(&self) -> Bare {
+    pub(super) fn bare_ack(&mut self, now: Instant) -> Bare {
         let (seq, ack) = self.next_numbers().unwrap_or_default();
+        let (window, options) = self.engine.challenge(now);
         Bare {
             seq,
             ack,
-            window: self.engine.window(),
+            window,
             flags: Flags::ACK,
+            options,
         }
+    }
+
+    /// The network says that a packet with the octet `seq` of ours was too large for a path of
+    /// this MTU, in octets. Returns whether that changed anything.
+    pub(super) fn handle_packet_too_big<I: Ip>(
+        &mut self,
+        now: Instant,
+        seq: u32,
+        mtu: usize,
+    ) -> bool {
+        let mss = mtu.saturating_sub(I::HEADER_LEN + HEADER_LEN);
+        let mss = u16::try_from(mss).unwrap_or(u16::MAX);
+        self.guarded(|engine| engine.handle_packet_too_big(now, seq, mss))
+            .unwrap_or(false)
+    }
+
+    /// Whether the peer has not answered as many keepalive probes as it may.
+    pub(super) fn is_dead(&mut self, now: Instant, flow: &Flow) -> bool {
+        self.called(now, flow, |engine, call| engine.is_dead(call))
+            .unwrap_or(false)
+    }
+
+    /// Gives back what the connection holds of what all share. Nothing may be done with it after.
+    pub(super) fn give_back(&mut self, context: &mut Context) {
+        self.engine.release(context);
+    }
+
+    /// The peer's newest time stamp and the offset of ours, if they are in use.
+    pub(super) fn stamps(&self) -> Option<(u32, u32)> {
+        self.engine.stamps()
     }
 
     /// Fetches the engine from memory.
@@ -432,18 +572,50 @@ impl Connection {
 
     /// Calls the engine unless it has panicked before. If it panics now, the connection is over
     /// and nothing else is.
-    fn guarded<R>(&mut self, call: impl FnOnce(&mut Engine) -> R) -> Option<R> {
+    fn guarded<R>(&mut self, call: impl FnOnce(&mut Engine<B>) -> R) -> Option<R> {
         if self.ended == Some(CloseCause::EnginePanic) {
             return None;
         }
         let engine = &mut self.engine;
         let result = catch_unwind(AssertUnwindSafe(|| call(engine)));
+        self.contain(result)
+    }
+
+    /// The same, with all that an engine may want to know.
+    fn called<R>(
+        &mut self,
+        now: Instant,
+        flow: &Flow,
+        call: impl FnOnce(&mut Engine<B>, &Call<'_>) -> R,
+    ) -> Option<R> {
+        if self.ended == Some(CloseCause::EnginePanic) {
+            return None;
+        }
+        let at_hand = Call {
+            now,
+            flow,
+            heard_at: self.last_heard,
+            options: &self.options,
+        };
+        let engine = &mut self.engine;
+        let result = catch_unwind(AssertUnwindSafe(|| call(engine, &at_hand)));
+        self.contain(result)
+    }
+
+    /// What came of a call; a panic ends the connection.
+    fn contain<R>(&mut self, result: std::thread::Result<R>) -> Option<R> {
         if result.is_err() {
             self.ended = Some(CloseCause::EnginePanic);
             self.state = State::Closed;
             self.panicked = true;
         }
         result.ok()
+    }
+
+    /// What changes when a segment is progress.
+    fn progress_numbers(&self) -> (u32, Option<u32>) {
+        let rcv_nxt = self.engine.next_numbers().map(|(_, rcv_nxt)| rcv_nxt);
+        (self.engine.snd_una(), rcv_nxt)
     }
 
     #[cfg(test)]
@@ -453,16 +625,21 @@ impl Connection {
 
     #[cfg(test)]
     pub(super) fn panic_on_next_segment(&mut self) {
-        self.engine.panic_on_next_segment = true;
+        self.engine.panic_on_next_segment();
     }
 
     /// The checks of RFC 5961 that need no engine.
-    fn check<B: PacketBuf>(&self, segment: &Segment<B>) -> Result<(), Rejected> {
+    fn check(&self, segment: &Segment<B>) -> Result<(), Rejected> {
         let Some((snd_nxt, rcv_nxt)) = self.next_numbers() else {
             return Ok(());
         };
         let established = self.is_established();
-        let reject = |reason, challenge| Err(Rejected { reason, challenge });
+        let reject = |reason, challenge| {
+            Err(Rejected {
+                challenge,
+                ..Rejected::silently(reason)
+            })
+        };
         let flags = segment.header.flags;
         if flags.contains(Flags::RST) {
             // RFC 1337: an RST must not end TIME-WAIT early.

@@ -8,6 +8,7 @@
 use core::time::Duration;
 
 use super::connection::{Connection, State, Timeout};
+use crate::io::PacketBuf;
 use crate::time::Instant;
 
 /// The deadlines of a worker's connections.
@@ -32,7 +33,10 @@ pub struct Timeouts {
 
 impl Timeouts {
     /// When `connection` must be given up if nothing happens, and why.
-    pub(super) fn deadline(&self, connection: &Connection) -> Option<(Instant, Timeout)> {
+    pub(super) fn deadline<B: PacketBuf>(
+        &self,
+        connection: &Connection<B>,
+    ) -> Option<(Instant, Timeout)> {
         let progress = connection.last_progress();
         let by_state = match connection.state() {
             State::SynSent => {

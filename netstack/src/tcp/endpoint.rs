@@ -26,14 +26,15 @@ pub use receive::Arrival;
 
 use super::connection::{Connection, ConnectionOptions};
 use super::demux::{Demux, FlowTables, TcpIp};
+use super::engine::{Context, Engine};
 use super::isn::IsnGenerator;
 use super::listen::{Listener, ListenerId, Listeners};
 use super::ports::{PortShares, SourcePorts};
-use super::smoltcp_engine::Context;
 use super::time_wait::{TimeWait, TimeWaitTable};
-use super::{Flow, Output, PROTOCOL, State, seq};
+use super::{Flow, Numbers, Output, PROTOCOL, State, seq};
 use crate::counters::{self, Counters};
 use crate::flow_table::FlowTable;
+use crate::io::PacketBuf;
 use crate::ip::{FiveTuple, Ip, NetworkId};
 use crate::rate_limit::RateLimit;
 use crate::time::Instant;
@@ -97,6 +98,8 @@ pub struct ConnectTarget<I: Ip> {
     pub local: I::Addr,
     /// The address and port of the backend.
     pub remote: (I::Addr, u16),
+    /// The MTU of the path as far as it is known, in octets.
+    pub mtu: usize,
     /// When the connection is given up if it is not established, however long a connect may take.
     pub by: Instant,
 }
@@ -141,8 +144,8 @@ enum Holder {
     Orphan,
 }
 
-struct Entry {
-    connection: Connection,
+struct Entry<B: PacketBuf> {
+    connection: Connection<B>,
     network: NetworkId,
     flow: Flow,
     /// Whether a client opened it.
@@ -157,8 +160,8 @@ struct Entry {
 }
 
 /// All TCP connections of one worker.
-pub struct Endpoint {
-    connections: Slab<Entry>,
+pub struct Endpoint<B: PacketBuf> {
+    connections: Slab<Entry<B>>,
     context: Context,
     demux: Demux,
     listeners: Listeners,
@@ -185,7 +188,7 @@ pub struct Endpoint {
     counters: Arc<Counters>,
 }
 
-impl Endpoint {
+impl<B: PacketBuf> Endpoint<B> {
     /// A worker's TCP, listening on `listeners`.
     ///
     /// `None` if `config` gives the workers no source port each.
@@ -201,7 +204,7 @@ impl Endpoint {
         let [isn_0, isn_1, flow_0, flow_1] = config.secret;
         Some(Self {
             connections: Slab::with_capacity(config.max_connections),
-            context: Context::new(now, config.mtu),
+            context: Context::new(now, config.mtu, config.buffers),
             demux: Demux {
                 v4: flow_tables(&config, [flow_0, flow_1]),
                 v6: flow_tables(&config, [flow_0, flow_1]),
@@ -268,7 +271,7 @@ impl Endpoint {
     }
 
     /// The next thing a session has to look at. What concerns no session is done on the way.
-    pub fn poll_event<O: Output>(&mut self, now: Instant, out: &mut O) -> Option<Event> {
+    pub fn poll_event<O: Output<Buf = B>>(&mut self, now: Instant, out: &mut O) -> Option<Event> {
         while let Some(id) = self.ready.pop_front() {
             let Some(entry) = self.connections.get_mut(id.index()) else {
                 continue;
@@ -312,7 +315,7 @@ impl Endpoint {
         &mut self,
         now: Instant,
         target: ConnectTarget<I>,
-        options: &ConnectionOptions,
+        options: &Arc<ConnectionOptions>,
         owner: u32,
         mut comes_home: impl FnMut(&FiveTuple<I>) -> bool,
     ) -> Result<ConnId, ConnectError> {
@@ -324,6 +327,7 @@ impl Endpoint {
             network,
             local,
             remote,
+            mtu,
             by,
         } = target;
         let flow_from = |dport| FiveTuple::<I> {
@@ -356,9 +360,10 @@ impl Endpoint {
             return Err(ConnectError::NoPort);
         };
         let flow = flow_from(port);
-        let iss = self.isn_above_old::<I>(now, network, flow);
-        let connection =
-            Connection::connect(&mut self.context, options, iss, I::flow(flow), now, by);
+        let numbers = self.numbers_above_old::<I>(now, network, flow);
+        let on_path = options.on_path::<I>(mtu);
+        let engine = Engine::connect(&mut self.context, &on_path, numbers, I::flow(flow), now);
+        let connection = Connection::connect(engine, options, now, by);
         self.counters.increment(counters::Event::TcpConnects);
         Ok(self.insert(network, flow, connection, Holder::Session(owner)))
     }
@@ -369,12 +374,16 @@ impl Endpoint {
     }
 
     /// The connection of a session.
-    pub fn connection(&mut self, id: ConnId) -> &mut Connection {
+    pub fn connection(&mut self, id: ConnId) -> &mut Connection<B> {
         &mut self.connections[id.index()].connection
     }
 
     /// Both connections of a session, `None` if they are the same.
-    pub fn pair(&mut self, a: ConnId, b: ConnId) -> Option<(&mut Connection, &mut Connection)> {
+    pub fn pair(
+        &mut self,
+        a: ConnId,
+        b: ConnId,
+    ) -> Option<(&mut Connection<B>, &mut Connection<B>)> {
         if a == b {
             return None;
         }
@@ -388,7 +397,7 @@ impl Endpoint {
     }
 
     /// Ends the session's hold: the connection is to end by itself, or has ended.
-    pub fn release<O: Output>(&mut self, id: ConnId, now: Instant, out: &mut O) {
+    pub fn release<O: Output<Buf = B>>(&mut self, id: ConnId, now: Instant, out: &mut O) {
         self.connections[id.index()].holder = Holder::Orphan;
         self.flush(id, now, out);
     }
@@ -449,7 +458,7 @@ impl Endpoint {
         &mut self,
         network: NetworkId,
         flow: FiveTuple<I>,
-        connection: Connection,
+        connection: Connection<B>,
         holder: Holder,
     ) -> ConnId {
         let index = self.connections.insert(Entry {
@@ -473,7 +482,8 @@ impl Endpoint {
 
     /// Removes a connection that has ended and that nobody holds.
     fn bury(&mut self, id: ConnId, now: Instant) {
-        let entry = self.connections.remove(id.index());
+        let mut entry = self.connections.remove(id.index());
+        entry.connection.give_back(&mut self.context);
         self.timers.cancel(id.0);
         if entry.accepted {
             self.accepted -= 1;
@@ -512,22 +522,22 @@ impl Endpoint {
         }
     }
 
-    /// An initial sequence number above those of an earlier connection of the flow (RFC 6191
-    /// section 2, without time stamps); the earlier one is forgotten.
-    fn isn_above_old<I: TcpIp>(
+    /// Numbers above those of an earlier connection of the flow (RFC 6191 section 2); the earlier
+    /// one is forgotten.
+    fn numbers_above_old<I: TcpIp>(
         &mut self,
         now: Instant,
         network: NetworkId,
         flow: FiveTuple<I>,
-    ) -> u32 {
-        let iss = self.isn.isn(network, I::flow(flow), now);
+    ) -> Numbers {
+        let numbers = self.isn.numbers(network, I::flow(flow), now);
         let time_wait = &mut I::tables_mut(&mut self.demux).time_wait;
         let Some(old) = time_wait.get(network, &flow) else {
-            return iss;
+            return numbers;
         };
         time_wait.remove(network, &flow);
         self.counters.increment(counters::Event::TcpTimeWaitReused);
-        above(iss, old.snd_nxt)
+        above(numbers, old.snd_nxt)
     }
 
     fn update_gauges(&self) {
@@ -549,12 +559,15 @@ impl Endpoint {
     }
 }
 
-/// `iss`, or the number after `old_snd_nxt` if that is later.
-fn above(iss: u32, old_snd_nxt: u32) -> u32 {
-    if seq::le(iss, old_snd_nxt) {
-        old_snd_nxt.wrapping_add(1)
+/// `numbers`, but no sequence number before the one after `old_snd_nxt`.
+fn above(numbers: Numbers, old_snd_nxt: u32) -> Numbers {
+    if seq::le(numbers.iss, old_snd_nxt) {
+        Numbers {
+            iss: old_snd_nxt.wrapping_add(1),
+            ..numbers
+        }
     } else {
-        iss
+        numbers
     }
 }
 

@@ -8,7 +8,7 @@ use core::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use super::Flow;
+use super::{Flow, Numbers};
 use crate::ip::{FiveTuple, Ip, IpAddress, NetworkId};
 use crate::time::Instant;
 
@@ -24,8 +24,8 @@ impl IsnGenerator {
         Self { key }
     }
 
-    /// The initial sequence number for `flow` at `now`.
-    pub fn isn(&self, network: NetworkId, flow: Flow, now: Instant) -> u32 {
+    /// The numbers with which a connection of `flow` begins at `now`.
+    pub fn numbers(&self, network: NetworkId, flow: Flow, now: Instant) -> Numbers {
         let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
         hasher.write_u16(network.0);
         match flow {
@@ -33,7 +33,13 @@ impl IsnGenerator {
             Flow::V6(flow) => write_flow(&mut hasher, flow),
         }
         let ticks = now.as_micros() / 4;
-        (hasher.finish() as u32).wrapping_add(ticks as u32)
+        let hash = hasher.finish();
+        Numbers {
+            iss: (hash as u32).wrapping_add(ticks as u32),
+            // RFC 7323 section 5.4: a clock of its own for each flow, which goes on where an
+            // earlier connection of the flow stopped.
+            stamp_offset: (hash >> 32) as u32,
+        }
     }
 }
 
@@ -66,8 +72,10 @@ mod tests {
     fn the_number_of_a_flow_grows_by_one_every_four_microseconds() {
         let isn = IsnGenerator::new((1, 2));
         let start = Instant::from_millis(5);
-        let first = isn.isn(NetworkId::BARE, flow(1), start);
-        let later = isn.isn(NetworkId::BARE, flow(1), start + Duration::from_millis(1));
+        let first = isn.numbers(NetworkId::BARE, flow(1), start).iss;
+        let later = isn
+            .numbers(NetworkId::BARE, flow(1), start + Duration::from_millis(1))
+            .iss;
         assert_eq!(later.wrapping_sub(first), 250);
     }
 
@@ -75,12 +83,12 @@ mod tests {
     fn flows_networks_and_keys_have_unrelated_numbers() {
         let now = Instant::ZERO;
         let isn = IsnGenerator::new((1, 2));
-        let first = isn.isn(NetworkId::BARE, flow(1), now);
-        assert_ne!(first, isn.isn(NetworkId::BARE, flow(2), now));
-        assert_ne!(first, isn.isn(NetworkId(1), flow(1), now));
+        let first = isn.numbers(NetworkId::BARE, flow(1), now);
+        assert_ne!(first, isn.numbers(NetworkId::BARE, flow(2), now));
+        assert_ne!(first, isn.numbers(NetworkId(1), flow(1), now));
         assert_ne!(
             first,
-            IsnGenerator::new((1, 3)).isn(NetworkId::BARE, flow(1), now)
+            IsnGenerator::new((1, 3)).numbers(NetworkId::BARE, flow(1), now)
         );
     }
 }

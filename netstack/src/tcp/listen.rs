@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::ConnectionOptions;
 use crate::ip::NetworkId;
@@ -11,7 +12,7 @@ use crate::ip::NetworkId;
 pub struct ListenerId(pub u32);
 
 /// One address and port on which connections are accepted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// Which listener of the configuration; several addresses may share one.
     pub id: ListenerId,
@@ -20,7 +21,7 @@ pub struct Listener {
     /// The address and port.
     pub address: SocketAddr,
     /// What its connections are made with.
-    pub options: ConnectionOptions,
+    pub options: Arc<ConnectionOptions>,
 }
 
 /// All listeners of a worker, found by address and port.

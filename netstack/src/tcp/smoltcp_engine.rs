@@ -23,7 +23,7 @@ use smoltcp::wire::{HardwareAddress, IpAddress, IpEndpoint, IpListenEndpoint};
 
 use self::wire::Wire;
 use super::connection::Transmitted;
-use super::{ConnectionOptions, Flow, Output, Segment, State};
+use super::{ConnectionOptions, Flow, Output, Segment, State, seq};
 use crate::io::PacketBuf;
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
@@ -283,6 +283,11 @@ impl Engine {
         self.wire.snd_max
     }
 
+    /// Whether `seq` is a number that was sent and is not acknowledged.
+    pub(super) fn is_in_flight(&self, seq: u32) -> bool {
+        seq::le(self.snd_una(), seq) && seq::lt(seq, self.snd_nxt())
+    }
+
     /// The next sequence number expected; `None` before the peer's SYN.
     pub(super) fn rcv_nxt(&self) -> Option<u32> {
         let after_syn = self.wire.irs?.wrapping_add(1);
@@ -381,7 +386,7 @@ fn new_socket(options: &ConnectionOptions) -> Socket<'static> {
     // A proxy sends on what it got as it got it: waiting for more (Nagle) only adds delay.
     socket.set_nagle_enabled(false);
     socket.set_ack_delay(Some(DELAYED_ACK.into()));
-    socket.set_keep_alive(options.keepalive.map(Into::into));
+    socket.set_keep_alive(options.keepalive.map(|keepalive| keepalive.idle.into()));
     socket
 }
 

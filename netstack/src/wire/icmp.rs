@@ -429,6 +429,7 @@ mod tests {
             dst: address::<I>(2),
             protocol,
             hop_limit: 1,
+            ecn: 0,
             payload_len: 1000,
         };
         let mut octets = vec![0; I::HEADER_LEN + 8];

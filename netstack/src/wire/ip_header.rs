@@ -21,6 +21,8 @@ pub struct Header<I: Ip> {
     pub protocol: u8,
     /// Hops that the packet may take.
     pub hop_limit: u8,
+    /// The ECN field (RFC 3168 section 5): 0 for "not ECN-capable".
+    pub ecn: u8,
     /// Octets after the header.
     pub payload_len: usize,
 }
@@ -39,7 +41,7 @@ impl HeaderIp for V4 {
         ipv4::Header {
             header_len: ipv4::HEADER_LEN,
             dscp: 0,
-            ecn: 0,
+            ecn: header.ecn,
             total_len: ipv4::HEADER_LEN + header.payload_len,
             // RFC 6864 4.1: a packet that is never fragmented needs no identification.
             ident: 0,
@@ -59,7 +61,7 @@ impl HeaderIp for V4 {
 impl HeaderIp for V6 {
     fn emit_header(header: &Header<Self>, out: &mut [u8]) {
         ipv6::Header {
-            traffic_class: 0,
+            traffic_class: header.ecn & 3,
             flow_label: 0,
             payload_len: header.payload_len,
             next_header: header.protocol,
@@ -86,6 +88,7 @@ mod tests {
             dst,
             protocol: 6,
             hop_limit: 9,
+            ecn: 0,
             payload_len: 20,
         };
         V4::emit_header(&header, &mut octets);
@@ -100,6 +103,7 @@ mod tests {
             dst,
             protocol: 6,
             hop_limit: 9,
+            ecn: 0,
             payload_len: 20,
         };
         V6::emit_header(&header, &mut octets);

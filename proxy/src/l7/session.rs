@@ -15,6 +15,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use netstack::counters::{Counters, Event};
@@ -55,7 +56,7 @@ pub struct Group {
     /// How each backend is reached, in the order of the pool.
     pub paths: Vec<BackendPath>,
     /// What connections to it are made with.
-    pub options: ConnectionOptions,
+    pub options: Arc<ConnectionOptions>,
     /// Backends tried for one session at most.
     pub tries: u8,
 }
@@ -78,11 +79,11 @@ pub struct SessionsConfig {
 }
 
 /// What a turn of the worker lends to the sessions.
-pub struct Turn<'a, O> {
+pub struct Turn<'a, O: Output> {
     /// Now.
     pub now: Instant,
     /// The worker's TCP.
-    pub tcp: &'a mut Endpoint,
+    pub tcp: &'a mut Endpoint<O::Buf>,
     /// Where segments go.
     pub out: &'a mut O,
     /// The worker's counters.
@@ -331,8 +332,8 @@ impl Sessions {
         let Some((client, backend)) = turn.tcp.pair(client_id, attempt.connection) else {
             return;
         };
-        let to_backend = splice::forward(client, backend);
-        let to_client = splice::forward(backend, client);
+        let to_backend = splice::forward(client, backend, turn.out);
+        let to_client = splice::forward(backend, client, turn.out);
         Connection::share_progress(client, backend);
         let ended = (client.ended(), backend.ended());
         session.bytes_to_backend += to_backend;
@@ -469,11 +470,11 @@ impl Opening<'_> {
             network: NetworkId::BARE,
             local,
             remote,
+            mtu: path.mtu,
             by: self.by,
         };
-        let options = self.group.options.on_path::<I>(path.mtu);
         turn.tcp
-            .connect(turn.now, target, &options, self.owner, |reply| {
+            .connect(turn.now, target, &self.group.options, self.owner, |reply| {
                 path.comes_home(reply)
             })
     }

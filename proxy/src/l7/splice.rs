@@ -4,14 +4,20 @@
 //! far as that has room, and only then consumed. So a receiver that does not read fills its half's
 //! send buffer, then the other half's receive buffer, and then closes the sender's window.
 
-use netstack::tcp::Connection;
+use netstack::io::PacketBuf;
+use netstack::tcp::{Connection, Output};
 
 /// Moves what can be moved from `from` to `to`, and passes the end of the direction on once all
-/// octets before it have been. Returns how many octets moved.
-pub fn forward(from: &mut Connection, to: &mut Connection) -> u64 {
+/// octets before it have been. Returns how many octets moved. Octets in packet buffers are passed
+/// on by reference where both engines can; `out` lends buffers for the others.
+pub fn forward<B: PacketBuf, O: Output<Buf = B>>(
+    from: &mut Connection<B>,
+    to: &mut Connection<B>,
+    out: &mut O,
+) -> u64 {
     let mut moved = 0;
     while let Some(chunk) = from.received() {
-        let taken = to.send(chunk);
+        let taken = to.send(chunk, out);
         if taken == 0 {
             break;
         }

@@ -28,7 +28,7 @@ use crate::host::HostIp;
 /// Handles an ICMP message that is not of neighbor discovery.
 pub fn process<I: HostIp + AnswerIp, Io: PacketIo>(
     mut packet: IpPacket<I, Io::Buf>,
-    endpoint: &mut Endpoint,
+    endpoint: &mut Endpoint<Io::Buf>,
     tx: &mut Transmitter<Io>,
     mailbox: &Mailbox<Io::Buf>,
     counters: &Counters,
@@ -117,7 +117,7 @@ pub fn refuse<I: HostIp + AnswerIp, Io: PacketIo>(
 fn handle_error<I: HostIp + AnswerIp, B: PacketBuf>(
     packet: IpPacket<I, B>,
     error: Error,
-    endpoint: &mut Endpoint,
+    endpoint: &mut Endpoint<B>,
     mailbox: &Mailbox<B>,
     counters: &Counters,
 ) {

@@ -22,7 +22,7 @@ pub fn process<I: HostIp, Io: PacketIo>(
     now: Instant,
     packet: TcpPacket<I, Io::Buf>,
     host: &Host,
-    tcp: &mut Endpoint,
+    tcp: &mut Endpoint<Io::Buf>,
     tx: &mut Transmitter<Io>,
     mailbox: &Mailbox<Io::Buf>,
     counters: &Counters,

@@ -232,6 +232,7 @@ mod tests {
             dst,
             protocol: 6,
             hop_limit: 64,
+            ecn: 0,
             payload_len: 0,
         };
         I::emit_header(&header, &mut frame[ethernet::HEADER_LEN..]);

@@ -48,6 +48,7 @@ impl Macs {
             dst,
             protocol,
             hop_limit,
+            ecn: 0,
             payload_len: payload.len(),
         };
         I::emit_header(&header, &mut packet);

@@ -19,6 +19,8 @@ pub struct EndpointConfig {
     pub timeouts: Timeouts,
     /// The largest MTU of all ports.
     pub mtu: usize,
+    /// Packet buffers that connections of the native engine may hold together.
+    pub buffers: usize,
     /// Resets and challenge ACKs for segments of no connection, a second.
     pub resets_per_second: u32,
     /// Source ports of all workers together.

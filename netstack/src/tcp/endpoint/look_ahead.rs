@@ -9,10 +9,11 @@
 use core::hint::black_box;
 
 use super::{ConnId, Endpoint, Holder};
+use crate::io::PacketBuf;
 use crate::ip::{FiveTuple, NetworkId};
 use crate::tcp::TcpIp;
 
-impl Endpoint {
+impl<B: PacketBuf> Endpoint<B> {
     /// Appends the connection of each of `flows` that has one to `ids`.
     pub fn find_ahead<'f, I: TcpIp>(
         &self,

@@ -17,7 +17,7 @@ use crate::tcp::listen::Listener;
 use crate::tcp::time_wait::TimeWait;
 use crate::tcp::{Output, Segment, State, TcpIp, bare, seq};
 use crate::time::Instant;
-use crate::wire::tcp::Flags;
+use crate::wire::tcp::{Flags, Options};
 
 /// How old an entry in TIME-WAIT must be for a FIN to renew it. Each renewal takes a place in the
 /// table's queue, and a peer that repeats its FIN must not push out all others.
@@ -36,12 +36,12 @@ pub struct Arrival<I: Ip> {
     pub mtu: usize,
 }
 
-impl Endpoint {
+impl<B: PacketBuf> Endpoint<B> {
     /// Takes in a segment.
     ///
     /// # Errors
     /// Gives the packet back if its connection belongs to another worker.
-    pub fn handle_segment<I: TcpIp, B: PacketBuf, O: Output>(
+    pub fn handle_segment<I: TcpIp, O: Output<Buf = B>>(
         &mut self,
         arrival: Arrival<I>,
         segment: Segment<B>,
@@ -61,7 +61,7 @@ impl Endpoint {
         let flags = segment.header.flags;
         let opens = flags.contains(Flags::SYN) && !flags.contains(Flags::ACK);
         if opens {
-            if let Some(listener) = self.listeners.get(network, I::flow(flow).local()).copied() {
+            if let Some(listener) = self.listeners.get(network, I::flow(flow).local()).cloned() {
                 self.accept(arrival, listener, None, segment, out);
                 return Ok(());
             }
@@ -103,7 +103,7 @@ impl Endpoint {
         true
     }
 
-    fn handle_for<I: TcpIp, B: PacketBuf, O: Output>(
+    fn handle_for<I: TcpIp, O: Output<Buf = B>>(
         &mut self,
         id: ConnId,
         now: Instant,
@@ -119,7 +119,7 @@ impl Endpoint {
             return;
         }
         let (header, payload_len) = (segment.header, segment.payload_len());
-        match connection.handle_segment(&mut self.context, now, segment, out) {
+        match connection.handle_segment(&mut self.context, now, &I::flow(flow), segment, out) {
             Ok(()) => {
                 self.counters.increment(Event::Consumed);
                 if matches!(
@@ -132,8 +132,10 @@ impl Endpoint {
             Err(rejected) => {
                 self.counters.drop_packet(rejected.reason);
                 if rejected.challenge && connection.may_challenge(now) {
-                    let ack = connection.bare_ack();
+                    let ack = connection.bare_ack(now);
                     self.challenge(now, flow, ack, out);
+                } else if rejected.reset {
+                    self.reset(now, flow, bare::reset_for(&header, payload_len), out);
                 } else if connection.take_panic() {
                     self.counters.increment(Event::TcpEnginePanics);
                     if bare::send(out, flow, bare::reset_for(&header, payload_len)) {
@@ -146,7 +148,7 @@ impl Endpoint {
     }
 
     /// RFC 9293 section 3.10.7.4, TIME-WAIT; RFC 1122 section 4.2.2.13 for the new SYN.
-    fn handle_in_time_wait<I: TcpIp, B: PacketBuf, O: Output>(
+    fn handle_in_time_wait<I: TcpIp, O: Output<Buf = B>>(
         &mut self,
         arrival: Arrival<I>,
         entry: TimeWait,
@@ -160,7 +162,7 @@ impl Endpoint {
         let syn = header.flags.contains(Flags::SYN) && !header.flags.contains(Flags::ACK);
         if syn
             && seq::le(entry.rcv_nxt, header.seq)
-            && let Some(listener) = self.listeners.get(network, I::flow(flow).local()).copied()
+            && let Some(listener) = self.listeners.get(network, I::flow(flow).local()).cloned()
         {
             self.accept(arrival, listener, Some(entry.snd_nxt), segment, out);
             return;
@@ -192,13 +194,14 @@ impl Endpoint {
             ack: entry.rcv_nxt,
             window: 0,
             flags: Flags::ACK,
+            options: Options::default(),
         };
         self.challenge(now, flow, ack, out);
     }
 
     /// Begins the handshake of a client. `old_snd_nxt` is where an earlier connection of the same
     /// flow in TIME-WAIT stopped.
-    fn accept<I: TcpIp, B: PacketBuf, O: Output>(
+    fn accept<I: TcpIp, O: Output<Buf = B>>(
         &mut self,
         arrival: Arrival<I>,
         listener: Listener,
@@ -221,15 +224,15 @@ impl Endpoint {
             self.counters.drop_packet(reason);
             return;
         }
-        let mut iss = self.isn.isn(listener.network, I::flow(flow), now);
+        let mut numbers = self.isn.numbers(listener.network, I::flow(flow), now);
         if let Some(old_snd_nxt) = old_snd_nxt {
             let time_wait = &mut I::tables_mut(&mut self.demux).time_wait;
             time_wait.remove(listener.network, &flow);
             self.counters.increment(Event::TcpTimeWaitReused);
-            iss = above(iss, old_snd_nxt);
+            numbers = above(numbers, old_snd_nxt);
         }
-        let options = listener.options.on_path::<I>(mtu);
-        let connection = Connection::accept(&options, iss, I::flow(flow), now);
+        let (options, header) = (&listener.options, &segment.header);
+        let connection = Connection::accept::<I>(options, numbers, I::flow(flow), header, mtu, now);
         let id = self.insert(
             listener.network,
             flow,
@@ -242,7 +245,7 @@ impl Endpoint {
         self.handle_for(id, now, flow, segment, out);
     }
 
-    fn challenge<I: TcpIp, O: Output>(
+    fn challenge<I: TcpIp, O: Output<Buf = B>>(
         &mut self,
         now: Instant,
         flow: FiveTuple<I>,
@@ -255,7 +258,7 @@ impl Endpoint {
         }
     }
 
-    fn answer_with_reset<I: TcpIp, B: PacketBuf, O: Output>(
+    fn answer_with_reset<I: TcpIp, O: Output<Buf = B>>(
         &mut self,
         now: Instant,
         flow: FiveTuple<I>,
@@ -267,6 +270,16 @@ impl Endpoint {
             return;
         }
         let reset = bare::reset_for(&segment.header, segment.payload_len());
+        self.reset(now, flow, reset, out);
+    }
+
+    fn reset<I: TcpIp, O: Output<Buf = B>>(
+        &mut self,
+        now: Instant,
+        flow: FiveTuple<I>,
+        reset: Bare,
+        out: &mut O,
+    ) {
         if self.resets.allow(now) && bare::send(out, flow, reset) {
             self.counters.increment(Event::TcpResetsSent);
         } else {

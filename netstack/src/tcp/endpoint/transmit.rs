@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::{ConnId, Endpoint, Entry, Holder};
 use crate::counters::{Counters, Event};
+use crate::io::PacketBuf;
 use crate::tcp::bare::{self, Bare};
 use crate::tcp::connection::{CloseCause, Timeout, Transmitted};
 use crate::tcp::{Flow, Output};
@@ -24,18 +25,21 @@ const BUFFER_RETRY: Duration = Duration::from_millis(1);
 /// Timers due within this time are worth moving: acknowledgments and first retransmissions.
 const SOON: Duration = Duration::from_secs(2);
 
-impl Endpoint {
+impl<B: PacketBuf> Endpoint<B> {
     /// Sends what a connection has to send and arms its timer. To be called after whatever a
     /// session did to it.
-    pub fn flush<O: Output>(&mut self, id: ConnId, now: Instant, out: &mut O) {
+    pub fn flush<O: Output<Buf = B>>(&mut self, id: ConnId, now: Instant, out: &mut O) {
         let entry = &mut self.connections[id.index()];
-        let transmitted =
-            entry
-                .connection
-                .poll_transmit(&mut self.context, now, out, SEGMENTS_PER_FLUSH);
+        let transmitted = entry.connection.poll_transmit(
+            &mut self.context,
+            now,
+            &entry.flow,
+            out,
+            SEGMENTS_PER_FLUSH,
+        );
         if entry.connection.take_panic() {
             self.counters.increment(Event::TcpEnginePanics);
-            reset_after_panic(entry, &self.counters, out);
+            reset_after_panic(entry, now, &self.counters, out);
             // Nothing else will tell the session: a connection that is over has no timer.
             self.enqueue_news(id);
         }
@@ -65,15 +69,20 @@ impl Endpoint {
             return;
         };
         entry.armed = None;
-        if let Some((at, timeout)) = self.config.timeouts.deadline(&entry.connection)
-            && at <= now
-        {
+        let passed = match self.config.timeouts.deadline(&entry.connection) {
+            Some((at, timeout)) if at <= now => Some(timeout),
+            _ if entry.connection.is_dead(now, &entry.flow) => Some(Timeout::Keepalive),
+            _ => None,
+        };
+        if let Some(timeout) = passed {
             entry.connection.end(CloseCause::TimedOut(timeout));
             self.counters.increment(timeout_counter(timeout));
             self.enqueue_news(id);
             return;
         }
-        let due = entry.connection.poll_timeout(&mut self.context, now);
+        let due = entry
+            .connection
+            .poll_timeout(&mut self.context, now, &entry.flow);
         if due.is_some_and(|at| at <= now) {
             self.enqueue(id);
         } else {
@@ -84,7 +93,9 @@ impl Endpoint {
     /// Makes sure that the timer fires no later than needed.
     fn arm(&mut self, id: ConnId, now: Instant) {
         let entry = &mut self.connections[id.index()];
-        let engine = entry.connection.poll_timeout(&mut self.context, now);
+        let engine = entry
+            .connection
+            .poll_timeout(&mut self.context, now, &entry.flow);
         if entry.connection.has_panicked() {
             self.enqueue_news(id);
         } else {
@@ -132,11 +143,16 @@ impl Endpoint {
 }
 
 /// Tells the peer of a connection whose engine is out of order that it is over.
-fn reset_after_panic<O: Output>(entry: &Entry, counters: &Counters, out: &mut O) {
+fn reset_after_panic<B: PacketBuf, O: Output<Buf = B>>(
+    entry: &mut Entry<B>,
+    now: Instant,
+    counters: &Counters,
+    out: &mut O,
+) {
     let reset = Bare {
         window: 0,
         flags: Flags::RST | Flags::ACK,
-        ..entry.connection.bare_ack()
+        ..entry.connection.bare_ack(now)
     };
     let sent = match entry.flow {
         Flow::V4(flow) => bare::send(out, flow, reset),
@@ -155,5 +171,6 @@ fn timeout_counter(timeout: Timeout) -> Event {
         Timeout::HalfClosed => Event::TcpHalfClosedTimeouts,
         Timeout::FinWait2 => Event::TcpFinWait2Timeouts,
         Timeout::User => Event::TcpUserTimeouts,
+        Timeout::Keepalive => Event::TcpKeepaliveTimeouts,
     }
 }

@@ -125,6 +125,7 @@ fn ping(destination: MacAddr) -> Vec<u8> {
         dst,
         protocol: V4::ICMP_PROTOCOL,
         hop_limit: 64,
+        ecn: 0,
         payload_len: icmp::HEADER_LEN,
     };
     V4::emit_header(&header, &mut packet);

@@ -149,6 +149,7 @@ pub fn write_segment(
         dst: ends.proxy.0,
         protocol: tcp::PROTOCOL,
         hop_limit: ip_header::DEFAULT_HOP_LIMIT,
+        ecn: 0,
         payload_len: segment_len,
     };
     V4::emit_header(&ip, packet);

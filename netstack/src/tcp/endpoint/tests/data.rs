@@ -257,7 +257,7 @@ fn the_two_of_a_pair<I: TcpIp>() {
     assert!(rig.endpoint.pair(client, client).is_none());
     let (from, to) = rig.endpoint.pair(client, backend).unwrap();
     let chunk = from.received().unwrap();
-    let len = to.send(Chunk::new(chunk.octets()));
+    let len = to.send(Chunk::new(chunk.octets()), &mut rig.lane);
     from.consume(len);
     rig.flush(backend);
     assert_eq!(rig.take(&peer)[0].payload, b"through");

@@ -1,6 +1,7 @@
 //! Connections that get nowhere.
 
 use super::rig::*;
+use crate::tcp::Keepalive;
 use crate::tcp::endpoint::ConnId;
 use crate::tcp::{CloseCause, State, TcpIp, Timeout};
 
@@ -119,7 +120,11 @@ fn a_fin_that_nobody_acknowledges<I: TcpIp>() {
 
 fn with_keepalive<I: TcpIp>() -> Rig<I> {
     let mut options = options();
-    options.keepalive = Some(seconds(30));
+    options.keepalive = Some(Keepalive {
+        idle: seconds(30),
+        interval: seconds(30),
+        probes: 9,
+    });
     Rig::with(config(), options)
 }
 

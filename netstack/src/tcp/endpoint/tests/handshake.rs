@@ -36,7 +36,8 @@ fn a_client_gets_our_keyed_number_and_a_clamped_mss<I: TcpIp>() {
     let isn = IsnGenerator::new((SECRET[0], SECRET[1]));
     assert_eq!(
         header.seq,
-        isn.isn(NetworkId::BARE, I::flow(peer.flow()), START)
+        isn.numbers(NetworkId::BARE, I::flow(peer.flow()), START)
+            .iss
     );
     assert_eq!(header.ack, PEER_ISS.wrapping_add(1));
     assert_eq!(
@@ -136,14 +137,19 @@ fn connections_are_limited<I: TcpIp>() {
     assert!(rig.send(&Peer::client(5005), SYN, &[]).is_empty());
     rig.connected();
     let target = ConnectTarget::<I> {
+        mtu: MTU,
         by: Instant::FAR_FUTURE,
         network: NetworkId::BARE,
         local: address::<I>(2),
         remote: (address::<I>(1), BACKEND_PORT),
     };
-    let refused = rig
-        .endpoint
-        .connect(rig.now, target, &options(), OWNER, |_| true);
+    let refused = rig.endpoint.connect(
+        rig.now,
+        target,
+        &std::sync::Arc::new(options()),
+        OWNER,
+        |_| true,
+    );
     assert_eq!(refused, Err(ConnectError::NoConnection));
     rig.assert_counters(&[
         ("consumed", 11),
@@ -190,7 +196,9 @@ fn a_backend_answers<I: TcpIp>() {
     let mut rig = Rig::<I>::new();
     let (id, peer) = rig.connect();
     let isn = IsnGenerator::new((SECRET[0], SECRET[1]));
-    let expected = isn.isn(NetworkId::BARE, I::flow(peer.flow()), START);
+    let expected = isn
+        .numbers(NetworkId::BARE, I::flow(peer.flow()), START)
+        .iss;
     assert_eq!(peer.ack, expected.wrapping_add(1));
     assert_eq!(rig.endpoint.connection(id).state(), State::SynSent);
     assert_eq!(rig.send(&peer, SYN_ACK, &[])[0].flags(), ACK);
@@ -310,14 +318,19 @@ fn ports_run_out_and_come_back<I: TcpIp>() {
     let (first, _) = rig.connect();
     rig.connect();
     let target = ConnectTarget::<I> {
+        mtu: MTU,
         by: Instant::FAR_FUTURE,
         network: NetworkId::BARE,
         local: address::<I>(2),
         remote: (address::<I>(1), BACKEND_PORT),
     };
-    let none = rig
-        .endpoint
-        .connect(rig.now, target, &options(), OWNER, |_| true);
+    let none = rig.endpoint.connect(
+        rig.now,
+        target,
+        &std::sync::Arc::new(options()),
+        OWNER,
+        |_| true,
+    );
     assert_eq!(none, Err(ConnectError::NoPort));
     let port = rig.endpoint.flow(first).local().port();
     rig.endpoint.connection(first).abort();
@@ -330,9 +343,13 @@ fn ports_run_out_and_come_back<I: TcpIp>() {
         remote: (address::<I>(1), BACKEND_PORT + 1),
         ..target
     };
-    let other = rig
-        .endpoint
-        .connect(rig.now, other, &options(), OWNER, |_| true);
+    let other = rig.endpoint.connect(
+        rig.now,
+        other,
+        &std::sync::Arc::new(options()),
+        OWNER,
+        |_| true,
+    );
     assert!(other.is_ok(), "ports are counted for each remote end");
 }
 

@@ -128,6 +128,7 @@ impl<I: TcpIp> Link<I> {
             random: weather.seed | 1,
         };
         let target = ConnectTarget::<I> {
+            mtu: MTU,
             by: Instant::FAR_FUTURE,
             network: NetworkId::BARE,
             local: address::<I>(1),
@@ -137,7 +138,13 @@ impl<I: TcpIp> Link<I> {
         let id = client
             .rig
             .endpoint
-            .connect(START, target, &options(), OWNER, |_| true)
+            .connect(
+                START,
+                target,
+                &std::sync::Arc::new(options()),
+                OWNER,
+                |_| true,
+            )
             .unwrap();
         client.id = Some(id);
         client.rig.flush(id);
@@ -263,7 +270,12 @@ impl<I: TcpIp> Link<I> {
                     let octets: Vec<u8> = (0..u32::from(len))
                         .map(|i| octet(side, end.sent + i))
                         .collect();
-                    end.sent += end.rig.endpoint.connection(id).send(Chunk::new(&octets)) as u32;
+                    end.sent += end
+                        .rig
+                        .endpoint
+                        .connection(id)
+                        .send(Chunk::new(&octets), &mut end.rig.lane)
+                        as u32;
                     end.rig.flush(id);
                 }
                 Op::Consume(len) => self.consume(side, usize::from(len)),

@@ -57,7 +57,7 @@ pub(super) fn options() -> ConnectionOptions {
         receive_buffer: 4096,
         send_buffer: 4096,
         mss: u16::MAX,
-        keepalive: None,
+        ..ConnectionOptions::default()
     }
 }
 
@@ -77,6 +77,7 @@ pub(super) fn config() -> EndpointConfig {
             time_wait: seconds(60),
         },
         mtu: MTU,
+        buffers: 200,
         resets_per_second: 10,
         source_ports: 40_000..=40_099,
         worker: 0,
@@ -169,7 +170,7 @@ impl Peer {
 
 /// The endpoint, its surroundings, and the time.
 pub(super) struct Rig<I: TcpIp> {
-    pub(super) endpoint: Endpoint,
+    pub(super) endpoint: Endpoint<MemBuf>,
     pub(super) counters: Arc<Counters>,
     pub(super) lane: Lane,
     pub(super) now: Instant,
@@ -190,7 +191,7 @@ impl<I: TcpIp> Rig<I> {
             id: LISTENER,
             network: NetworkId::BARE,
             address: (address::<I>(2).into(), LISTEN_PORT).into(),
-            options,
+            options: Arc::new(options),
         };
         let endpoint = Endpoint::new(START, config, [listener], Arc::clone(&counters)).unwrap();
         Self {
@@ -321,7 +322,7 @@ impl<I: TcpIp> Rig<I> {
         let written = self
             .endpoint
             .connection(id)
-            .send(crate::tcp::Chunk::new(octets));
+            .send(crate::tcp::Chunk::new(octets), &mut self.lane);
         self.flush(id);
         written
     }
@@ -357,6 +358,7 @@ impl<I: TcpIp> Rig<I> {
     /// A connection that we begin, and the backend as it has to answer.
     pub(super) fn connect(&mut self) -> (ConnId, Peer) {
         let target = ConnectTarget::<I> {
+            mtu: MTU,
             by: Instant::FAR_FUTURE,
             network: NetworkId::BARE,
             local: address::<I>(2),
@@ -364,7 +366,13 @@ impl<I: TcpIp> Rig<I> {
         };
         let id = self
             .endpoint
-            .connect(self.now, target, &options(), OWNER, |_| true)
+            .connect(
+                self.now,
+                target,
+                &std::sync::Arc::new(options()),
+                OWNER,
+                |_| true,
+            )
             .unwrap();
         let dport = self.endpoint.flow(id).local().port();
         self.flush(id);
@@ -437,6 +445,7 @@ fn segment<I: HeaderIp>(peer: &Peer, flags: Flags, payload: &[u8]) -> Vec<u8> {
         dst: flow.dst,
         protocol: PROTOCOL,
         hop_limit: 64,
+        ecn: 0,
         payload_len: octets.len() - I::HEADER_LEN,
     };
     I::emit_header(&ip, &mut octets);

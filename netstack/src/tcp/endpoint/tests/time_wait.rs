@@ -158,21 +158,28 @@ fn a_port_rests_before_it_is_used_again<I: TcpIp>() {
     rig.release(id);
     rig.assert_empty();
     let target = ConnectTarget::<I> {
+        mtu: MTU,
         by: Instant::FAR_FUTURE,
         network: NetworkId::BARE,
         local: address::<I>(2),
         remote: (address::<I>(1), BACKEND_PORT),
     };
     rig.pass(millis(900));
-    let early = rig
-        .endpoint
-        .connect(rig.now, target, &options(), OWNER, |_| true);
+    let early = rig.endpoint.connect(
+        rig.now,
+        target,
+        &std::sync::Arc::new(options()),
+        OWNER,
+        |_| true,
+    );
     assert_eq!(early, Err(ConnectError::NoPort));
     rig.pass(millis(100));
     let (_, again) = rig.connect();
     assert_eq!(again.dport, peer.dport);
     let isn = IsnGenerator::new((SECRET[0], SECRET[1]));
-    let iss = isn.isn(NetworkId::BARE, I::flow(again.flow()), rig.now);
+    let iss = isn
+        .numbers(NetworkId::BARE, I::flow(again.flow()), rig.now)
+        .iss;
     assert_eq!(again.ack, iss.wrapping_add(1));
     assert!(seq::lt(peer.ack, again.ack));
 }

@@ -1,0 +1,335 @@
+//! The engines of connections: our own, and smoltcp.
+//!
+//! In and out as [`super::Connection`] says, which is the only one that knows this. The engines
+//! differ in what they keep received octets in: ours holds packet buffers and gives them on by
+//! reference, smoltcp has rings and copies.
+
+use super::connection::{Chunk, Rejected, Transmitted};
+use super::native::{self, Call, Info, Numbers};
+use super::smoltcp_engine;
+use super::{ConnectionOptions, Flow, Output, Segment, State};
+use crate::io::{PacketBuf, Payload};
+use crate::time::Instant;
+use crate::wire::tcp::{Header, Options};
+
+/// Which engine runs a connection.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum EngineKind {
+    /// Our own.
+    Native,
+    /// smoltcp's.
+    #[default]
+    Smoltcp,
+}
+
+/// What all connections of a worker share.
+pub(super) struct Context {
+    smoltcp: smoltcp_engine::Context,
+    budget: native::Budget,
+}
+
+impl Context {
+    /// `mtu` is the largest of all ports; `buffers` is how many packet buffers connections may
+    /// hold together.
+    pub(super) fn new(now: Instant, mtu: usize, buffers: usize) -> Self {
+        Self {
+            smoltcp: smoltcp_engine::Context::new(now, mtu),
+            budget: native::Budget::new(buffers),
+        }
+    }
+
+    /// Packet buffers that connections hold.
+    pub(super) fn buffers_held(&self) -> u64 {
+        self.budget.held()
+    }
+}
+
+/// The engine of one connection.
+pub(super) enum Engine<B: PacketBuf> {
+    Native(native::Engine<B>),
+    Smoltcp(Box<smoltcp_engine::Engine>),
+}
+
+impl<B: PacketBuf> Engine<B> {
+    /// An engine for the SYN `header` of `flow`, which is to be handed in next.
+    pub(super) fn accept(
+        options: &ConnectionOptions,
+        numbers: Numbers,
+        flow: Flow,
+        header: &Header,
+        now: Instant,
+    ) -> Self {
+        match options.engine {
+            EngineKind::Native => {
+                Self::Native(native::Engine::accept(options, numbers, header, now))
+            }
+            EngineKind::Smoltcp => Self::Smoltcp(Box::new(smoltcp_engine::Engine::listen(
+                options,
+                numbers.iss,
+                flow,
+            ))),
+        }
+    }
+
+    /// An engine that sends a SYN at its first `poll_transmit`.
+    pub(super) fn connect(
+        context: &mut Context,
+        options: &ConnectionOptions,
+        numbers: Numbers,
+        flow: Flow,
+        now: Instant,
+    ) -> Self {
+        match options.engine {
+            EngineKind::Native => Self::Native(native::Engine::connect(options, numbers, now)),
+            EngineKind::Smoltcp => Self::Smoltcp(Box::new(smoltcp_engine::Engine::connect(
+                &mut context.smoltcp,
+                options,
+                numbers.iss,
+                flow,
+            ))),
+        }
+    }
+
+    /// Takes in a segment.
+    pub(super) fn handle_segment<O: Output<Buf = B>>(
+        &mut self,
+        context: &mut Context,
+        call: &Call<'_>,
+        mut segment: Segment<B>,
+        out: &mut O,
+    ) -> Result<(), Rejected> {
+        match self {
+            Self::Native(engine) => engine.handle_segment(&mut context.budget, call, segment),
+            Self::Smoltcp(engine) => {
+                engine.handle_segment(&mut context.smoltcp, call.now, &mut segment, out);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends at most `budget` segments.
+    pub(super) fn poll_transmit<O: Output<Buf = B>>(
+        &mut self,
+        context: &mut Context,
+        call: &Call<'_>,
+        out: &mut O,
+        budget: usize,
+    ) -> Transmitted {
+        match self {
+            Self::Native(engine) => engine.poll_transmit(&mut context.budget, call, out, budget),
+            Self::Smoltcp(engine) => {
+                engine.poll_transmit(&mut context.smoltcp, call.now, out, budget)
+            }
+        }
+    }
+
+    /// When `poll_transmit` must be called again at the latest.
+    pub(super) fn poll_timeout(
+        &mut self,
+        context: &mut Context,
+        call: &Call<'_>,
+    ) -> Option<Instant> {
+        match self {
+            Self::Native(engine) => engine.poll_timeout(&context.budget, call),
+            Self::Smoltcp(engine) => engine.poll_timeout(&mut context.smoltcp, call.now),
+        }
+    }
+
+    /// The state in the words of RFC 9293.
+    pub(super) fn state(&self) -> State {
+        match self {
+            Self::Native(engine) => engine.state(),
+            Self::Smoltcp(engine) => engine.state(),
+        }
+    }
+
+    /// The next received octets that are contiguous in memory.
+    pub(super) fn received(&mut self) -> Option<Chunk<'_, B>> {
+        match self {
+            Self::Native(engine) => engine.received().map(Chunk::shared),
+            Self::Smoltcp(engine) => {
+                let octets = engine.received();
+                (!octets.is_empty()).then(|| Chunk::new(octets))
+            }
+        }
+    }
+
+    /// Forgets the first `len` received octets.
+    pub(super) fn consume(&mut self, len: usize) {
+        match self {
+            Self::Native(engine) => engine.consume(len),
+            Self::Smoltcp(engine) => engine.consume(len),
+        }
+    }
+
+    /// Octets received in order and not yet consumed.
+    pub(super) fn receive_queue(&self) -> usize {
+        match self {
+            Self::Native(engine) => engine.receive_queue(),
+            Self::Smoltcp(engine) => engine.receive_queue(),
+        }
+    }
+
+    /// Queues as much of the front of `chunk` as there is room for; returns how many octets.
+    pub(super) fn send<O: Output<Buf = B>>(
+        &mut self,
+        options: &ConnectionOptions,
+        chunk: Chunk<'_, B>,
+        out: &mut O,
+    ) -> usize {
+        match (self, chunk) {
+            (Self::Native(engine), Chunk::Shared(payload)) => engine.send(options, payload),
+            (Self::Native(engine), Chunk::Borrowed(octets)) => {
+                engine.send_copied(options, octets, out)
+            }
+            (Self::Smoltcp(engine), Chunk::Shared(payload)) => engine.send(payload.octets()),
+            (Self::Smoltcp(engine), Chunk::Borrowed(octets)) => engine.send(octets),
+        }
+    }
+
+    /// Octets queued that the peer has not acknowledged.
+    pub(super) fn send_queue(&self) -> usize {
+        match self {
+            Self::Native(engine) => engine.send_queue(),
+            Self::Smoltcp(engine) => engine.send_queue(),
+        }
+    }
+
+    /// Ends our direction after all that is queued.
+    pub(super) fn close(&mut self) {
+        match self {
+            Self::Native(engine) => engine.close(),
+            Self::Smoltcp(engine) => engine.close(),
+        }
+    }
+
+    /// Ends the connection; `poll_transmit` sends the RST.
+    pub(super) fn abort(&mut self) {
+        match self {
+            Self::Native(engine) => engine.abort(),
+            Self::Smoltcp(engine) => engine.abort(),
+        }
+    }
+
+    /// Gives back what the connection holds of what all share.
+    pub(super) fn release(&mut self, context: &mut Context) {
+        if let Self::Native(engine) = self {
+            engine.release(&mut context.budget);
+        }
+    }
+
+    /// A packet with the octet `seq` was too large for the path, which takes segments of `mss`
+    /// octets of payload. Returns whether that changed anything.
+    pub(super) fn handle_packet_too_big(&mut self, now: Instant, seq: u32, mss: u16) -> bool {
+        match self {
+            Self::Native(engine) => engine.handle_packet_too_big(now, seq, mss),
+            // smoltcp knows no path MTU; its segments stay as small as the MSS option says.
+            Self::Smoltcp(_) => false,
+        }
+    }
+
+    /// Whether the peer has ended its direction.
+    pub(super) fn fin_received(&self) -> bool {
+        match self {
+            Self::Native(engine) => engine.fin_received(),
+            Self::Smoltcp(engine) => engine.fin_received(),
+        }
+    }
+
+    /// The first sequence number not yet acknowledged by the peer.
+    pub(super) fn snd_una(&self) -> u32 {
+        match self {
+            Self::Native(engine) => engine.snd_una(),
+            Self::Smoltcp(engine) => engine.snd_una(),
+        }
+    }
+
+    /// Our next sequence number and the peer's, once both are known.
+    pub(super) fn next_numbers(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Native(engine) => engine.next_numbers(),
+            Self::Smoltcp(engine) => Some((engine.snd_nxt(), engine.rcv_nxt()?)),
+        }
+    }
+
+    /// Whether `seq` was sent and is not acknowledged.
+    pub(super) fn is_in_flight(&self, seq: u32) -> bool {
+        match self {
+            Self::Native(engine) => engine.is_in_flight(seq),
+            Self::Smoltcp(engine) => engine.is_in_flight(seq),
+        }
+    }
+
+    /// The window field and the options of an acknowledgment that says nothing new.
+    pub(super) fn challenge(&mut self, now: Instant) -> (u16, Options) {
+        match self {
+            Self::Native(engine) => engine.challenge(now),
+            Self::Smoltcp(engine) => (engine.window(), Options::default()),
+        }
+    }
+
+    /// Whether the peer has something to answer, sent since it was last heard.
+    pub(super) fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Native(engine) => engine.is_unanswered(),
+            Self::Smoltcp(engine) => engine.is_unanswered(),
+        }
+    }
+
+    /// Whether the peer has not answered as many keepalive probes as it may.
+    pub(super) fn is_dead(&self, call: &Call<'_>) -> bool {
+        match self {
+            Self::Native(engine) => engine.is_dead(call),
+            Self::Smoltcp(_) => false,
+        }
+    }
+
+    /// The peer's newest time stamp and the offset of ours, if they are in use.
+    pub(super) fn stamps(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Native(engine) => engine.stamps(),
+            Self::Smoltcp(_) => None,
+        }
+    }
+
+    /// What is known of the connection.
+    pub(super) fn info(&self, now: Instant) -> Info {
+        match self {
+            Self::Native(engine) => engine.info(now),
+            Self::Smoltcp(engine) => Info {
+                state: engine.state(),
+                ..Info::default()
+            },
+        }
+    }
+
+    /// Fetches the engine from memory.
+    pub(super) fn fetch(&self) {
+        match self {
+            Self::Native(_) => {}
+            Self::Smoltcp(engine) => engine.fetch(),
+        }
+    }
+
+    pub(super) fn take_retransmitted(&mut self) -> u32 {
+        match self {
+            Self::Native(engine) => engine.take_retransmitted(),
+            Self::Smoltcp(engine) => engine.take_retransmitted(),
+        }
+    }
+
+    pub(super) fn take_resets(&mut self) -> u32 {
+        match self {
+            Self::Native(engine) => engine.take_resets(),
+            Self::Smoltcp(engine) => engine.take_resets(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn panic_on_next_segment(&mut self) {
+        match self {
+            Self::Native(engine) => engine.panic_on_next_segment = true,
+            Self::Smoltcp(engine) => engine.panic_on_next_segment = true,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What an acknowledgment does to the send half (RFC 9293 section 3.10.7.4, fifth check).
+//!
+//! In: the acknowledgment with its window, SACK blocks, echoed time stamp and ECN mark. Out: what
+//! it delivered, by way of the scoreboard, to everything that wants to know: the round-trip time,
+//! RACK, the delivery rate, recovery, the congestion controller, the timer.
+
+use core::time::Duration;
+
+use super::congestion::Acked;
+use super::recovery::Progress;
+use super::sack::Delivery;
+use super::transmit::{Fin, SendHalf};
+use crate::io::Payload;
+use crate::tcp::seq;
+use crate::time::Instant;
+use crate::wire::tcp::SackBlocks;
+
+/// An acknowledgment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Acknowledgment<'a> {
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+    /// The window in octets.
+    pub(super) wnd: u32,
+    pub(super) blocks: &'a SackBlocks,
+    /// The time stamp echoed, and our clock now, in milliseconds.
+    pub(super) echo: Option<(u32, u32)>,
+    /// The peer has seen congestion (RFC 3168).
+    pub(super) congested: bool,
+    /// The segment carries octets or a FIN: it is no duplicate acknowledgment.
+    pub(super) occupies: bool,
+}
+
+/// What an acknowledgment did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Effect {
+    /// It is older than one before it; nothing in it counts.
+    Old,
+    /// It acknowledged nothing new.
+    Nothing,
+    /// It acknowledged octets, or our FIN.
+    Progress,
+}
+
+impl<P: Payload> SendHalf<P> {
+    /// Takes in an acknowledgment of something that was sent (not later than `nxt`).
+    pub(super) fn handle_ack(&mut self, now: Instant, ack: &Acknowledgment<'_>) -> Effect {
+        if seq::lt(ack.ack, self.una) {
+            return Effect::Old;
+        }
+        let advanced = ack.ack != self.una;
+        let window_changed = self.update_window(ack);
+        let duplicate = self.duplicate(ack);
+        let (flight, pipe) = (self.outstanding(), self.pipe());
+        let mut estimator = core::mem::take(&mut self.rate);
+        let mut delivery = Delivery::new(now, &mut estimator);
+        self.board.acknowledge(ack.ack, &mut delivery);
+        if self.sack {
+            let mss = self.window.smss;
+            self.board.sack(ack.blocks, mss, &mut delivery);
+        }
+        self.una = ack.ack;
+        self.queue.release(ack.ack);
+        if advanced {
+            self.rto.reset_backoff();
+            if self.fin == Fin::Sent && self.una == self.nxt {
+                self.fin = Fin::Acknowledged;
+            }
+        }
+        if !self.sack {
+            let repeated = !advanced && !ack.occupies && !window_changed && flight > 0;
+            self.count_duplicate(advanced, repeated, &mut delivery);
+        }
+        let rtt = self.measure(now, ack, &delivery, advanced);
+        if self.sack {
+            let echoed = ack.echo.is_some();
+            self.rack
+                .delivered(now, &delivery, self.rto.smallest(), echoed);
+        }
+        let progress = Progress {
+            delivered: delivery.octets(),
+            advanced,
+            sent_once: delivery.first_sent_once,
+            echo: ack.echo.map(|(echo, _)| echo),
+            duplicate,
+            congested: ack.congested,
+            flight,
+            pipe,
+        };
+        self.end_loss_probe(now, &progress);
+        let lost_before = self.board.lost();
+        let wait = self.recover(now, &progress);
+        let lost = self.board.lost().saturating_sub(lost_before);
+        if delivery.octets() > 0 || lost > 0 {
+            let acked = self.acked(now, &mut delivery, &progress, rtt, lost);
+            self.controller.on_ack(&mut self.window, &acked);
+        }
+        let moved = delivery.octets() > 0 || window_changed;
+        self.rate = estimator;
+        self.rate.on_lost(lost);
+        // Whether the window is what limits is found out anew when the next segments are sent.
+        if self.pipe() < self.window.cwnd / 2 {
+            self.cwnd_limited = false;
+        }
+        self.timer_after_ack(now, wait, moved);
+        if advanced {
+            Effect::Progress
+        } else {
+            Effect::Nothing
+        }
+    }
+
+    /// RFC 9293 section 3.10.7.4: the window of the newest segment counts. Returns whether it
+    /// changed.
+    fn update_window(&mut self, ack: &Acknowledgment<'_>) -> bool {
+        let newer = seq::lt(self.wl1, ack.seq) || self.wl1 == ack.seq && seq::le(self.wl2, ack.ack);
+        if !newer {
+            return false;
+        }
+        self.wl1 = ack.seq;
+        self.wl2 = ack.ack;
+        self.max_wnd = self.max_wnd.max(ack.wnd);
+        let changed = self.wnd != ack.wnd;
+        self.wnd = ack.wnd;
+        changed
+    }
+
+    /// The range that the peer says it received twice (RFC 2883 section 4): the first block, if it
+    /// lies before the acknowledgment or inside the second.
+    fn duplicate(&self, ack: &Acknowledgment<'_>) -> Option<(u32, u32)> {
+        let blocks = ack.blocks.as_slice();
+        let &(left, right) = blocks.first()?;
+        let below = seq::le(right, ack.ack) && seq::lt(left, right);
+        let inside = blocks
+            .get(1)
+            .is_some_and(|&(l, r)| seq::le(l, left) && seq::le(right, r));
+        // What was never sent was not received, and what is too old says nothing of now.
+        let recent = ack.ack.wrapping_sub(left) <= self.max_wnd.max(1 << 16);
+        (self.sack && (below && recent || inside)).then_some((left, right))
+    }
+
+    /// Without SACK, each duplicate acknowledgment says that one segment has left the network
+    /// (RFC 5681 section 3.2).
+    fn count_duplicate(&mut self, advanced: bool, repeated: bool, delivery: &mut Delivery<'_>) {
+        if repeated {
+            // RFC 5681 section 5: a peer may make up as many as it likes; no more count than there
+            // can be segments in flight.
+            let most = (self.outstanding() / self.window.smss.max(1)).min(u32::from(u16::MAX - 1));
+            if u32::from(self.dup_acks) < most {
+                self.dup_acks += 1;
+                delivery.sacked += self.window.smss;
+            }
+        } else if advanced {
+            // The segments counted are among those that are acknowledged now, but for the first,
+            // which was missing.
+            let smss = self.window.smss.max(1);
+            let segments = (delivery.acked / smss).saturating_sub(1);
+            let counted = segments.min(u32::from(self.dup_acks));
+            delivery.acked = delivery.acked.saturating_sub(counted * smss);
+            self.dup_acks -= counted as u16;
+            if self.board.is_empty() {
+                self.dup_acks = 0;
+            }
+        }
+    }
+
+    /// Measures the round-trip time: by what was sent only once (RFC 6298 section 3, Karn), else by
+    /// the echoed time stamp (RFC 7323 section 4.1).
+    fn measure(
+        &mut self,
+        now: Instant,
+        ack: &Acknowledgment<'_>,
+        delivery: &Delivery<'_>,
+        advanced: bool,
+    ) -> Option<Duration> {
+        if let (Some(first), Some(last)) = (delivery.first_sent_once, delivery.last_sent_once) {
+            // The peer may have kept the acknowledgment of the first back; the timeout has to
+            // allow for that, the congestion controller wants to know the path.
+            let sent_at = if advanced { first } else { last };
+            self.rto
+                .measured(now, now.saturating_duration_since(sent_at));
+            return Some(now.saturating_duration_since(last));
+        }
+        let (echo, clock) = ack.echo.filter(|_| advanced && delivery.octets() > 0)?;
+        let millis = clock.wrapping_sub(echo);
+        // An echo of what was never sent, or of long ago.
+        if millis > 60_000 {
+            return None;
+        }
+        let rtt = Duration::from_millis(u64::from(millis));
+        self.rto.measured(now, rtt);
+        Some(rtt)
+    }
+
+    /// RFC 8985 section 7.4: whether the loss probe repaired a loss that nobody else noticed.
+    fn end_loss_probe(&mut self, now: Instant, progress: &Progress) {
+        let Some((end, repeated)) = self.loss_probe else {
+            return;
+        };
+        if !repeated {
+            if seq::le(end, self.una) || progress.delivered > 0 {
+                self.loss_probe = None;
+            }
+            return;
+        }
+        if progress.duplicate.is_some() || !progress.advanced && progress.delivered == 0 {
+            // The octets came twice: nothing was lost.
+            self.loss_probe = None;
+        } else if seq::le(end, self.una) {
+            self.loss_probe = None;
+            self.reduce_once(now, progress);
+        }
+    }
+
+    /// Whether the congestion window is what limits. RFC 7661 section 4.3 asks the same; in slow
+    /// start, a window of which half is used may grow.
+    fn is_cwnd_limited(&self, flight: u32) -> bool {
+        let slow_start = self.window.cwnd < self.window.ssthresh;
+        self.cwnd_limited || slow_start && flight.saturating_mul(2) > self.window.cwnd
+    }
+
+    /// What the congestion controller is told of an acknowledgment.
+    fn acked(
+        &self,
+        now: Instant,
+        delivery: &mut Delivery<'_>,
+        progress: &Progress,
+        rtt: Option<Duration>,
+        lost: u32,
+    ) -> Acked {
+        Acked {
+            now,
+            delivered: delivery.octets(),
+            acked: delivery.acked,
+            in_flight: progress.pipe,
+            cwnd_limited: self.is_cwnd_limited(progress.pipe),
+            rtt,
+            min_rtt: self.rto.smallest(),
+            srtt: self.rto.smoothed(),
+            rate: delivery.rate(self.rto.smallest()),
+            in_recovery: self.is_recovering(),
+            snd_una: self.una,
+            snd_nxt: self.nxt,
+            lost,
+            ce: progress.congested,
+        }
+    }
+}
