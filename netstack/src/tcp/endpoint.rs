@@ -483,7 +483,6 @@ impl<B: PacketBuf> Endpoint<B> {
     /// Removes a connection that has ended and that nobody holds.
     fn bury(&mut self, id: ConnId, now: Instant) {
         let mut entry = self.connections.remove(id.index());
-        entry.connection.give_back(&mut self.context);
         self.timers.cancel(id.0);
         if entry.accepted {
             self.accepted -= 1;
@@ -503,6 +502,7 @@ impl<B: PacketBuf> Endpoint<B> {
                 rcv_nxt,
                 since: now,
             });
+        entry.connection.give_back(&mut self.context);
         match entry.flow {
             Flow::V4(flow) => forget(&mut self.demux.v4, entry.network, flow, remembered),
             Flow::V6(flow) => forget(&mut self.demux.v6, entry.network, flow, remembered),
