@@ -176,8 +176,12 @@ impl Port {
         let driver = driver_name(&info);
         let traits = Traits::of(&driver);
         let config = adjust_descriptors(id, name, config, traits)?;
+        let wanted = Offloads {
+            tx_chains: config.offloads.tx_chains && !traits.sums_pieces_wrongly,
+            ..config.offloads
+        };
         let granted = Granted::negotiate(
-            config.offloads,
+            wanted,
             &Offered {
                 rx: info.rx_offload_capa,
                 tx: info.tx_offload_capa,
@@ -301,7 +305,7 @@ impl Port {
             tx_checksum: self.granted.tx_checksum(),
             tx_pieces: self.granted.tx_pieces(),
             tso_ipv4: tso,
-            tso_ipv6: tso,
+            tso_ipv6: tso.filter(|_| !self.shared.traits.cuts_ipv4_only),
             rss: self.rss.clone(),
         }
     }
