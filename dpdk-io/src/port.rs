@@ -187,6 +187,7 @@ impl Port {
                 tx: info.tx_offload_capa,
                 rss_fields: info.flow_type_rss_offloads,
                 queues: config.queues,
+                tx_descriptors: config.tx_descriptors,
                 frame_segments: info.tx_desc_lim.nb_mtu_seg_max,
                 tso_segments: info.tx_desc_lim.nb_seg_max,
             },
