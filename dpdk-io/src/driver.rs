@@ -5,6 +5,10 @@ const AF_XDP_DESCRIPTORS: u16 = 2048;
 
 /// What a driver does otherwise than its interface says.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent peculiarities, named where they are listed"
+)]
 pub(crate) struct Traits {
     /// The number of descriptors of each queue, whatever is configured.
     pub(crate) descriptors: Option<u16>,
@@ -12,6 +16,10 @@ pub(crate) struct Traits {
     pub(crate) keeps_buffers: bool,
     /// Its work on DPDK's interrupt thread, or on one of its own, goes on after it is closed.
     pub(crate) lingers: bool,
+    /// Frames of several pieces leave with wrong checksums if one has an odd length.
+    pub(crate) sums_pieces_wrongly: bool,
+    /// Packets of IPv6 leave as they are when they should be cut.
+    pub(crate) cuts_ipv4_only: bool,
 }
 
 impl Traits {
@@ -28,6 +36,13 @@ impl Traits {
             // net_memif in 22.11: `rte_eal_cleanup` unmaps what that thread is about to look at.
             "net_memif" | "net_vhost" | "net_virtio_user" => Self {
                 lingers: true,
+                ..Self::default()
+            },
+            // Does its work on frames in software. Seen in 22.11: sums up each piece as if it
+            // started at an even offset, and DPDK's segmentation knows IPv4 only.
+            "net_tap" => Self {
+                sums_pieces_wrongly: true,
+                cuts_ipv4_only: true,
                 ..Self::default()
             },
             _ => Self::default(),

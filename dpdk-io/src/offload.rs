@@ -58,6 +58,8 @@ pub(crate) struct Offered {
     pub(crate) rss_fields: u64,
     /// RX queues that are wanted: one needs no RSS.
     pub(crate) queues: u16,
+    /// Descriptors of a TX queue: each mbuf of a frame takes one.
+    pub(crate) tx_descriptors: u16,
     /// Mbufs of a frame; 0 if the driver does not say.
     pub(crate) frame_segments: u16,
     /// Mbufs of a packet that the device cuts; 0 if the driver does not say.
@@ -96,8 +98,10 @@ impl Granted {
         }
         if wanted.tx_chains && offered.tx & sys::DPDK_ETH_TX_OFFLOAD_MULTI_SEGS != 0 {
             granted.tx |= sys::DPDK_ETH_TX_OFFLOAD_MULTI_SEGS;
-            granted.frame_pieces = pieces(offered.frame_segments);
-            granted.tso_pieces = pieces(offered.tso_segments);
+            // A frame that takes the whole queue might never find it empty.
+            let most = MAX_ATTACHED.min(usize::from(offered.tx_descriptors) / 2);
+            granted.frame_pieces = pieces(offered.frame_segments).min(most);
+            granted.tso_pieces = pieces(offered.tso_segments).min(most);
         }
         if wanted.rss && offered.queues > 1 {
             granted.rss_fields = offered.rss_fields & RSS_FIELDS;
@@ -159,8 +163,8 @@ impl Granted {
 /// Pieces of a frame of at most so many mbufs, besides the first; 0 stands for any number.
 fn pieces(segments: u16) -> usize {
     match segments {
-        0 => MAX_ATTACHED,
-        segments => MAX_ATTACHED.min(usize::from(segments) - 1),
+        0 => usize::MAX,
+        segments => usize::from(segments) - 1,
     }
 }
 
@@ -173,6 +177,7 @@ mod tests {
         tx: u64::MAX,
         rss_fields: u64::MAX,
         queues: 2,
+        tx_descriptors: 512,
         frame_segments: 8,
         tso_segments: u16::MAX,
     };
@@ -219,6 +224,11 @@ mod tests {
             ..EVERYTHING
         };
         assert_eq!(Granted::negotiate(whole, &silent).tx_pieces(), 64);
+        let small = Offered {
+            tx_descriptors: 64,
+            ..EVERYTHING
+        };
+        assert_eq!(Granted::negotiate(Offloads::ALL, &small).tx_pieces(), 32);
         let in_one_piece = Offered {
             tx: !sys::DPDK_ETH_TX_OFFLOAD_MULTI_SEGS,
             ..EVERYTHING

@@ -176,13 +176,18 @@ impl Port {
         let driver = driver_name(&info);
         let traits = Traits::of(&driver);
         let config = adjust_descriptors(id, name, config, traits)?;
+        let wanted = Offloads {
+            tx_chains: config.offloads.tx_chains && !traits.sums_pieces_wrongly,
+            ..config.offloads
+        };
         let granted = Granted::negotiate(
-            config.offloads,
+            wanted,
             &Offered {
                 rx: info.rx_offload_capa,
                 tx: info.tx_offload_capa,
                 rss_fields: info.flow_type_rss_offloads,
                 queues: config.queues,
+                tx_descriptors: config.tx_descriptors,
                 frame_segments: info.tx_desc_lim.nb_mtu_seg_max,
                 tso_segments: info.tx_desc_lim.nb_seg_max,
             },
@@ -301,7 +306,7 @@ impl Port {
             tx_checksum: self.granted.tx_checksum(),
             tx_pieces: self.granted.tx_pieces(),
             tso_ipv4: tso,
-            tso_ipv6: tso,
+            tso_ipv6: tso.filter(|_| !self.shared.traits.cuts_ipv4_only),
             rss: self.rss.clone(),
         }
     }

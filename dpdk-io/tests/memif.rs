@@ -41,12 +41,21 @@ fn serve() {
         rig::send(&mut queue, group);
         rig::assert_frames(&rig::receive(&mut queue, group.len()), group);
     }
+    assert!(queue.capabilities().tx_pieces >= 2);
+    for frame in &frames[..BURST_SIZE] {
+        rig::send_in_pieces(&mut queue, frame);
+        rig::assert_frames(&rig::receive(&mut queue, 1), core::slice::from_ref(frame));
+    }
     rig::send(&mut queue, &[rig::frame(LAST, 60)]);
     // The large frame comes before the last one, and is dropped for want of room.
     assert_eq!(rig::receive(&mut queue, 1), [rig::frame(LAST, 60)]);
     assert_eq!(queue.counters().rx_not_joined, 1);
     let stats = port.stats().unwrap();
-    assert_eq!((stats.rx_frames, stats.tx_frames), (1002, 1001));
+    let in_pieces = BURST_SIZE as u64;
+    assert_eq!(
+        (stats.rx_frames, stats.tx_frames),
+        (1002 + in_pieces, 1001 + in_pieces)
+    );
 
     drop(queue);
     rig::finish(eal, vec![port], pool);

@@ -107,6 +107,9 @@ impl<B: PacketBuf> Segment<B> {
     }
 }
 
+/// The smallest segments that a port is asked to cut: many devices refuse smaller ones.
+pub const LEAST_CUT: u16 = 256;
+
 /// Where segments to be sent go.
 ///
 /// They are IP packets whose checksums are not filled in; the buffer has headroom for the
@@ -143,7 +146,8 @@ pub trait Output {
 
     /// Takes a packet of which the port makes segments with up to `segment_size` octets of payload
     /// each. It is no larger than [`Self::segmentation_limit`] allows, has at most
-    /// [`Self::attach_limit`] payloads attached, and the lengths in its IP header are its own.
+    /// [`Self::attach_limit`] payloads attached, and the lengths in its IP header are its own. The
+    /// size is at least [`LEAST_CUT`] if there is more than one segment.
     /// Room for it was promised by `alloc`. Not for an output without such a limit.
     fn send_segments(&mut self, packet: Self::Buf, _segment_size: u16) {
         self.send(packet);

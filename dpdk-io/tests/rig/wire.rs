@@ -13,6 +13,7 @@ use nix::sys::socket::{
 /// A packet socket on one interface.
 pub(crate) struct Wire(OwnedFd);
 
+#[allow(dead_code, reason = "each test uses its part")]
 impl Wire {
     /// Binds to `interface` of the namespace of this thread.
     pub(crate) fn new(interface: &str) -> Self {

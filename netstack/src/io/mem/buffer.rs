@@ -202,7 +202,7 @@ impl MemBuf {
 
 impl Drop for MemBuf {
     fn drop(&mut self) {
-        if let Some(pool) = self.memory.pool.clone() {
+        if let Some(pool) = self.memory.pool.take() {
             pool.release(self.take_memory());
         }
     }
