@@ -18,6 +18,7 @@ mod demux;
 mod endpoint;
 mod isn;
 mod listen;
+mod native;
 mod ports;
 pub mod seq;
 mod smoltcp_engine;
