@@ -2,8 +2,12 @@
 //!
 //! A [`PacketIo`] is one queue pair of one port: it hands over received frames, takes frames to
 //! send, and lends empty buffers. A [`PacketBuf`] is one owned frame; dropping it gives its memory
-//! back. Buffers are contiguous on the way in and out: a device that receives in pieces joins them
-//! before the stack sees the frame.
+//! back. Received frames are contiguous: a device that receives in pieces joins them before the
+//! stack sees the frame.
+//!
+//! What a frame brought can go out again without being copied: a [`Payload`] is a handle on octets
+//! of a buffer, made of a frame by [`PacketBuf::into_payload`] and hung behind the headers of
+//! others by [`PacketBuf::attach`]. Such octets are shared, so nobody writes them.
 //!
 //! Backends: [`mem`] (queues in memory) and [`pcap`] (capture files in virtual time) here, DPDK
 //! queues in the `dpdk-io` crate. Wrappers around any backend, and around each other: [`tap`]
@@ -29,18 +33,50 @@ use crate::wire::ethernet::MacAddr;
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct PortId(pub u16);
 
-/// An owned frame buffer: `headroom | data | tailroom`.
+/// Payloads that one frame takes at most: 64 KiB for a device that cuts them into segments, in the
+/// pieces in which they came from Ethernet (46 of 1448 octets), and some more that are partly used.
+pub const MAX_ATTACHED: usize = 64;
+
+/// An owned frame buffer: `headroom | data | tailroom`, and payloads attached behind the data.
+///
+/// The packet is the data, which is this buffer's own and writable, and the octets of the attached
+/// payloads after it, which may be shared and are only read. Received frames have none attached.
 pub trait PacketBuf: Send + 'static {
-    /// The frame, starting at its Ethernet header.
+    /// Handles on octets of these buffers.
+    type Payload: Payload;
+
+    /// The frame, starting at its Ethernet header, up to what is attached.
     fn data(&self) -> &[u8];
 
-    /// The frame, writable.
+    /// The same, writable.
     fn data_mut(&mut self) -> &mut [u8];
+
+    /// Octets of the packet: the data and everything attached.
+    fn packet_len(&self) -> usize;
+
+    /// The octets attached behind the data, in order, piece by piece.
+    fn attached(&self) -> impl Iterator<Item = &[u8]>;
+
+    /// The octets of the packet, piece by piece: the data, and what is attached.
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        core::iter::once(self.data()).chain(self.attached())
+    }
+
+    /// Attaches the octets of `payload` behind the packet, by reference. `false`, and no change,
+    /// if it cannot: [`MAX_ATTACHED`] are attached already, or there is nothing to hold the
+    /// reference with. The caller copies then. An empty payload changes nothing.
+    ///
+    /// Whether a device takes such frames as they are is for [`Capabilities::tx_pieces`] to say.
+    fn attach(&mut self, payload: &Self::Payload) -> bool;
+
+    /// Makes a payload of the data. What is attached is copied behind it if it fits the buffer,
+    /// and else dropped.
+    fn into_payload(self) -> Self::Payload;
 
     /// Octets free before the data.
     fn headroom(&self) -> usize;
 
-    /// Octets free after the data.
+    /// Octets free after the data; none once something is attached.
     fn tailroom(&self) -> usize;
 
     /// Grows the data by `len` octets at its front and returns all of it; the new octets hold
@@ -51,10 +87,11 @@ pub trait PacketBuf: Send + 'static {
     /// anything. `None`, and no change, if the tailroom is too small.
     fn append(&mut self, len: usize) -> Option<&mut [u8]>;
 
-    /// Removes `len` octets (at most all) from the front.
+    /// Removes `len` octets (at most all) from the front of the data.
     fn trim_front(&mut self, len: usize);
 
-    /// Shortens the data to `len` octets; no change if it is shorter already.
+    /// Shortens the packet to `len` octets, what is attached last first; no change if it is
+    /// shorter already.
     fn truncate(&mut self, len: usize);
 
     /// What the device found out about the checksums of this received frame.
@@ -69,6 +106,33 @@ pub trait PacketBuf: Send + 'static {
 
     /// Brings the first cache line of the data closer; a hint.
     fn prefetch(&self) {}
+}
+
+/// A handle on octets of a buffer that once was a frame.
+///
+/// Several handles may share one buffer, each with a range of its own; they may be on several
+/// threads. The buffer goes back to its pool when the last handle and the last frame with it
+/// attached are gone.
+pub trait Payload: Send + Sized + 'static {
+    /// The octets.
+    fn octets(&self) -> &[u8];
+
+    /// Another handle on the same octets.
+    ///
+    /// # Panics
+    /// A backend may count handles in few bits: 32,767 of one buffer are never too many.
+    fn share(&self) -> Self;
+
+    /// Removes `len` octets (at most all) from the front.
+    fn trim_front(&mut self, len: usize);
+
+    /// Shortens the octets to `len`; no change if they are fewer already.
+    fn truncate(&mut self, len: usize);
+
+    /// Copies `octets` into the same buffer, behind the octets of this handle; what stood there is
+    /// overwritten. `false`, and no change, if the buffer has other handles or frames, or too
+    /// little room. To gather small segments in one buffer.
+    fn append(&mut self, octets: &[u8]) -> bool;
 }
 
 /// One queue pair of one port.
@@ -116,6 +180,9 @@ pub struct Capabilities {
     pub mtu: usize,
     /// Checksums the port fills in when a frame asks for it by [`TxOffload`].
     pub tx_checksum: TxChecksumCapability,
+    /// How many payloads a frame may have attached for the port to send it as it is. With more
+    /// the frame is sent all the same if it can be copied together; 0 if that is always done.
+    pub tx_pieces: usize,
     /// The largest TCP segment (octets of IP packet) the port cuts up itself, for IPv4.
     pub tso_ipv4: Option<usize>,
     /// The largest TCP segment (octets of IP packet) the port cuts up itself, for IPv6.
@@ -180,7 +247,9 @@ pub struct TxOffload {
     pub ip_checksum: bool,
     /// Fill in this layer-4 checksum; the field holds the pseudo-header sum.
     pub l4_checksum: Option<L4Checksum>,
-    /// Cut the payload into TCP segments of this many octets.
+    /// Cut the payload into TCP segments of this many octets. The TCP checksum field holds the
+    /// sum of the pseudo-header with a length of 0, that of IPv4 holds 0, and the lengths in the
+    /// IP header are those of the whole packet.
     pub tso_segment_size: Option<u16>,
 }
 

@@ -103,4 +103,29 @@ pub trait Output {
 
     /// A packet was not made because `alloc` had no buffer, and will not be made again.
     fn lost(&mut self);
+
+    /// How many payloads a packet may have attached so that every port sends it as it is; 0 if
+    /// attaching gains nothing, because some port wants its frames in one piece.
+    fn attach_limit(&self) -> usize {
+        0
+    }
+
+    /// Whether payloads are to be attached, and not copied.
+    fn can_attach(&self) -> bool {
+        self.attach_limit() > 0
+    }
+
+    /// The largest packet of that IP version, in octets, that every port can cut into segments;
+    /// `None` if some port cannot.
+    fn segmentation_limit(&self, _ip_version: u8) -> Option<usize> {
+        None
+    }
+
+    /// Takes a packet of which the port makes segments with up to `segment_size` octets of payload
+    /// each. It is no larger than [`Self::segmentation_limit`] allows, has at most
+    /// [`Self::attach_limit`] payloads attached, and the lengths in its IP header are its own.
+    /// Room for it was promised by `alloc`. Not for an output without such a limit.
+    fn send_segments(&mut self, packet: Self::Buf, _segment_size: u16) {
+        self.send(packet);
+    }
 }

@@ -359,25 +359,34 @@ impl<W: Write> CaptureWriter<W> {
 
     /// Writes one frame.
     pub fn write(&mut self, stamp: Instant, frame: &[u8]) -> Result<(), CaptureError> {
-        self.stage(stamp, frame);
+        self.stage(stamp, core::iter::once(frame));
         self.commit(1)
     }
 
-    /// Prepares to write one frame: [`Self::commit`] decides.
-    pub fn stage(&mut self, stamp: Instant, frame: &[u8]) {
-        let captured = &frame[..frame.len().min(SNAP_LEN as usize)];
+    /// Prepares to write one frame, which comes in pieces: [`Self::commit`] decides.
+    pub fn stage<'f>(&mut self, stamp: Instant, pieces: impl Iterator<Item = &'f [u8]>) {
         let nanos = stamp.as_nanos();
         // The format counts seconds modulo 2^32.
-        let header = [
+        for word in [
             (nanos / NANOS_PER_SECOND) as u32,
             (nanos % NANOS_PER_SECOND) as u32,
-            captured.len() as u32,
-            frame.len() as u32,
-        ];
-        for word in header {
+        ] {
             self.staged.extend_from_slice(&word.to_le_bytes());
         }
-        self.staged.extend_from_slice(captured);
+        // Octets captured, and octets of the frame: known when all pieces have been seen.
+        let lengths = self.staged.len();
+        self.staged.extend_from_slice(&[0; 8]);
+        let data = self.staged.len();
+        let mut frame_len = 0;
+        for piece in pieces {
+            let room = SNAP_LEN as usize - (self.staged.len() - data);
+            self.staged
+                .extend_from_slice(&piece[..piece.len().min(room)]);
+            frame_len += piece.len() as u32;
+        }
+        let captured_len = (self.staged.len() - data) as u32;
+        self.staged[lengths..lengths + 4].copy_from_slice(&captured_len.to_le_bytes());
+        self.staged[lengths + 4..data].copy_from_slice(&frame_len.to_le_bytes());
         self.ends.push(self.staged.len());
     }
 

@@ -258,11 +258,15 @@ impl<B: PacketBuf> Direction<B> {
         }
     }
 
-    /// A copy of a frame in a buffer of its own.
+    /// A copy of a frame in a buffer of its own, in one piece.
     fn copy(&mut self, frame: &B, alloc: &mut impl FnMut() -> Option<B>) -> Option<B> {
         let copy = alloc().and_then(|mut copy| {
-            copy.append(frame.data().len())?
-                .copy_from_slice(frame.data());
+            let mut room = copy.append(frame.packet_len())?;
+            for piece in frame.pieces() {
+                let (place, rest) = room.split_at_mut_checked(piece.len())?;
+                place.copy_from_slice(piece);
+                room = rest;
+            }
             Some(copy)
         });
         self.counters.no_buffer += u64::from(copy.is_none());
@@ -271,7 +275,7 @@ impl<B: PacketBuf> Direction<B> {
 
     /// The frame with one bit changed; as it is if it has no bits behind the Ethernet header.
     fn corrupt(&mut self, frame: B, bit: u64, alloc: &mut impl FnMut() -> Option<B>) -> B {
-        let bits = 8 * frame.data().len().saturating_sub(ethernet::HEADER_LEN);
+        let bits = 8 * frame.packet_len().saturating_sub(ethernet::HEADER_LEN);
         if bits == 0 {
             return frame;
         }

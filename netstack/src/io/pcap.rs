@@ -14,7 +14,7 @@ use std::io::{Read, Write};
 
 use super::capture::{CaptureError, CaptureReader, CaptureWriter, Record};
 use super::mem::{MemBuf, MemPool};
-use super::{Burst, Capabilities, PacketBuf, PacketIo, TxChecksumCapability};
+use super::{Burst, Capabilities, MAX_ATTACHED, PacketBuf, PacketIo, TxChecksumCapability};
 use crate::time::Instant;
 use crate::wire::ethernet::{Header, MacAddr};
 
@@ -75,6 +75,7 @@ impl<R: Read, W: Write> PcapIo<R, W> {
                 mac,
                 mtu,
                 tx_checksum: TxChecksumCapability::default(),
+                tx_pieces: MAX_ATTACHED,
                 tso_ipv4: None,
                 tso_ipv6: None,
                 rss: None,
@@ -186,10 +187,11 @@ impl<R: Read, W: Write> PacketIo for PcapIo<R, W> {
     fn tx_burst(&mut self, burst: &mut Burst<MemBuf>) -> usize {
         let count = burst.len();
         for frame in burst.drain_front(count) {
-            if let Ok(writer) = &mut self.writer
-                && let Err(error) = writer.write(self.now, frame.data())
-            {
-                self.writer = Err(error);
+            if let Ok(writer) = &mut self.writer {
+                writer.stage(self.now, frame.pieces());
+                if let Err(error) = writer.commit(1) {
+                    self.writer = Err(error);
+                }
             }
             match self.writer {
                 Ok(_) => self.counters.written += 1,
@@ -360,7 +362,9 @@ mod tests {
             for nanos in [5, 3_000_000_001] {
                 io.begin_turn(Instant::from_nanos(nanos));
                 let mut burst = Burst::with_capacity(2);
-                burst.push(MemBuf::from_frame(b"frame")).unwrap();
+                let mut frame = MemBuf::from_frame(b"fra");
+                assert!(frame.attach(&MemBuf::from_frame(b"me").into_payload()));
+                burst.push(frame).unwrap();
                 assert_eq!(io.tx_burst(&mut burst), 1);
             }
             assert_eq!(io.counters().written, 2);

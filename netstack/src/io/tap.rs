@@ -83,7 +83,7 @@ impl<Io: PacketIo, W: Write> PacketIo for Tap<Io, W> {
         let count = self.inner.rx_burst(burst);
         if let Ok(writer) = &mut self.writer {
             for frame in burst.iter().skip(before) {
-                writer.stage(self.now, frame.data());
+                writer.stage(self.now, frame.pieces());
             }
         }
         self.commit(count);
@@ -94,7 +94,7 @@ impl<Io: PacketIo, W: Write> PacketIo for Tap<Io, W> {
         // Frames that are taken are gone, and how many are taken is known only afterwards.
         if let Ok(writer) = &mut self.writer {
             for frame in burst.iter() {
-                writer.stage(self.now, frame.data());
+                writer.stage(self.now, frame.pieces());
             }
         }
         let count = self.inner.tx_burst(burst);
@@ -178,6 +178,19 @@ mod tests {
                 (3, b"out 2".to_vec())
             ]
         );
+    }
+
+    #[test]
+    fn frames_are_captured_with_what_is_attached() {
+        let mut tap = Tap::new(mem(), Vec::new()).unwrap();
+        let mut frame = MemBuf::from_frame(b"head ");
+        assert!(frame.attach(&MemBuf::from_frame(b"and ").into_payload()));
+        assert!(frame.attach(&MemBuf::from_frame(b"tail").into_payload()));
+        let mut burst = Burst::with_capacity(1);
+        burst.push(frame).unwrap();
+        assert_eq!(tap.tx_burst(&mut burst), 1);
+        let (_, output) = tap.finish();
+        assert_eq!(records(&output.unwrap()), [(0, b"head and tail".to_vec())]);
     }
 
     #[test]

@@ -347,10 +347,14 @@ fn an_input_that_fails_is_reported() {
 fn the_writer_commits_what_it_is_told_to() {
     let mut writer = CaptureWriter::new(Vec::new()).unwrap();
     for octet in 0..3 {
-        writer.stage(Instant::from_nanos(u64::from(octet)), &[octet]);
+        let frame: &[u8] = &[octet];
+        writer.stage(
+            Instant::from_nanos(u64::from(octet)),
+            core::iter::once(frame),
+        );
     }
     writer.commit(2).unwrap();
-    writer.stage(Instant::from_nanos(9), &[9]);
+    writer.stage(Instant::from_nanos(9), core::iter::once(&[9][..]));
     writer.commit(0).unwrap();
     writer.commit(5).unwrap();
     writer.write(Instant::from_nanos(7), &[7]).unwrap();

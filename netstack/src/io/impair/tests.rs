@@ -210,6 +210,26 @@ fn corruption_changes_one_bit_and_loses_the_verdict_of_the_device() {
 }
 
 #[test]
+fn copies_hold_what_is_attached() {
+    let bad = Impairment {
+        duplicate_ppm: ALWAYS,
+        corrupt_ppm: ALWAYS,
+        ..GOOD
+    };
+    let mut io = impair(GOOD, bad, 10);
+    let mut frame = MemBuf::from_frame(&[0; 14]);
+    assert!(frame.attach(&MemBuf::from_frame(&[0; 50]).into_payload()));
+    let mut burst = Burst::with_capacity(1);
+    burst.push(frame).unwrap();
+    assert_eq!(io.tx_burst(&mut burst), 1);
+    let corrupted = io.inner_mut().take_sent().unwrap();
+    let bits = |octets: &[u8]| octets.iter().map(|octet| octet.count_ones()).sum::<u32>();
+    assert_eq!((corrupted.data().len(), bits(corrupted.data())), (64, 1));
+    assert_eq!(bits(&corrupted.data()[..14]), 0);
+    assert_eq!(io.inner_mut().take_sent().unwrap().data(), [0; 64]);
+}
+
+#[test]
 fn held_frames_are_bounded_and_the_rest_is_counted() {
     let slow = Impairment {
         delay: Duration::from_secs(1),
