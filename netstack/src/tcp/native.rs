@@ -1,9 +1,10 @@
 //! The native engine: RFC 9293 by itself.
 
-#![allow(dead_code, reason = "the parts are written before the connection that joins them")]
+#![allow(
+    dead_code,
+    reason = "the parts are written before the connection that joins them"
+)]
 
-mod acknowledge;
-mod paws;
+mod gather;
 mod queue;
 mod stamp;
-mod window;
