@@ -7,4 +7,5 @@
 
 mod gather;
 mod queue;
+mod reassembly;
 mod stamp;
