@@ -5,6 +5,7 @@
     reason = "the parts are written before the connection that joins them"
 )]
 
+mod acknowledge;
 mod gather;
 mod queue;
 mod reassembly;
