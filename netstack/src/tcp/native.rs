@@ -10,3 +10,4 @@ mod gather;
 mod queue;
 mod reassembly;
 mod stamp;
+mod window;
