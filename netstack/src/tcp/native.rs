@@ -7,6 +7,7 @@
 
 mod acknowledge;
 mod gather;
+mod paws;
 mod queue;
 mod reassembly;
 mod stamp;
