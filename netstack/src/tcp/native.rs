@@ -10,5 +10,6 @@ mod gather;
 mod paws;
 mod queue;
 mod reassembly;
+mod receive;
 mod stamp;
 mod window;
