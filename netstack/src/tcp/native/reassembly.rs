@@ -192,7 +192,7 @@ impl<P: Payload> Held<P> {
     fn insert(&mut self, left: u32, mut payload: P, fin: bool, limits: Limits) -> Inserted {
         let mut inserted = Inserted::default();
         let mut right = left.wrapping_add(payload.octets().len() as u32);
-        // RFC 9293 3.10.7.4, eighth step: nothing comes after a FIN.
+        // RFC 9293 3.10.7.4, seventh step: no text comes after a FIN.
         if let Some(end) = self.fin.filter(|&end| seq::lt(end, right)) {
             inserted.refused = Some(Refusal::BeyondFin);
             if seq::le(end, left) {
