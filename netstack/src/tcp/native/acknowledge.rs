@@ -50,9 +50,18 @@ pub(super) struct Acknowledge {
     delayed: bool,
     /// Our ACKs have gone out with data: it pays to wait for that.
     interactive: bool,
-    ecn: bool,
-    /// A congestion mark has been seen that the peer has not responded to.
-    echo_congestion: bool,
+    congestion: CongestionEcho,
+}
+
+/// What is said of congestion marks (RFC 3168 section 6.1.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum CongestionEcho {
+    /// They were not negotiated.
+    Off,
+    /// None has been seen that the peer has not responded to.
+    Silent,
+    /// One has been seen.
+    Echoing,
 }
 
 /// A sender that was silent for longer has started again with a small congestion window.
@@ -92,8 +101,11 @@ impl Acknowledge {
             immediate: false,
             delayed: false,
             interactive: false,
-            ecn,
-            echo_congestion: false,
+            congestion: if ecn {
+                CongestionEcho::Silent
+            } else {
+                CongestionEcho::Off
+            },
         }
     }
 
@@ -189,22 +201,22 @@ impl Acknowledge {
     /// Takes note of the congestion bits of an acceptable segment: `ce`, congestion experienced,
     /// from its IP header if it brought new data; `cwr`, congestion window reduced.
     pub(super) fn congestion_bits(&mut self, ce: bool, cwr: bool) {
-        if !self.ecn {
+        if self.congestion == CongestionEcho::Off {
             return;
         }
         // RFC 3168 6.1.3: the sender has responded, but a mark on this very segment is a new one.
         if cwr {
-            self.echo_congestion = false;
+            self.congestion = CongestionEcho::Silent;
         }
         if ce {
-            self.immediate |= !self.echo_congestion;
-            self.echo_congestion = true;
+            self.immediate |= self.congestion == CongestionEcho::Silent;
+            self.congestion = CongestionEcho::Echoing;
         }
     }
 
     /// Whether segments carry ECE.
     pub(super) fn echoes_congestion(&self) -> bool {
-        self.echo_congestion
+        self.congestion == CongestionEcho::Echoing
     }
 
     /// How long an ACK waits for company: about as long as it takes a segment to follow, or an

@@ -42,12 +42,12 @@ impl Paws {
     }
 
     /// TS.Recent, which goes out as the echo.
-    pub(super) fn recent(&self) -> u32 {
+    pub(super) fn recent(self) -> u32 {
         self.recent
     }
 
     /// Judges a segment by its timestamp `value`, before its sequence number is looked at.
-    pub(super) fn check(&self, now: Instant, value: Option<u32>, reset: bool) -> Verdict {
+    pub(super) fn check(self, now: Instant, value: Option<u32>, reset: bool) -> Verdict {
         // RFC 7323 5.2: a reset counts whatever its timestamp says.
         if reset {
             return Verdict::Fresh;
@@ -72,7 +72,7 @@ impl Paws {
         }
     }
 
-    fn is_outdated(&self, now: Instant) -> bool {
+    fn is_outdated(self, now: Instant) -> bool {
         secs(now).wrapping_sub(self.recent_at) > MAX_AGE_SECS
     }
 }

@@ -119,17 +119,15 @@ impl<T> Queue<T> {
 
     /// Adds an element behind all others.
     pub(super) fn push_back(&mut self, element: T) {
-        match self.spread(element) {
-            Some((many, element)) => many.push_back(element),
-            None => {}
+        if let Some((many, element)) = self.spread(element) {
+            many.push_back(element);
         }
     }
 
     /// Adds an element before all others.
     pub(super) fn push_front(&mut self, element: T) {
-        match self.spread(element) {
-            Some((many, element)) => many.push_front(element),
-            None => {}
+        if let Some((many, element)) = self.spread(element) {
+            many.push_front(element);
         }
     }
 
@@ -275,8 +273,9 @@ mod tests {
                     3 => prop_assert_eq!(queue.pop_back(), model.pop_back()),
                     _ => prop_assert_eq!(queue.pop_front(), model.pop_front()),
                 }
-                queue.iter_mut().for_each(|element| *element ^= 1);
-                model.iter_mut().for_each(|element| *element ^= 1);
+                for element in queue.iter_mut().chain(&mut model) {
+                    *element ^= 1;
+                }
                 prop_assert!(queue.iter().eq(&model));
                 prop_assert!(queue.iter().rev().eq(model.iter().rev()));
                 prop_assert_eq!(queue.len(), model.len());

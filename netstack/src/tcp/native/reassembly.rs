@@ -22,7 +22,7 @@ use crate::wire::tcp::SackBlocks;
 
 /// What is held ahead of gaps; see the module.
 #[derive(Debug)]
-pub(super) struct Reassembly<P>(Option<Box<Ranges<P>>>);
+pub(super) struct Reassembly<P>(Option<Box<Held<P>>>);
 
 /// How much may be held. Octets are bounded by the window already.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ pub(super) struct Taken<P> {
 }
 
 #[derive(Debug)]
-struct Ranges<P> {
+struct Held<P> {
     /// Invariant: sorted, and each ends before the next begins. Not empty between calls.
     ranges: VecDeque<Range<P>>,
     /// Payloads in all ranges.
@@ -177,7 +177,7 @@ impl<P: Payload> Reassembly<P> {
     }
 }
 
-impl<P> Default for Ranges<P> {
+impl<P> Default for Held<P> {
     fn default() -> Self {
         Self {
             ranges: VecDeque::new(),
@@ -188,11 +188,11 @@ impl<P> Default for Ranges<P> {
     }
 }
 
-impl<P: Payload> Ranges<P> {
+impl<P: Payload> Held<P> {
     fn insert(&mut self, left: u32, mut payload: P, fin: bool, limits: Limits) -> Inserted {
         let mut inserted = Inserted::default();
         let mut right = left.wrapping_add(payload.octets().len() as u32);
-        // RFC 9293 3.10.7.4, eighth step: nothing comes after a FIN.
+        // RFC 9293 3.10.7.4, seventh step: no text comes after a FIN.
         if let Some(end) = self.fin.filter(|&end| seq::lt(end, right)) {
             inserted.refused = Some(Refusal::BeyondFin);
             if seq::le(end, left) {

@@ -17,6 +17,7 @@ use super::gather;
 use super::paws::{Paws, Verdict};
 use super::queue::Queue;
 use super::reassembly::{Inserted, Limits, Reassembly, Refusal};
+use super::stamp::Stamp;
 use super::window::{Pressure, Window};
 use crate::io::Payload;
 use crate::tcp::seq;
@@ -134,6 +135,9 @@ pub(super) struct ReceiveHalf<P> {
     duplicate: Option<(u32, u32)>,
     /// The last timestamp that was echoed to us with data.
     last_echo: u32,
+    /// When an empty segment outside the window was answered last. If that is longer ago than a
+    /// stamp lasts, one of them may go without an answer.
+    stray_answered: Stamp,
     paws: Option<Paws>,
     acknowledge: Acknowledge,
     window: Window,
@@ -144,6 +148,10 @@ const MIN_PAYLOADS: usize = 64;
 
 /// Octets of the largest window for each payload more: as small as payloads are after gathering.
 const OCTETS_PER_PAYLOAD: usize = gather::SMALL;
+
+/// The least time between answers to empty segments outside the window; shorter than any keepalive
+/// or probe interval.
+const STRAY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Round trips are not longer than this; whatever echo says so is not one of ours. Milliseconds.
 const MAX_RTT_MILLIS: u32 = 60_000;
@@ -173,6 +181,7 @@ impl<P: Payload> ReceiveHalf<P> {
             octets: 0,
             duplicate: None,
             last_echo: 0,
+            stray_answered: Stamp::at(now),
             paws: options.timestamp.map(|value| Paws::new(now, value)),
             acknowledge,
             window,
@@ -211,7 +220,7 @@ impl<P: Payload> ReceiveHalf<P> {
         if seq::le(right.wrapping_add(u32::from(fin)), self.rcv_nxt) {
             return Acceptance::Old;
         }
-        let new = self.later_of(seq, self.rcv_nxt);
+        let new = later_of(seq, self.rcv_nxt);
         if seq::lt(new, edge) || (fin && new == right && new == edge) {
             Acceptance::Acceptable
         } else {
@@ -227,18 +236,9 @@ impl<P: Payload> ReceiveHalf<P> {
         arrival: Arrival<P>,
     ) -> Received {
         let len = arrival.payload.octets().len() as u32;
-        match self.acceptance(arrival.seq, len, arrival.fin) {
-            Acceptance::Acceptable => {}
-            // RFC 9293 3.10.7.4: what is not acceptable is answered by an ACK and dropped.
-            Acceptance::Old => {
-                self.note_duplicate(arrival.seq, arrival.seq.wrapping_add(len));
-                self.acknowledge.demand();
-                return Received::nothing(Class::Duplicate);
-            }
-            Acceptance::Beyond => {
-                self.acknowledge.demand();
-                return Received::nothing(Class::Outside);
-            }
+        let acceptance = self.acceptance(arrival.seq, len, arrival.fin);
+        if acceptance != Acceptance::Acceptable {
+            return self.handle_stray(now, &arrival, acceptance);
         }
         if let (Some(paws), Some(timestamps)) = (&mut self.paws, arrival.timestamps) {
             let last_sent = self.acknowledge.last_sent();
@@ -381,7 +381,7 @@ impl<P: Payload> ReceiveHalf<P> {
 
     /// The timestamp to echo, if timestamps are used.
     pub(super) fn timestamp_echo(&self) -> Option<u32> {
-        self.paws.as_ref().map(Paws::recent)
+        self.paws.map(Paws::recent)
     }
 
     /// Whether segments that we send carry ECE.
@@ -393,6 +393,29 @@ impl<P: Payload> ReceiveHalf<P> {
     pub(super) fn ack_sent(&mut self, with_data: bool) {
         self.acknowledge.sent(self.rcv_nxt, with_data);
         self.duplicate = None;
+    }
+
+    /// Answers what is not acceptable by an ACK (RFC 9293 section 3.10.7.4).
+    ///
+    /// Not always if it is empty: two ends that disagree would answer each other's ACKs for ever.
+    fn handle_stray(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival<P>,
+        acceptance: Acceptance,
+    ) -> Received {
+        let len = arrival.payload.octets().len() as u32;
+        if len > 0 || arrival.fin {
+            self.acknowledge.demand();
+        } else if self.stray_answered.micros_until(now) >= STRAY_INTERVAL.as_micros() as u32 {
+            self.stray_answered = Stamp::at(now);
+            self.acknowledge.demand();
+        }
+        if acceptance == Acceptance::Beyond {
+            return Received::nothing(Class::Outside);
+        }
+        self.note_duplicate(arrival.seq, arrival.seq.wrapping_add(len));
+        Received::nothing(Class::Duplicate)
     }
 
     /// Cuts off what lies outside the window. What is left begins in the window.
@@ -525,7 +548,7 @@ impl<P: Payload> ReceiveHalf<P> {
         // What is older than everything received is no duplicate, but a stray or a forgery.
         let known = u32::try_from(self.octets).map_or(u32::MAX / 2, |all| all.min(u32::MAX / 2));
         let oldest = self.rcv_nxt.wrapping_sub(known + u32::from(self.finished));
-        let left = self.later_of(left, oldest);
+        let left = later_of(left, oldest);
         if seq::le(right, left) {
             return;
         }
@@ -538,11 +561,7 @@ impl<P: Payload> ReceiveHalf<P> {
 
     /// The right edge of the window; `rcv_nxt` if a FIN has gone beyond it.
     fn edge(&self) -> u32 {
-        self.later_of(self.window.edge(), self.rcv_nxt)
-    }
-
-    fn later_of(&self, a: u32, b: u32) -> u32 {
-        if seq::lt(a, b) { b } else { a }
+        later_of(self.window.edge(), self.rcv_nxt)
     }
 
     /// Payloads that may be held ahead of gaps; twice as many in order.
@@ -559,6 +578,10 @@ impl Received {
             class,
         }
     }
+}
+
+fn later_of(a: u32, b: u32) -> u32 {
+    if seq::lt(a, b) { b } else { a }
 }
 
 #[cfg(test)]

@@ -72,8 +72,8 @@ impl Fixture {
     }
 }
 
-fn duplicate(left: u32, right: u32) -> Option<(u32, u32)> {
-    Some((BASE.wrapping_add(left), BASE.wrapping_add(right)))
+fn at(left: u32, right: u32) -> (u32, u32) {
+    (BASE.wrapping_add(left), BASE.wrapping_add(right))
 }
 
 #[test]
@@ -103,13 +103,10 @@ fn segments_in_any_order_come_out_in_order() {
 fn the_first_copy_stays_and_the_overlap_is_reported() {
     let mut fixture = Fixture::new();
     fixture.insert(10, b"AAAA");
-    assert_eq!(fixture.insert(8, b"bbbb").duplicate, duplicate(10, 12));
-    assert_eq!(fixture.insert(12, b"cccc").duplicate, duplicate(12, 14));
-    assert_eq!(fixture.insert(9, b"dddddd").duplicate, duplicate(9, 15));
-    assert_eq!(
-        fixture.insert(7, b"eeeeeeeeeee").duplicate,
-        duplicate(8, 16)
-    );
+    assert_eq!(fixture.insert(8, b"bbbb").duplicate, Some(at(10, 12)));
+    assert_eq!(fixture.insert(12, b"cccc").duplicate, Some(at(12, 14)));
+    assert_eq!(fixture.insert(9, b"dddddd").duplicate, Some(at(9, 15)));
+    assert_eq!(fixture.insert(7, b"eeeeeeeeeee").duplicate, Some(at(8, 16)));
     assert_eq!(fixture.take(7), Some((b"ebbAAAAccee".to_vec(), false)));
 }
 
@@ -121,7 +118,7 @@ fn a_segment_over_several_ranges_joins_them() {
     }
     // It ends where the range at 18 begins, and so joins that as well.
     let inserted = fixture.insert(8, b"0123456789");
-    assert_eq!(inserted.duplicate, duplicate(10, 12));
+    assert_eq!(inserted.duplicate, Some(at(10, 12)));
     assert_eq!(fixture.blocks(), [(8, 20), (30, 32)]);
     assert_eq!(fixture.take(8), Some((b"01XX45XX89XX".to_vec(), false)));
     assert_eq!(fixture.held.payloads(), 1);
@@ -260,7 +257,7 @@ fn one_segment_over_the_most_gaps_leaves_one_range() {
         assert_eq!(fixture.insert(1 + 4 * nth, b"X").refused, None);
     }
     assert_eq!(fixture.lent(), 256);
-    assert_eq!(fixture.insert(0, &[b'o'; 1400]).duplicate, duplicate(1, 2));
+    assert_eq!(fixture.insert(0, &[b'o'; 1400]).duplicate, Some(at(1, 2)));
     assert_eq!(fixture.blocks(), [(0, 1400)]);
     assert!(fixture.held.payloads() < 8, "{}", fixture.held.payloads());
     let (octets, _) = fixture.take(0).unwrap();
