@@ -128,6 +128,10 @@ pub(super) enum Congestion {
 
 /// One acknowledgment that delivered something.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the opposite of `delivered` and `lost`"
+)]
 pub(super) struct Acked {
     /// When it came.
     pub now: Instant,
@@ -190,30 +194,25 @@ impl Controller {
         }
     }
 
-    /// The network is congested: to be called at most once a window of data.
+    /// The network is congested: to be called at most once a window of data, and before
+    /// [`Controller::on_ack`] for the acknowledgment that said so.
     ///
     /// `in_flight` is what was sent and not acknowledged (`snd_nxt - snd_una`), lost octets
     /// included. Sets `ssthresh`; who brings `cwnd` down to it is PRR or the handling of ECN.
-    pub(super) fn on_congestion(
-        &mut self,
-        window: &mut Window,
-        now: Instant,
-        in_flight: u32,
-        by: Congestion,
-    ) {
+    pub(super) fn on_congestion(&mut self, window: &mut Window, in_flight: u32, by: Congestion) {
         match self {
             Self::NewReno(newreno) => newreno.on_congestion(window, in_flight, by),
             Self::Cubic(cubic) => cubic.on_congestion(window, in_flight, by),
-            Self::Bbr(bbr) => bbr.on_congestion(window, now, by),
+            Self::Bbr(bbr) => bbr.on_congestion(window, by),
         }
     }
 
     /// The retransmission timer fired. `in_flight` is as for [`Controller::on_congestion`].
-    pub(super) fn on_timeout(&mut self, window: &mut Window, now: Instant, in_flight: u32) {
+    pub(super) fn on_timeout(&mut self, window: &mut Window, in_flight: u32) {
         match self {
             Self::NewReno(newreno) => newreno.on_timeout(window, in_flight),
             Self::Cubic(cubic) => cubic.on_timeout(window, in_flight),
-            Self::Bbr(bbr) => bbr.on_timeout(window, now),
+            Self::Bbr(bbr) => bbr.on_timeout(window),
         }
     }
 
@@ -227,11 +226,11 @@ impl Controller {
     }
 
     /// Everything that was in flight at the last reduction has been acknowledged.
-    pub(super) fn on_recovery_end(&mut self, window: &mut Window, now: Instant) {
+    pub(super) fn on_recovery_end(&mut self, window: &mut Window) {
         match self {
             Self::NewReno(newreno) => newreno.on_recovery_end(),
             Self::Cubic(cubic) => cubic.on_recovery_end(),
-            Self::Bbr(bbr) => bbr.on_recovery_end(window, now),
+            Self::Bbr(bbr) => bbr.on_recovery_end(window),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::time::Instant;
 
 /// CUBIC's state of a connection.
 #[derive(Clone, Debug)]
-pub(super) struct Cubic {
+pub(in super::super) struct Cubic {
     phase: Phase,
     backoff: Backoff,
     /// The window around which growth is slowest, in octets; zero if none is known.

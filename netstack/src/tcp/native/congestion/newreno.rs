@@ -8,7 +8,7 @@ use super::{Acked, Backoff, Congestion, Window};
 
 /// NewReno's state of a connection.
 #[derive(Clone, Debug)]
-pub(super) struct NewReno {
+pub(in super::super) struct NewReno {
     phase: Phase,
     backoff: Backoff,
 }

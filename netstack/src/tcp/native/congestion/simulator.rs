@@ -236,7 +236,7 @@ impl Flow {
         let rtt = now.saturating_duration_since(packet.sent_at);
         self.srtt = Some(self.srtt.map_or(rtt, |srtt| srtt * 7 / 8 + rtt / 8));
         self.min_rtt = Some(self.min_rtt.map_or(rtt, |min| min.min(rtt)));
-        let lost = self.detect_loss(acked.wrapping_sub(3 * MSS), flight_size, now);
+        let lost = self.detect_loss(acked.wrapping_sub(3 * MSS), flight_size);
         let snd_una = self.snd_una();
         let ack = Acked {
             now,
@@ -260,7 +260,7 @@ impl Flow {
     }
 
     /// Everything up to `horizon` that is still outstanding is lost.
-    fn detect_loss(&mut self, horizon: u32, flight_size: u32, now: Instant) -> u32 {
+    fn detect_loss(&mut self, horizon: u32, flight_size: u32) -> u32 {
         let is_lost = |packet: &Packet| seq::le(packet.seq, horizon);
         let newest = self
             .outstanding
@@ -275,14 +275,14 @@ impl Flow {
         if self.in_recovery && seq::le(self.recovery_point, self.snd_una()) {
             self.in_recovery = false;
             self.by_timeout = false;
-            self.controller.on_recovery_end(&mut self.window, now);
+            self.controller.on_recovery_end(&mut self.window);
         }
         if newest.is_some_and(|seq| seq::le(self.recovery_point, seq)) {
             self.recovery_point = self.snd_nxt;
             self.in_recovery = true;
             let by = Congestion::Loss;
             self.controller
-                .on_congestion(&mut self.window, now, flight_size, by);
+                .on_congestion(&mut self.window, flight_size, by);
             if !self.controller.controls_cwnd_in_recovery() {
                 self.window.cwnd = self.window.ssthresh;
             }
@@ -307,8 +307,6 @@ impl Flow {
         self.recovery_point = self.snd_nxt;
         self.in_recovery = true;
         self.by_timeout = true;
-        let now = Instant::from_micros(now);
-        self.controller
-            .on_timeout(&mut self.window, now, flight_size);
+        self.controller.on_timeout(&mut self.window, flight_size);
     }
 }
