@@ -49,7 +49,7 @@ impl Failure {
 /// What did not happen as the script says.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum Mismatch {
-    #[error("{difference} differ(s)\n  expected > {expected}\n  got      > {got}")]
+    #[error("{difference}\n  expected > {expected}\n  got      > {got}")]
     Packet {
         difference: Difference,
         expected: String,

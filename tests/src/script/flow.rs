@@ -7,6 +7,7 @@
 //! The payload at a place of a stream is always the same octet, so that both ends can tell whether
 //! they got what belongs there.
 
+use netstack::tcp::seq;
 use netstack::wire::tcp::Flags;
 
 use super::event::{Body, Options, Packet, Tcp, TcpOption};
@@ -32,6 +33,8 @@ pub(super) struct Flow {
     irs: Option<u32>,
     /// A SYN of the peer that has not been answered.
     pending_irs: Option<u32>,
+    /// The highest acknowledgment of the peer, in the script's numbers.
+    acknowledged: Option<u32>,
     /// What to add to our timestamps of the script to get those of the wire.
     clock_offset: Option<u32>,
 }
@@ -50,6 +53,7 @@ impl Flow {
             iss: 0,
             irs: None,
             pending_irs: None,
+            acknowledged: None,
             clock_offset: None,
         }
     }
@@ -87,6 +91,9 @@ impl Flow {
                     }
                 }
                 if tcp.flags.contains(Flags::ACK) {
+                    if self.acknowledged.is_none_or(|old| seq::lt(old, tcp.ack)) {
+                        self.acknowledged = Some(tcp.ack);
+                    }
                     tcp.ack = tcp.ack.wrapping_add(offset);
                 }
                 self.translate_options(tcp, offset);
@@ -130,6 +137,7 @@ impl Flow {
             }
             self.offset = Some(offset);
             self.iss = iss;
+            self.acknowledged = None;
             if let Some(irs) = self.pending_irs.take() {
                 self.irs = Some(irs);
             }
@@ -148,11 +156,23 @@ impl Flow {
         }
     }
 
-    /// The payload that belongs to a segment of ours, in the script's numbers.
-    pub(super) fn our_payload(&self, tcp: &Tcp) -> Vec<u8> {
+    /// Whether the payload of a segment of ours, in the script's numbers, is what belongs there.
+    ///
+    /// What is acknowledged does not count: a keepalive may repeat its place with any octet
+    /// (RFC 9293 section 3.8.4).
+    pub(super) fn payload_fits(&self, tcp: &Tcp, sent: &[u8]) -> bool {
         let syn = u32::from(!tcp.flags.contains(Flags::SYN));
         let at = tcp.seq.wrapping_sub(self.iss).wrapping_sub(syn);
-        payload(Sender::Us, at, usize::from(tcp.len))
+        let first = self.iss.wrapping_add(1);
+        let known = self.acknowledged.filter(|ack| seq::lt(first, *ack));
+        let known = known.unwrap_or(first);
+        let skipped = if seq::lt(tcp.seq, known) && syn != 0 {
+            known.wrapping_sub(tcp.seq) as usize
+        } else {
+            0
+        };
+        let right = payload(Sender::Us, at, sent.len());
+        sent.iter().skip(skipped).eq(right.iter().skip(skipped))
     }
 }
 

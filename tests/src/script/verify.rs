@@ -9,31 +9,31 @@ use super::event::{Body, Options, Packet, Tcp, TcpOption, Tos};
 /// What is not as expected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum Difference {
-    #[error("the octet of services and ECN")]
+    #[error("the octet of services and ECN differs")]
     Tos,
-    #[error("the time to live")]
+    #[error("the time to live differs")]
     Ttl,
-    #[error("the ports")]
+    #[error("the ports differ")]
     Ports,
-    #[error("the flags")]
+    #[error("the flags differ")]
     Flags,
-    #[error("the sequence number")]
+    #[error("the sequence number differs")]
     Seq,
-    #[error("the length")]
+    #[error("the length differs")]
     Len,
-    #[error("the acknowledgment number")]
+    #[error("the acknowledgment number differs")]
     Ack,
-    #[error("the window")]
+    #[error("the window differs")]
     Window,
-    #[error("the urgent pointer")]
+    #[error("the urgent pointer differs")]
     Urgent,
-    #[error("the options")]
+    #[error("the options differ")]
     Options,
-    #[error("the value of the timestamp")]
+    #[error("the value of the timestamp differs")]
     Timestamp,
-    #[error("the echo of the timestamp")]
+    #[error("the echo of the timestamp differs")]
     TimestampEcho,
-    #[error("the payload")]
+    #[error("the payload differs")]
     Payload,
 }
 
