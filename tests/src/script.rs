@@ -63,3 +63,6 @@ impl Script {
 pub fn local_address(family: Family) -> IpAddr {
     wire::addresses(family).0
 }
+
+#[cfg(test)]
+mod tests;

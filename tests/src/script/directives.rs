@@ -65,11 +65,11 @@ impl Directives {
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let micros = |value: &str| value.parse().ok().map(Duration::from_micros);
         let known = match name {
-            "ip_version" => match value {
-                "ipv4" => Some(self.family = Some(Family::V4)),
-                "ipv6" => Some(self.family = Some(Family::V6)),
-                _ => None,
-            },
+            "ip_version" => {
+                let families = [("ipv4", Family::V4), ("ipv6", Family::V6)];
+                let found = families.into_iter().find(|(known, _)| *known == value);
+                found.map(|(_, family)| self.family = Some(family))
+            }
             "mss" => value.parse().ok().map(|mss| self.mss = Some(mss)),
             "mtu" => value.parse().ok().map(|mtu| self.mtu = Some(mtu)),
             "tolerance_usecs" => micros(value).map(|time| self.tolerance = time),

@@ -151,7 +151,7 @@ impl Flow {
             let scripted = expected.and_then(timestamp).unwrap_or(*value);
             let offset = *self
                 .clock_offset
-                .get_or_insert(value.wrapping_sub(scripted));
+                .get_or_insert_with(|| value.wrapping_sub(scripted));
             *value = value.wrapping_sub(offset);
         }
     }

@@ -208,7 +208,7 @@ impl Parser {
 
     /// The line of the next token; at the end, that of the last.
     fn line(&self) -> usize {
-        let placed = self.tokens.get(self.at).or(self.tokens.last());
+        let placed = self.tokens.get(self.at).or_else(|| self.tokens.last());
         placed.map_or(1, |placed| placed.line)
     }
 

@@ -16,7 +16,7 @@ use super::Script;
 use super::event::{Action, Body, Event, Packet, Time, Tos};
 use super::failure::{Failure, Mismatch, Window};
 use super::flow::{DEFAULT_PORT, Flow};
-use super::verify::{Clock, Difference, compare};
+use super::verify::{Clock, Difference, check, compare};
 use super::wire::{Sent, decode, encode};
 use crate::sim::Family;
 use crate::stack::Stack;
@@ -261,13 +261,8 @@ impl<S: Stack> Player<'_, S> {
         let current = self.current.and_then(|index| self.flows.get(index));
         let of_current = current.is_some_and(|flow| flow.ports() == ports);
         let compared = compare(expected, &got, self.clock).and_then(|()| {
-            if !of_current {
-                Err(Difference::Ports)
-            } else if !payload_fits {
-                Err(Difference::Payload)
-            } else {
-                Ok(())
-            }
+            check(of_current, Difference::Ports)?;
+            check(payload_fits, Difference::Payload)
         });
         compared.map_err(|difference| {
             if !matches!(difference, Difference::Tos | Difference::Ttl) {

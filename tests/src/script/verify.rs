@@ -106,6 +106,7 @@ fn compare_option(expected: &TcpOption, sent: &TcpOption, clock: Clock) -> Resul
     check(error <= clock.tolerance, Difference::Timestamp)
 }
 
-fn check(fits: bool, difference: Difference) -> Result<(), Difference> {
+/// An error unless it fits.
+pub(super) fn check(fits: bool, difference: Difference) -> Result<(), Difference> {
     if fits { Ok(()) } else { Err(difference) }
 }

@@ -293,3 +293,93 @@ impl TcpOption {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use netstack::ip::IpAddress;
+
+    use super::*;
+    use crate::script::Script;
+    use crate::script::event::Action;
+
+    const PORTS: Ports = Ports {
+        local: 80,
+        remote: 1001,
+    };
+
+    fn packet(text: &str) -> Packet {
+        let script = Script::parse(&format!("0 < {text}"), Family::V4).unwrap();
+        match &script.events[0].action {
+            Action::Inject(packet) => packet.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The packet as if we had sent it: with the ends exchanged.
+    fn ours<I: TestIp>(mut octets: Vec<u8>) -> Vec<u8> {
+        let (src, dst) = (
+            I::HEADER_LEN - 2 * I::Addr::LEN,
+            I::HEADER_LEN - I::Addr::LEN,
+        );
+        let swapped = [&octets[dst..I::HEADER_LEN], &octets[src..dst]].concat();
+        octets[src..I::HEADER_LEN].copy_from_slice(&swapped);
+        octets
+    }
+
+    fn sent(family: Family, octets: Vec<u8>) -> Result<Sent, SentError> {
+        let octets = match family {
+            Family::V4 => ours::<V4>(octets),
+            Family::V6 => ours::<V6>(octets),
+        };
+        decode(family, &octets)
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        for text in [
+            "[tos 0x02, ttl 9] S 0:0(0) win 8000 <mss 1460,sackOK,TS val 100 ecr 7,nop,wscale 7>",
+            "[tos 0x03, ttl 64] PU. 1:101(100) ack 9 win 257 urg 3 <nop,nop,sack 1:2 3:4>",
+            "[tos 0xff, ttl 255] - 5:5(0) win 1 <eol,eol,eol,eol>",
+        ] {
+            for family in [Family::V4, Family::V6] {
+                let mut packet = packet(text);
+                let len = match &packet.body {
+                    Body::Tcp(tcp) => usize::from(tcp.len),
+                    Body::Icmp(_) => 0,
+                };
+                let sent = sent(family, encode(family, &packet, PORTS, vec![7; len])).unwrap();
+                packet.ports = Some((PORTS.remote, PORTS.local));
+                assert_eq!(sent.packet, packet, "{text}");
+                assert_eq!(sent.payload, vec![7; len]);
+            }
+        }
+    }
+
+    #[test]
+    fn every_octet_that_is_changed_is_noticed() {
+        let packet = packet("[tos 0x00, ttl 64] P. 1:4(3) ack 9 win 257 <mss 5>");
+        for family in [Family::V4, Family::V6] {
+            let octets = encode(family, &packet, PORTS, vec![1, 2, 3]);
+            let right = sent(family, octets.clone()).unwrap();
+            // Scripts do not speak of the flow label.
+            let label = |at: &usize| family == Family::V6 && matches!(at, 2 | 3);
+            for at in (0..octets.len()).filter(|at| !label(at)) {
+                let mut wrong = octets.clone();
+                wrong[at] ^= 0x10;
+                let decoded = sent(family, wrong);
+                assert_ne!(decoded.as_ref(), Ok(&right), "octet {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn errors_quote_the_segment_they_are_about() {
+        let packet = packet("icmp unreachable host_unreachable [77:177(100)]");
+        let octets = encode(Family::V6, &packet, PORTS, Vec::new());
+        let message = &octets[ipv6::HEADER_LEN..];
+        let quoted = netstack::wire::icmp::parse_quoted::<V6>(&message[ICMP_HEADER_LEN..]).unwrap();
+        assert_eq!(quoted.tcp_seq, Some(77));
+        assert_eq!((quoted.flow.sport, quoted.flow.dport), (80, 1001));
+        assert_eq!(quoted.flow.src, V6::US);
+    }
+}

@@ -156,13 +156,12 @@ impl Host {
                     _ => None,
                 }
             });
-            match listening {
-                Some(waiting) => waiting.push_back(accepted),
-                None => {
-                    // Its handshake ended after the socket was closed.
-                    self.tcp.abort(accepted.conn);
-                    self.tcp.release(accepted.conn);
-                }
+            if let Some(waiting) = listening {
+                waiting.push_back(accepted);
+            } else {
+                // Its handshake ended after the socket was closed.
+                self.tcp.abort(accepted.conn);
+                self.tcp.release(accepted.conn);
             }
         }
     }

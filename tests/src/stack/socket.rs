@@ -31,6 +31,10 @@ pub(super) enum Role {
 }
 
 /// A socket's connection.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that become true one by one, in any order"
+)]
 pub(super) struct Stream {
     pub(super) conn: Conn,
     /// `connect` has not said yet that it succeeded.

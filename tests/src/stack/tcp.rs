@@ -5,7 +5,8 @@
 //! a port without one goes to an endpoint that has nothing, and answers as such.
 
 use core::net::{IpAddr, SocketAddr};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 
 use netstack::counters::Counters;
@@ -117,11 +118,13 @@ impl Tcp {
     ) -> Result<Conn, Errno> {
         let now = self.now();
         let port = local.port();
-        if !self.endpoints.contains_key(&port) {
-            let made = endpoint(now, options, port, 1, None).ok_or(Errno::Invalid)?;
-            self.endpoints.insert(port, made);
-        }
-        let endpoint = self.endpoints.get_mut(&port).ok_or(Errno::Invalid)?;
+        let endpoint = match self.endpoints.entry(port) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let made = endpoint(now, options, port, 1, None);
+                entry.insert(made.ok_or(Errno::Invalid)?)
+            }
+        };
         let id = match (local.ip(), remote.ip()) {
             (IpAddr::V4(from), IpAddr::V4(to)) => {
                 connect::<V4>(endpoint, now, options, from, (to, remote.port()))

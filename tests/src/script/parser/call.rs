@@ -177,28 +177,7 @@ impl Arguments<'_> {
                 fd: fd()?,
                 port: self.port(1)?,
             },
-            ("read", 3) => Call::Read {
-                fd: fd()?,
-                len: self.size(2)?,
-                peek: false,
-                now: false,
-            },
-            ("recv", 4) => Call::Read {
-                fd: fd()?,
-                len: self.size(2)?,
-                peek: self.message_flags(3)?.contains(&"MSG_PEEK"),
-                now: self.message_flags(3)?.contains(&"MSG_DONTWAIT"),
-            },
-            ("write", 3) => Call::Write {
-                fd: fd()?,
-                len: self.size(2)?,
-                now: false,
-            },
-            ("send", 4) => Call::Write {
-                fd: fd()?,
-                len: self.size(2)?,
-                now: self.message_flags(3)?.contains(&"MSG_DONTWAIT"),
-            },
+            ("read" | "write", 3) | ("recv" | "send", 4) => self.transfer()?,
             ("shutdown", 2) => Call::Shutdown {
                 fd: fd()?,
                 how: match self.words(1)?.as_slice() {
@@ -222,6 +201,22 @@ impl Arguments<'_> {
             }
         };
         Ok(call)
+    }
+
+    fn transfer(&self) -> Result<Call, ParseError> {
+        let fd = self.number(0)?;
+        let len = self.size(2)?;
+        let flags = match self.values.len() {
+            3 => Vec::new(),
+            _ => self.message_flags(3)?,
+        };
+        let peek = flags.contains(&"MSG_PEEK");
+        let now = flags.contains(&"MSG_DONTWAIT");
+        Ok(match self.name {
+            "read" | "recv" => Call::Read { fd, len, peek, now },
+            _ if peek => return self.refuse(3, "flags of `send`: there is no `MSG_PEEK`"),
+            _ => Call::Write { fd, len, now },
+        })
     }
 
     fn fcntl(&self) -> Result<Call, ParseError> {

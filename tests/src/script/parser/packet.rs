@@ -219,7 +219,7 @@ impl Parser {
             let what = format!("the options are {len} octets; 40 is the most");
             return Err(ParseError::new(line, what));
         }
-        if len % 4 != 0 {
+        if !len.is_multiple_of(4) {
             let what =
                 format!("the options are {len} octets: fill them up to a multiple of 4 by `nop`");
             return Err(ParseError::new(line, what));

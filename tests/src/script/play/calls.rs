@@ -114,12 +114,11 @@ impl<S: Stack> Player<'_, S> {
         let mut index = 0;
         while index < self.waiting.len() {
             let mut waiting = self.waiting.remove(index);
-            match self.ask(&mut waiting) {
-                Some(ended) => self.end(&waiting, ended)?,
-                None => {
-                    self.waiting.insert(index, waiting);
-                    index += 1;
-                }
+            if let Some(ended) = self.ask(&mut waiting) {
+                self.end(&waiting, ended)?;
+            } else {
+                self.waiting.insert(index, waiting);
+                index += 1;
             }
             self.check_overdue()?;
         }
@@ -200,7 +199,7 @@ impl<S: Stack> Player<'_, S> {
                     .filter(|entry| !self.poll(entry).is_empty())
                     .count();
                 let over = waiting.gives_up.is_some_and(|at| at <= self.stack.now());
-                (ready > 0 || over).then_some(Ended::Poll(ready as i64))
+                (ready > 0 || over).then_some(Ended::Poll(count(ready)))
             }
         }
     }
@@ -283,13 +282,13 @@ impl<S: Stack> Player<'_, S> {
                         socket.read += octets.len() as u32;
                     }
                 }
-                Ok(octets.len() as i64)
+                Ok(count(octets.len()))
             }
             Completed::Written(len) => {
                 if let Some(socket) = self.sockets.get_mut(&waiting.socket) {
                     socket.written += len as u32;
                 }
-                Ok(len as i64)
+                Ok(count(len))
             }
         }
     }
@@ -394,6 +393,11 @@ fn compare(call: &'static str, got: Result<i64, Errno>, outcome: Outcome) -> Res
         got: Returned(got),
         expected: Returned(expected),
     })
+}
+
+/// A count as a call returns it.
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn immediate_name(call: &Call) -> &'static str {
