@@ -6,12 +6,15 @@
 //! make.
 //!
 //! The others need nothing. A [`station`] is workers in memory, and frames that a test makes up; the
-//! [`sim`] drives a client, Weirgate and a server through a network in memory and virtual time.
+//! [`sim`] drives a client, Weirgate and a server through a network in memory and virtual time; a
+//! [`script`] says packet by packet what a [`stack`] is to do.
 
 #![forbid(unsafe_code)]
 
 pub mod rig;
+pub mod script;
 pub mod sim;
+pub mod stack;
 pub mod station;
 
 /// Makes two tests of each function that takes a [`rig::Driver`].

@@ -1,0 +1,161 @@
+//! What a stack's connections are made with.
+//!
+//! [`StackOptions`] starts from defaults, is changed by the directives and the `sysctl` lines of a
+//! script ([`StackOptions::set`]), and by socket options. The endpoints and connections of
+//! `netstack` are made from it in one place each ([`super::tcp`]).
+
+use core::time::Duration;
+
+use netstack::tcp::Timeouts;
+
+/// What runs the state machine of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Engine {
+    /// smoltcp.
+    Smoltcp,
+}
+
+impl Engine {
+    /// Every engine that can be chosen.
+    pub const ALL: [Self; 1] = [Self::Smoltcp];
+
+    /// Its name in scripts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Smoltcp => "smoltcp",
+        }
+    }
+}
+
+/// What a stack's endpoints and connections are made with.
+#[derive(Clone, Copy, Debug)]
+pub struct StackOptions {
+    /// What runs connections.
+    pub engine: Engine,
+    /// The MTU of the link in octets.
+    pub mtu: usize,
+    /// The largest payload of a segment, if it is to be less than what fits the MTU.
+    pub mss: Option<u16>,
+    /// Octets that the peer may send ahead of whoever reads.
+    pub receive_buffer: usize,
+    /// Octets that may be written ahead of the peer's acknowledgments.
+    pub send_buffer: usize,
+    /// Probe the peer after this long without a segment.
+    pub keepalive: Option<Duration>,
+    /// How long before the first probe, once keepalive is switched on.
+    pub keepalive_idle: Duration,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+}
+
+impl StackOptions {
+    /// The defaults, with that engine.
+    pub fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            mtu: 1500,
+            mss: None,
+            receive_buffer: 65_535,
+            send_buffer: 65_536,
+            keepalive: None,
+            keepalive_idle: Duration::from_hours(2),
+            timeouts: Timeouts {
+                handshake: Duration::from_mins(1),
+                connect: Duration::from_mins(2),
+                idle: Duration::from_hours(24),
+                half_closed: Duration::from_hours(24),
+                fin_wait_2: Duration::from_mins(1),
+                user: Duration::from_mins(15),
+                time_wait: Duration::from_mins(1),
+            },
+        }
+    }
+
+    /// Changes what the Linux setting `name` (`net.ipv4.tcp_...`) has for a counterpart here.
+    ///
+    /// Buffers are three sizes, of which the middle one counts; times are in seconds.
+    ///
+    /// # Errors
+    /// If there is no counterpart, or the value makes no sense.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
+        let bad_value = || SettingError::Value {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        let numbers: Option<Vec<u64>> = value
+            .split_whitespace()
+            .map(|number| number.parse().ok())
+            .collect();
+        let numbers = numbers.ok_or_else(bad_value)?;
+        match (name, numbers.as_slice()) {
+            ("net.ipv4.tcp_rmem", &[_, size, _]) => self.receive_buffer = size as usize,
+            ("net.ipv4.tcp_wmem", &[_, size, _]) => self.send_buffer = size as usize,
+            ("net.ipv4.tcp_fin_timeout", &[seconds]) => {
+                self.timeouts.fin_wait_2 = Duration::from_secs(seconds);
+            }
+            ("net.ipv4.tcp_keepalive_time", &[seconds]) => {
+                self.keepalive_idle = Duration::from_secs(seconds);
+            }
+            (
+                "net.ipv4.tcp_rmem"
+                | "net.ipv4.tcp_wmem"
+                | "net.ipv4.tcp_fin_timeout"
+                | "net.ipv4.tcp_keepalive_time",
+                _,
+            ) => return Err(bad_value()),
+            _ => {
+                return Err(SettingError::Unknown {
+                    name: name.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a setting was refused.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum SettingError {
+    /// Nothing here corresponds to it.
+    #[error("the setting `{name}` has no counterpart here")]
+    Unknown {
+        /// The setting.
+        name: String,
+    },
+    /// It has a counterpart, but not with that value.
+    #[error("the setting `{name}` cannot be `{value}`")]
+    Value {
+        /// The setting.
+        name: String,
+        /// The value.
+        value: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_change_what_they_name_and_others_are_refused() {
+        let mut options = StackOptions::new(Engine::Smoltcp);
+        options
+            .set("net.ipv4.tcp_rmem", "4096 10000 20000")
+            .unwrap();
+        options
+            .set("net.ipv4.tcp_wmem", "4096\t30000 40000")
+            .unwrap();
+        options.set("net.ipv4.tcp_fin_timeout", "7").unwrap();
+        assert_eq!(options.receive_buffer, 10_000);
+        assert_eq!(options.send_buffer, 30_000);
+        assert_eq!(options.timeouts.fin_wait_2, Duration::from_secs(7));
+        assert!(matches!(
+            options.set("net.ipv4.tcp_rmem", "4096"),
+            Err(SettingError::Value { .. })
+        ));
+        assert!(matches!(
+            options.set("net.ipv4.tcp_thin_dupack", "1"),
+            Err(SettingError::Unknown { .. })
+        ));
+    }
+}
