@@ -11,17 +11,20 @@ use netstack::tcp::Timeouts;
 /// What runs the state machine of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Engine {
+    /// Our own.
+    Native,
     /// smoltcp.
     Smoltcp,
 }
 
 impl Engine {
     /// Every engine that can be chosen.
-    pub const ALL: [Self; 1] = [Self::Smoltcp];
+    pub const ALL: [Self; 2] = [Self::Native, Self::Smoltcp];
 
     /// Its name in scripts.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Native => "native",
             Self::Smoltcp => "smoltcp",
         }
     }

@@ -14,7 +14,8 @@ use netstack::io::mem::MemBuf;
 use netstack::ip::{FiveTuple, Ip, NetworkId, V4, V6};
 use netstack::tcp::{
     Arrival, Chunk, CloseCause, ConnId, ConnectError, ConnectTarget, ConnectionOptions, Endpoint,
-    EndpointConfig, Event, Listener, ListenerId, Segment, State, TcpIp, UnreachableError,
+    EndpointConfig, EngineKind, Event, Keepalive, Listener, ListenerId, Segment, State, TcpIp,
+    UnreachableError,
 };
 use netstack::time::Instant;
 use netstack::wire::checksum::verify_transport_checksum;
@@ -53,9 +54,9 @@ pub(super) struct Accepted {
 /// All TCP of a host.
 pub(super) struct Tcp {
     /// By local port.
-    endpoints: BTreeMap<u16, Endpoint>,
+    endpoints: BTreeMap<u16, Endpoint<MemBuf>>,
     /// Answers segments to ports without an endpoint.
-    nobody: Endpoint,
+    nobody: Endpoint<MemBuf>,
     accepted: VecDeque<Accepted>,
     /// The last ICMP error that a connection of the port was told of.
     unreachable: BTreeMap<u16, Errno>,
@@ -95,7 +96,7 @@ impl Tcp {
             id: ListenerId(0),
             network: NetworkId::BARE,
             address: local,
-            options: connection_options(options),
+            options: Arc::new(connection_options(options)),
         };
         let made = endpoint(self.now(), options, port, backlog.max(1), Some(listener));
         self.endpoints.insert(port, made.ok_or(Errno::Invalid)?);
@@ -185,7 +186,10 @@ impl Tcp {
 
     /// Reads what was received, as much as there is and fits.
     pub(super) fn read(&mut self, conn: Conn, out: &mut [u8]) -> usize {
-        let connection = self.connection(conn);
+        let Some(endpoint) = self.endpoints.get_mut(&conn.port) else {
+            return 0;
+        };
+        let connection = endpoint.connection(conn.id);
         let mut len = 0;
         while len < out.len()
             && let Some(chunk) = connection.received()
@@ -211,10 +215,13 @@ impl Tcp {
 
     /// Queues octets to be sent; returns how many.
     pub(super) fn write(&mut self, conn: Conn, octets: &[u8]) -> usize {
-        let connection = self.connection(conn);
+        let Some(endpoint) = self.endpoints.get_mut(&conn.port) else {
+            return 0;
+        };
+        let connection = endpoint.connection(conn.id);
         let mut len = 0;
         while len < octets.len() {
-            let taken = connection.send(Chunk::new(&octets[len..]));
+            let taken = connection.send(Chunk::new(&octets[len..]), &mut self.out);
             if taken == 0 {
                 break;
             }
@@ -284,7 +291,7 @@ impl Tcp {
         self.settle();
     }
 
-    fn connection(&mut self, conn: Conn) -> &mut netstack::tcp::Connection {
+    fn connection(&mut self, conn: Conn) -> &mut netstack::tcp::Connection<MemBuf> {
         self.endpoints
             .get_mut(&conn.port)
             .expect("a connection's endpoint is not removed while it is held")
@@ -405,7 +412,7 @@ impl Tcp {
 }
 
 fn connect<I: TcpIp>(
-    endpoint: &mut Endpoint,
+    endpoint: &mut Endpoint<MemBuf>,
     now: Instant,
     options: &StackOptions,
     local: I::Addr,
@@ -415,21 +422,29 @@ fn connect<I: TcpIp>(
         network: NetworkId::BARE,
         local,
         remote,
+        mtu: options.mtu,
         by: Instant::FAR_FUTURE,
     };
-    let options = connection_options(options).on_path::<I>(options.mtu);
+    let options = Arc::new(connection_options(options));
     endpoint.connect(now, target, &options, OWNER, |_| true)
 }
 
 /// Where the options of connections are made.
 fn connection_options(options: &StackOptions) -> ConnectionOptions {
-    match options.engine {
-        super::Engine::Smoltcp => ConnectionOptions {
-            receive_buffer: options.receive_buffer,
-            send_buffer: options.send_buffer,
-            mss: options.mss.unwrap_or(u16::MAX),
-            keepalive: options.keepalive,
+    ConnectionOptions {
+        engine: match options.engine {
+            super::Engine::Native => EngineKind::Native,
+            super::Engine::Smoltcp => EngineKind::Smoltcp,
         },
+        receive_buffer: options.receive_buffer,
+        send_buffer: options.send_buffer,
+        mss: options.mss.unwrap_or(u16::MAX),
+        keepalive: options.keepalive.map(|idle| Keepalive {
+            idle,
+            interval: idle,
+            probes: 9,
+        }),
+        ..ConnectionOptions::default()
     }
 }
 
@@ -440,7 +455,7 @@ fn endpoint(
     port: u16,
     backlog: usize,
     listener: Option<Listener>,
-) -> Option<Endpoint> {
+) -> Option<Endpoint<MemBuf>> {
     let config = EndpointConfig {
         max_connections: MAX_CONNECTIONS,
         max_accepted: MAX_CONNECTIONS,
@@ -448,6 +463,7 @@ fn endpoint(
         time_wait_entries: MAX_CONNECTIONS,
         timeouts: options.timeouts,
         mtu: options.mtu,
+        buffers: 4096,
         resets_per_second: 1000,
         source_ports: port..=port,
         worker: 0,

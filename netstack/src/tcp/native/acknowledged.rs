@@ -87,7 +87,7 @@ impl<P: Payload> SendHalf<P> {
             flight,
             pipe,
         };
-        self.end_loss_probe(now, &progress);
+        self.end_loss_probe(&progress);
         let lost_before = self.board.lost();
         let wait = self.recover(now, &progress);
         let lost = self.board.lost().saturating_sub(lost_before);
@@ -193,7 +193,7 @@ impl<P: Payload> SendHalf<P> {
     }
 
     /// RFC 8985 section 7.4: whether the loss probe repaired a loss that nobody else noticed.
-    fn end_loss_probe(&mut self, now: Instant, progress: &Progress) {
+    fn end_loss_probe(&mut self, progress: &Progress) {
         let Some((end, repeated)) = self.loss_probe else {
             return;
         };
@@ -208,7 +208,7 @@ impl<P: Payload> SendHalf<P> {
             self.loss_probe = None;
         } else if seq::le(end, self.una) {
             self.loss_probe = None;
-            self.reduce_once(now, progress);
+            self.reduce_once(progress);
         }
     }
 

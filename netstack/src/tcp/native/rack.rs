@@ -288,6 +288,7 @@ mod tests {
     #[test]
     fn a_retransmission_that_got_lost_is_noticed() {
         let (mut board, mut rack) = (board(), Rack::new(0));
+        sack(&mut rack, &mut board, at(49), (2, 10));
         board.mark_lost(0);
         board.resent(0, at(50), sent_rate());
         board.mark_lost(1);

@@ -136,10 +136,10 @@ impl<P: Payload> SendHalf<P> {
             self.undo();
         }
         self.after_timeout(progress);
-        self.end_episode(now);
+        self.end_episode();
         let lost_before = self.board.lost();
         let (_, wait) = self.find_losses(now, progress);
-        self.begin_episode(now, progress);
+        self.begin_episode(progress);
         self.reduce(progress, self.board.lost() > lost_before);
         wait
     }
@@ -160,7 +160,7 @@ impl<P: Payload> SendHalf<P> {
                 flight,
                 pipe,
             };
-            self.begin_episode(now, &progress);
+            self.begin_episode(&progress);
             self.reduce(&progress, true);
         }
     }
@@ -170,7 +170,7 @@ impl<P: Payload> SendHalf<P> {
         let flight = self.outstanding();
         let again = matches!(self.phase, Phase::Timeout(_));
         if !again {
-            self.controller.on_timeout(&mut self.window, now, flight);
+            self.controller.on_timeout(&mut self.window, flight);
             self.start_undo();
         }
         // A peer that lets the first segment time out though it reported what comes after it may
@@ -250,14 +250,14 @@ impl<P: Payload> SendHalf<P> {
         (0, None)
     }
 
-    fn begin_episode(&mut self, now: Instant, progress: &Progress) {
+    fn begin_episode(&mut self, progress: &Progress) {
         let lost = self.board.lost() > 0;
         match &self.phase {
             Phase::Open | Phase::Reducing(_) if lost => {
                 if matches!(self.phase, Phase::Open) {
                     let by = Congestion::Loss;
                     self.controller
-                        .on_congestion(&mut self.window, now, progress.flight, by);
+                        .on_congestion(&mut self.window, progress.flight, by);
                     self.start_undo();
                 }
                 self.phase = Phase::Recovery(Box::new(Prr::new(self.nxt, progress.flight)));
@@ -265,7 +265,7 @@ impl<P: Payload> SendHalf<P> {
             Phase::Open if progress.congested => {
                 let by = Congestion::Ecn;
                 self.controller
-                    .on_congestion(&mut self.window, now, progress.flight, by);
+                    .on_congestion(&mut self.window, progress.flight, by);
                 self.undo = None;
                 self.phase = Phase::Reducing(Box::new(Prr::new(self.nxt, progress.flight)));
             }
@@ -287,7 +287,7 @@ impl<P: Payload> SendHalf<P> {
         }
     }
 
-    fn end_episode(&mut self, now: Instant) {
+    fn end_episode(&mut self) {
         let end = match &self.phase {
             Phase::Open => return,
             Phase::Reducing(prr) | Phase::Recovery(prr) => prr.end,
@@ -301,20 +301,20 @@ impl<P: Payload> SendHalf<P> {
         match self.phase {
             Phase::Recovery(_) => {
                 self.rack.recovered();
-                self.leave_reduction(now);
+                self.leave_reduction();
             }
-            Phase::Reducing(_) => self.leave_reduction(now),
+            Phase::Reducing(_) => self.leave_reduction(),
             Phase::Open | Phase::Timeout(_) => {}
         }
         self.dup_acks = 0;
         self.phase = Phase::Open;
     }
 
-    fn leave_reduction(&mut self, now: Instant) {
+    fn leave_reduction(&mut self) {
         if !self.controller.controls_cwnd_in_recovery() {
             self.window.cwnd = self.window.ssthresh.max(self.window.smss);
         }
-        self.controller.on_recovery_end(&mut self.window, now);
+        self.controller.on_recovery_end(&mut self.window);
     }
 
     /// The path takes no more than `mss` any more: what is under way is lost, but not to congestion
@@ -333,13 +333,13 @@ impl<P: Payload> SendHalf<P> {
 
     /// Reduces the window once for a loss that needs no recovery any more: the loss probe has
     /// repaired it (RFC 8985 section 7.4.2).
-    pub(super) fn reduce_once(&mut self, now: Instant, progress: &Progress) {
+    pub(super) fn reduce_once(&mut self, progress: &Progress) {
         if matches!(self.phase, Phase::Open) {
             let by = Congestion::Loss;
             self.controller
-                .on_congestion(&mut self.window, now, progress.flight, by);
+                .on_congestion(&mut self.window, progress.flight, by);
             self.undo = None;
-            self.leave_reduction(now);
+            self.leave_reduction();
         }
     }
 
