@@ -12,8 +12,8 @@
 //! Unlike the draft, losses are not looked at segment by segment but acknowledgment by
 //! acknowledgment, and what was in flight when a segment was sent is taken from the measurement
 //! (what was delivered or lost until it was acknowledged) instead of being stored with each
-//! segment. A congestion mark counts as a loss in its round (RFC 3168). Section numbers are the
-//! draft's.
+//! segment. A congestion mark (RFC 3168), of which the draft says nothing, counts as a loss in its
+//! round, and ends probing like too many losses. Section numbers are the draft's.
 
 mod model;
 #[cfg(test)]
@@ -247,10 +247,10 @@ impl Bbr {
         self.model
             .measure(sample, window.cwnd, self.state.is_probing());
         self.model.update_aggregation(ack, window.cwnd);
-        if self.model.round_start && !sample.is_app_limited {
+        if self.model.round_start && !sample.is_app_limited && sample.rate > 0 {
             self.model.full_pipe.check(sample.rate);
         }
-        self.check_startup(window, ack.now, sample);
+        self.check_startup(window, ack, sample);
         self.check_drain(window, ack.now);
         self.update_probe_bw(window, ack, sample);
         self.model.min_rtt.update(ack.rtt, ack.now);
@@ -259,7 +259,7 @@ impl Bbr {
     }
 
     /// Sections 5.3.1.2 and 5.3.1.3: Startup ends at a plateau, or at too many losses.
-    fn check_startup(&mut self, window: &Window, now: Instant, sample: &RateSample) {
+    fn check_startup(&mut self, window: &Window, ack: &Acked, sample: &RateSample) {
         if self.state != State::Startup {
             return;
         }
@@ -269,6 +269,8 @@ impl Bbr {
             && is_inflight_too_high(sample);
         if too_many_losses {
             self.undo.state = Some(State::Startup);
+        }
+        if too_many_losses || ack.ce {
             self.model.full_pipe.reached = true;
             let safe = self.model.inflight_latest.min(MAX_CWND);
             self.model.inflight_longterm = self.model.bdp(100, window.smss).max(safe);
@@ -276,7 +278,6 @@ impl Bbr {
         if self.model.full_pipe.reached {
             self.state = State::Drain;
             self.probe.drain_start_round = self.model.round_count;
-            self.check_drain(window, now);
         }
     }
 
@@ -396,7 +397,7 @@ impl Bbr {
                 AckPhase::Init | AckPhase::Refilling | AckPhase::Feedback => {}
             }
         }
-        if is_inflight_too_high(sample) {
+        if is_inflight_too_high(sample) || ack.ce {
             return self.probe.is_sample && self.handle_inflight_too_high(window, ack.now, sample);
         }
         if self.model.inflight_longterm != UNBOUNDED {
