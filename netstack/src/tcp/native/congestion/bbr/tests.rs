@@ -1,6 +1,6 @@
 use super::super::simulator::{Flow, MSS, Path, Simulator};
 use super::super::tests::{fairness, path, utilization};
-use super::super::{Algorithm, Controller};
+use super::super::{Algorithm, Congestion, Controller};
 use super::model::FullPipe;
 use super::*;
 
