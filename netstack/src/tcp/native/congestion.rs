@@ -89,7 +89,7 @@ impl Window {
         delivered - grown
     }
 
-    /// The largest reduction that leaves room for two segments (RFC 5681 equation 4).
+    /// Sets the threshold, with room for two segments at least (RFC 5681 equation 4).
     fn reduce_threshold(&mut self, octets: u32) {
         self.ssthresh = octets.clamp(self.smss.saturating_mul(2), MAX_CWND);
     }

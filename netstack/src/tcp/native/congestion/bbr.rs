@@ -1,7 +1,8 @@
 //! BBR, version 3 (draft-ietf-ccwg-bbr-06): sends as fast as the path delivers, by a model of it.
 //!
-//! [`model`] keeps what is known of the path. Here are the states in which a flow explores it, and
-//! the two things that follow from model and state: the pacing rate and `cwnd`.
+//! [`model`] keeps what is known of the path. Here are the states in which a flow explores it; the
+//! pacing rate and `cwnd`, which follow from model and state, are in [`control`], and what losses do
+//! beyond the model in [`recovery`].
 //!
 //! ```text
 //!   Startup -> Drain -> Down -> Cruise -> Refill -> Up -+
@@ -12,19 +13,22 @@
 //! Unlike the draft, losses are not looked at segment by segment but acknowledgment by
 //! acknowledgment, and what was in flight when a segment was sent is taken from the measurement
 //! (what was delivered or lost until it was acknowledged) instead of being stored with each
-//! segment. A congestion mark counts as a loss in its round (RFC 3168). Section numbers are the
-//! draft's.
+//! segment. A congestion mark (RFC 3168), of which the draft says nothing, counts as a loss in its
+//! round, and ends probing like too many losses. Section numbers are the draft's.
 
+mod control;
 mod model;
+mod recovery;
 #[cfg(test)]
 mod tests;
 
 use core::time::Duration;
 
+use self::control::initial_rate;
 use self::model::{Model, UNBOUNDED, beta, is_inflight_too_high, safe_inflight};
-use super::super::pacing::Pacer;
+use self::recovery::Undo;
 use super::super::rate::RateSample;
-use super::{Acked, Congestion, MAX_CWND, Window, initial_window, micros};
+use super::{Acked, MAX_CWND, Window};
 use crate::tcp::seq;
 use crate::time::Instant;
 
@@ -113,18 +117,6 @@ struct ProbeRtt {
     round_done: bool,
 }
 
-/// What a spurious recovery is undone with.
-#[derive(Clone, Copy, Debug)]
-struct Undo {
-    /// Whether there is something to undo.
-    is_set: bool,
-    /// The state that was left because of losses.
-    state: Option<State>,
-    bw_shortterm: u64,
-    inflight_shortterm: u32,
-    inflight_longterm: u32,
-}
-
 /// In ProbeRTT, so long with little in flight (section 5.3.4).
 const PROBE_RTT_DURATION: Duration = Duration::from_millis(200);
 
@@ -138,9 +130,6 @@ const DRAIN_ROUNDS: u32 = 3;
 const RENO_ROUNDS: u32 = 63;
 
 const STARTUP_GAIN: u64 = 277;
-
-/// Sends a little less than was measured, to keep queues from building up (section 5.6.2).
-const PACING_MARGIN: u64 = 99;
 
 impl State {
     fn is_probe_bw(self) -> bool {
@@ -200,13 +189,7 @@ impl Bbr {
             idle_restart: false,
             in_recovery: false,
             prior_cwnd: 0,
-            undo: Undo {
-                is_set: false,
-                state: None,
-                bw_shortterm: 0,
-                inflight_shortterm: 0,
-                inflight_longterm: 0,
-            },
+            undo: Undo::default(),
         }
     }
 
@@ -247,10 +230,10 @@ impl Bbr {
         self.model
             .measure(sample, window.cwnd, self.state.is_probing());
         self.model.update_aggregation(ack, window.cwnd);
-        if self.model.round_start && !sample.is_app_limited {
+        if self.model.round_start && !sample.is_app_limited && sample.rate > 0 {
             self.model.full_pipe.check(sample.rate);
         }
-        self.check_startup(window, ack.now, sample);
+        self.check_startup(window, ack, sample);
         self.check_drain(window, ack.now);
         self.update_probe_bw(window, ack, sample);
         self.model.min_rtt.update(ack.rtt, ack.now);
@@ -259,7 +242,7 @@ impl Bbr {
     }
 
     /// Sections 5.3.1.2 and 5.3.1.3: Startup ends at a plateau, or at too many losses.
-    fn check_startup(&mut self, window: &Window, now: Instant, sample: &RateSample) {
+    fn check_startup(&mut self, window: &Window, ack: &Acked, sample: &RateSample) {
         if self.state != State::Startup {
             return;
         }
@@ -269,6 +252,8 @@ impl Bbr {
             && is_inflight_too_high(sample);
         if too_many_losses {
             self.undo.state = Some(State::Startup);
+        }
+        if too_many_losses || ack.ce {
             self.model.full_pipe.reached = true;
             let safe = self.model.inflight_latest.min(MAX_CWND);
             self.model.inflight_longterm = self.model.bdp(100, window.smss).max(safe);
@@ -276,7 +261,6 @@ impl Bbr {
         if self.model.full_pipe.reached {
             self.state = State::Drain;
             self.probe.drain_start_round = self.model.round_count;
-            self.check_drain(window, now);
         }
     }
 
@@ -396,7 +380,7 @@ impl Bbr {
                 AckPhase::Init | AckPhase::Refilling | AckPhase::Feedback => {}
             }
         }
-        if is_inflight_too_high(sample) {
+        if is_inflight_too_high(sample) || ack.ce {
             return self.probe.is_sample && self.handle_inflight_too_high(window, ack.now, sample);
         }
         if self.model.inflight_longterm != UNBOUNDED {
@@ -500,64 +484,6 @@ impl Bbr {
         }
     }
 
-    /// The network is congested.
-    pub(super) fn on_congestion(&mut self, window: &Window, by: Congestion) {
-        match by {
-            Congestion::Loss => {
-                self.save_cwnd(window);
-                self.save_for_undo();
-                self.in_recovery = true;
-            }
-            Congestion::Ecn => self.model.note_loss(),
-        }
-    }
-
-    /// Section 5.6.4.4: everything is lost, so one segment may leave.
-    pub(super) fn on_timeout(&mut self, window: &mut Window) {
-        if !self.in_recovery {
-            self.save_for_undo();
-        }
-        self.save_cwnd(window);
-        self.in_recovery = true;
-        self.model.note_loss();
-        window.cwnd = window.smss;
-    }
-
-    /// Section 5.5.11.2.
-    pub(super) fn undo(&mut self, window: &mut Window) {
-        if !core::mem::take(&mut self.undo.is_set) {
-            return;
-        }
-        self.in_recovery = false;
-        self.restore_cwnd(window);
-        let (model, undo) = (&mut self.model, &self.undo);
-        model.forget_losses_of_round();
-        model.full_pipe.reset(0);
-        model.bw_shortterm = model.bw_shortterm.max(undo.bw_shortterm);
-        model.inflight_shortterm = model.inflight_shortterm.max(undo.inflight_shortterm);
-        model.inflight_longterm = model.inflight_longterm.max(undo.inflight_longterm);
-        match self.undo.state.take() {
-            Some(State::Startup) if self.state != State::Startup => {
-                self.model.full_pipe.reached = false;
-                if self.state != State::ProbeRtt {
-                    self.state = State::Startup;
-                }
-            }
-            Some(State::Up) if !matches!(self.state, State::Up | State::ProbeRtt) => {
-                self.start_refill();
-            }
-            _ => {}
-        }
-    }
-
-    pub(super) fn on_recovery_end(&mut self, window: &mut Window) {
-        if self.in_recovery {
-            self.in_recovery = false;
-            self.restore_cwnd(window);
-            self.bound_cwnd(window);
-        }
-    }
-
     /// Section 5.4.1: goes on at the rate that was known, without a burst.
     pub(super) fn on_idle(&mut self, window: &mut Window, now: Instant) {
         self.idle_restart = true;
@@ -569,112 +495,6 @@ impl Bbr {
         }
     }
 
-    pub(super) fn pacing_rate(&self, window: &Window, srtt: Option<Duration>) -> Option<u64> {
-        if self.pacing_rate > 0 {
-            Some(self.pacing_rate)
-        } else {
-            initial_rate(window, srtt)
-        }
-    }
-
-    /// Section 5.6.2: until the pipe has been full, the rate only grows.
-    fn set_pacing_rate(&mut self, gain: u64) {
-        let rate = self.model.bw * gain / 100 * PACING_MARGIN / 100;
-        if rate > self.pacing_rate || (self.model.full_pipe.reached && rate > 0) {
-            self.pacing_rate = rate;
-        }
-    }
-
-    /// Section 5.6.4.6.
-    fn set_cwnd(&self, window: &mut Window, ack: &Acked) {
-        let extra = self.model.extra_acked();
-        let bdp = self.model.bdp(self.state.cwnd_gain(), window.smss);
-        let most = self.at_least_quanta(window, bdp.saturating_add(extra).min(MAX_CWND));
-        let grown = window.cwnd.saturating_add(ack.delivered);
-        if self.model.full_pipe.reached {
-            window.cwnd = grown.min(most);
-        } else if window.cwnd < most || self.delivered < initial_window(window.smss) {
-            window.cwnd = grown;
-        }
-        window.cwnd = window.cwnd.clamp(min_pipe(window), MAX_CWND);
-        self.bound_cwnd(window);
-    }
-
-    /// Sections 5.6.4.5 and 5.6.4.7.
-    fn bound_cwnd(&self, window: &mut Window) {
-        if self.state == State::ProbeRtt {
-            window.cwnd = window.cwnd.min(self.probe_rtt_cwnd(window));
-        }
-        let longterm = match self.state {
-            State::Startup | State::Drain => UNBOUNDED,
-            State::Down | State::Refill | State::Up => self.model.inflight_longterm,
-            State::Cruise | State::ProbeRtt => self.inflight_with_headroom(window),
-        };
-        let most = longterm
-            .min(self.model.inflight_shortterm)
-            .max(min_pipe(window));
-        window.cwnd = window.cwnd.min(most);
-    }
-
-    /// Section 5.6.4.2: what has to be in flight for so many per cent of the bandwidth.
-    fn inflight(&self, window: &Window, percent: u32) -> u32 {
-        self.at_least_quanta(window, self.model.bdp(percent, window.smss))
-    }
-
-    /// Segments leave and are acknowledged several at once; that needs some of them in flight.
-    fn at_least_quanta(&self, window: &Window, inflight: u32) -> u32 {
-        let quantum = Pacer::quantum(window.smss, Some(self.pacing_rate));
-        let most = inflight
-            .max(quantum.saturating_mul(3))
-            .max(min_pipe(window));
-        if self.state == State::Up {
-            most.saturating_add(window.smss.saturating_mul(2))
-        } else {
-            most
-        }
-    }
-
-    /// Leaves 15 % of the long-term bound to others.
-    fn inflight_with_headroom(&self, window: &Window) -> u32 {
-        let longterm = self.model.inflight_longterm;
-        if longterm == UNBOUNDED {
-            return UNBOUNDED;
-        }
-        let headroom = (longterm / 20 * 3).max(window.smss);
-        longterm.saturating_sub(headroom).max(min_pipe(window))
-    }
-
-    fn target_inflight(&self, window: &Window) -> u32 {
-        self.model.bdp(100, window.smss).min(window.cwnd)
-    }
-
-    fn probe_rtt_cwnd(&self, window: &Window) -> u32 {
-        let half = self.model.bdp(State::ProbeRtt.cwnd_gain(), window.smss);
-        half.max(min_pipe(window))
-    }
-
-    fn save_cwnd(&mut self, window: &Window) {
-        self.prior_cwnd = if self.in_recovery || self.state == State::ProbeRtt {
-            self.prior_cwnd.max(window.cwnd)
-        } else {
-            window.cwnd
-        };
-    }
-
-    fn restore_cwnd(&self, window: &mut Window) {
-        window.cwnd = window.cwnd.max(self.prior_cwnd).min(MAX_CWND);
-    }
-
-    fn save_for_undo(&mut self) {
-        self.undo = Undo {
-            is_set: true,
-            state: None,
-            bw_shortterm: self.model.bw_shortterm,
-            inflight_shortterm: self.model.inflight_shortterm,
-            inflight_longterm: self.model.inflight_longterm,
-        };
-    }
-
     /// Marsaglia's xorshift.
     fn next_random(&mut self) -> u32 {
         self.random ^= self.random << 13;
@@ -682,15 +502,4 @@ impl Bbr {
         self.random ^= self.random << 5;
         self.random
     }
-}
-
-/// Four segments: with less, delayed acknowledgments stop the flow (section 5.6.4.3).
-fn min_pipe(window: &Window) -> u32 {
-    window.smss.saturating_mul(4)
-}
-
-/// Section 5.6.2: the initial window in a round trip, with the gain of Startup.
-fn initial_rate(window: &Window, srtt: Option<Duration>) -> Option<u64> {
-    let octets = u64::from(initial_window(window.smss)) * STARTUP_GAIN / 100;
-    Some((octets * 1_000_000 / u64::from(micros(srtt?)).max(1)).max(1))
 }

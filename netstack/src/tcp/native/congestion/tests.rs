@@ -631,9 +631,12 @@ proptest! {
         happenings in vec((happening(), prop_oneof![0..10_000_u64, any::<u64>()]), 1..200),
     ) {
         let mut driver = Driver::new(algorithm, 50);
+        let mut smallest = MSS;
         for (happening, step) in &happenings {
             happen(&mut driver, happening, *step);
             let Window { cwnd, ssthresh, smss } = driver.window;
+            smallest = smallest.min(smss);
+            prop_assert!(cwnd >= smallest);
             prop_assert!(cwnd <= MAX_CWND);
             prop_assert!(ssthresh <= MAX_CWND || ssthresh == u32::MAX);
             let rate = driver.controller.pacing_rate(&driver.window, Some(driver.rtt));

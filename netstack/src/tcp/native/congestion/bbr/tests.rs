@@ -1,6 +1,6 @@
 use super::super::simulator::{Flow, MSS, Path, Simulator};
 use super::super::tests::{fairness, path, utilization};
-use super::super::{Algorithm, Controller};
+use super::super::{Algorithm, Congestion, Controller};
 use super::model::FullPipe;
 use super::*;
 
@@ -145,6 +145,44 @@ fn a_false_alarm_is_taken_back() {
     assert_eq!(window.cwnd, 4 * MSS, "there is nothing more to undo");
 }
 
+fn acked() -> Acked {
+    Acked {
+        now: Instant::from_millis(5),
+        delivered: MSS,
+        acked: MSS,
+        in_flight: 20 * MSS,
+        cwnd_limited: true,
+        rtt: Some(Duration::from_millis(5)),
+        min_rtt: None,
+        srtt: None,
+        rate: None,
+        in_recovery: false,
+        snd_una: 0,
+        snd_nxt: 0,
+        lost: 0,
+        ce: false,
+    }
+}
+
+#[test]
+fn a_congestion_mark_ends_startup_and_probes() {
+    let mut window = Window::new(MSS);
+    let mut bbr = Bbr::new(1);
+    let marked = Acked {
+        ce: true,
+        rate: Some(sample(1_000_000, false, MSS)),
+        ..acked()
+    };
+    bbr.on_ack(&mut window, &marked);
+    assert_ne!(bbr.state, State::Startup);
+    assert_ne!(bbr.model.inflight_longterm, UNBOUNDED);
+    bbr.probe.is_sample = true;
+    bbr.state = State::Up;
+    bbr.on_ack(&mut window, &marked);
+    assert_eq!(bbr.state, State::Down);
+    assert!(bbr.probe.too_high);
+}
+
 #[test]
 fn losses_that_were_none_bring_startup_back() {
     let mut window = Window::new(MSS);
@@ -159,7 +197,7 @@ fn losses_that_were_none_bring_startup_back() {
         ..RateSample::default()
     };
     bbr.in_flight = u32::MAX;
-    bbr.check_startup(&window, Instant::from_millis(5), &sample);
+    bbr.check_startup(&window, &acked(), &sample);
     assert_eq!(bbr.state, State::Drain);
     bbr.undo(&mut window);
     assert_eq!(bbr.state, State::Startup);
