@@ -257,13 +257,15 @@ impl Stack for Host {
             Role::Stream(stream) if stream.connecting && stream.error_told => {
                 let conn = stream.conn;
                 self.tcp.release(conn);
+                self.at_mut(fd)?.role = Role::Fresh;
             }
             Role::Stream(_) => {
                 let (tcp, stream) = self.stream(fd, Errno::NotConnected)?;
                 if !stream.connecting {
                     return Err(Errno::IsConnected);
                 }
-                if !tcp.is_established(stream.conn) {
+                // It may have been established and have ended since.
+                if !tcp.is_established(stream.conn) && tcp.ended(stream.conn).is_none() {
                     return Err(Errno::Already);
                 }
                 stream.connecting = false;
