@@ -36,6 +36,8 @@ mod timer;
 mod transmit;
 mod window;
 
+use core::hint::black_box;
+
 use self::connect::{Answered, Start, SynReceived, SynSent};
 use self::open::Open;
 use self::options::Offer;
@@ -455,6 +457,14 @@ impl<B: PacketBuf> Engine<B> {
     /// The time stamps of the connection when it ends: the peer's newest, and our offset.
     pub(super) fn stamps(&self) -> Option<(u32, u32)> {
         self.open().and_then(Open::stamps)
+    }
+
+    /// Reads a field of each part that the next segment will need, so that they are fetched.
+    pub(super) fn fetch(&self) {
+        black_box((self.budgeted, self.unanswered));
+        if let Phase::Open(open) = &self.phase {
+            open.fetch();
+        }
     }
 
     /// Segments sent again since this was last asked.
