@@ -500,6 +500,7 @@ impl<B: PacketBuf> Endpoint<B> {
             .map(|(snd_nxt, rcv_nxt)| TimeWait {
                 snd_nxt,
                 rcv_nxt,
+                stamps: entry.connection.stamps(),
                 since: now,
             });
         entry.connection.give_back(&mut self.context);

@@ -9,9 +9,12 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use super::native::stamp_at;
+use super::seq;
 use crate::flow_table::FlowTable;
 use crate::ip::{FiveTuple, Ip, NetworkId};
 use crate::time::Instant;
+use crate::wire::tcp::{Header, Timestamps};
 
 /// What is left of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,8 +23,25 @@ pub(super) struct TimeWait {
     pub(super) snd_nxt: u32,
     /// The peer's next sequence number, after its FIN.
     pub(super) rcv_nxt: u32,
+    /// The peer's newest time stamp and the offset of ours, if they were in use. Then a peer takes
+    /// no answer without them.
+    pub(super) stamps: Option<(u32, u32)>,
     /// When the connection was closed.
     pub(super) since: Instant,
+}
+
+impl TimeWait {
+    /// The time stamps of our answer to the segment `header` (RFC 7323 section 3.2).
+    pub(super) fn timestamps(&self, now: Instant, header: &Header) -> Option<Timestamps> {
+        let (recent, offset) = self.stamps?;
+        // RFC 7323 section 4.3: the FIN again lies before our last ACK, and so renews the echo.
+        let newest = header.options.timestamps.map(|stamps| stamps.value);
+        let echo = newest.filter(|value| seq::le(recent, *value));
+        Some(Timestamps {
+            value: stamp_at(now, offset),
+            echo: echo.unwrap_or(recent),
+        })
+    }
 }
 
 /// The flows of one IP version in TIME-WAIT.
@@ -136,6 +156,7 @@ mod tests {
         TimeWait {
             snd_nxt: 1,
             rcv_nxt: 2,
+            stamps: None,
             since,
         }
     }

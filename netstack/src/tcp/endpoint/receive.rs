@@ -194,7 +194,10 @@ impl<B: PacketBuf> Endpoint<B> {
             ack: entry.rcv_nxt,
             window: 0,
             flags: Flags::ACK,
-            options: Options::default(),
+            options: Options {
+                timestamps: entry.timestamps(now, &header),
+                ..Options::default()
+            },
         };
         self.challenge(now, flow, ack, out);
     }

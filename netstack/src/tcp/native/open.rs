@@ -608,6 +608,6 @@ impl<P: Payload> Open<P> {
     }
 
     fn stamp(&self, now: Instant) -> u32 {
-        (now.as_micros() / 1000).wrapping_add(u64::from(self.stamp_offset)) as u32
+        super::stamp_at(now, self.stamp_offset)
     }
 }
