@@ -102,6 +102,8 @@ pub(super) struct Engine<B: PacketBuf> {
     budgeted: u32,
     /// Something was sent that the peer has to answer, and it was not heard since.
     unanswered: bool,
+    /// The session was told that there is no room because there was no buffer to copy into.
+    starved: bool,
     #[cfg(test)]
     pub(super) panic_on_next_segment: bool,
 }
@@ -143,6 +145,7 @@ impl<B: PacketBuf> Engine<B> {
             resets: 0,
             budgeted: 0,
             unanswered: false,
+            starved: false,
             #[cfg(test)]
             panic_on_next_segment: false,
         }
@@ -345,7 +348,12 @@ impl<B: PacketBuf> Engine<B> {
         out: &mut O,
     ) -> usize {
         match &mut self.phase {
-            Phase::Open(open) => open.send_copied(options, octets, out),
+            Phase::Open(open) => {
+                let room = octets.len().min(open.room(options));
+                let taken = open.send_copied(options, octets, out);
+                self.starved |= taken < room;
+                taken
+            }
             _ => 0,
         }
     }
@@ -445,6 +453,12 @@ impl<B: PacketBuf> Engine<B> {
     /// Whether the peer has something to answer, sent since it was last heard.
     pub(super) fn is_unanswered(&self) -> bool {
         self.unanswered
+    }
+
+    /// Whether the session could not write for want of a buffer since this was last asked. Nothing
+    /// that the peer does will tell it when there is one.
+    pub(super) fn take_starved(&mut self) -> bool {
+        core::mem::take(&mut self.starved)
     }
 
     /// Whether the peer has not answered as many keepalive probes as it may.

@@ -519,7 +519,7 @@ impl<P: Payload> Open<P> {
 
     /// How much more the session may write: nothing after the end, and else as far ahead as makes
     /// sure that there is always something to send.
-    fn room(&self, options: &ConnectionOptions) -> usize {
+    pub(super) fn room(&self, options: &ConnectionOptions) -> usize {
         if self.send.fin != Fin::Open {
             return 0;
         }
