@@ -211,7 +211,10 @@ impl<B: PacketBuf> Engine<B> {
             Phase::Closed(_) => Ok(()),
         };
         self.settle(budget);
-        self.unanswered = false;
+        // Anybody can make up segments that are refused; they say nothing of the peer.
+        if result.is_ok() {
+            self.unanswered = false;
+        }
         result
     }
 
