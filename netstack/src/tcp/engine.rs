@@ -314,7 +314,7 @@ impl<B: PacketBuf> Engine<B> {
     /// Fetches the engine from memory.
     pub(super) fn fetch(&self) {
         match self {
-            Self::Native(_) => {}
+            Self::Native(engine) => engine.fetch(),
             Self::Smoltcp(engine) => engine.fetch(),
         }
     }

@@ -216,3 +216,128 @@ fn timestamp_mut(tcp: &mut Tcp) -> Option<&mut u32> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::Script;
+    use crate::script::event::Action;
+    use crate::sim::Family;
+
+    fn packet(text: &str) -> Packet {
+        let script = Script::parse(&format!("0 < {text}"), Family::V4).unwrap();
+        match &script.events[0].action {
+            Action::Inject(packet) => packet.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn tcp(text: &str) -> Tcp {
+        match packet(text).body {
+            Body::Tcp(tcp) => tcp,
+            Body::Icmp(_) => panic!("{text}"),
+        }
+    }
+
+    /// What a segment of ours is in the script's numbers.
+    fn departed(flow: &mut Flow, sent: &str, expected: &str) -> String {
+        let mut sent = tcp(sent);
+        flow.depart(&mut sent, Some(&tcp(expected)));
+        sent.to_string()
+    }
+
+    fn arrived(flow: &mut Flow, text: &str) -> String {
+        flow.arrive(&packet(text)).0.to_string()
+    }
+
+    const SYN_ACK: &str = "S. 0:0(0) ack 1 win 5 <TS val 100 ecr 7,nop,nop>";
+
+    /// A connection whose numbers begin at 1,000,000, and timestamps at 5,000.
+    fn accepted() -> Flow {
+        let mut flow = Flow::passive(80);
+        arrived(&mut flow, "S 0:0(0) win 5");
+        let sent = "S. 1000000:1000000(0) ack 1 win 5 <TS val 5000 ecr 7,nop,nop>";
+        assert_eq!(departed(&mut flow, sent, SYN_ACK), SYN_ACK);
+        flow
+    }
+
+    #[test]
+    fn our_numbers_begin_where_the_script_has_our_syn() {
+        let mut flow = accepted();
+        assert_eq!(
+            departed(
+                &mut flow,
+                "P. 1000001:1000011(10) ack 1 win 5",
+                "- 0:0(0) win 5"
+            ),
+            "P. 1:11(10) ack 1 win 5"
+        );
+        // Sent again, it must have the same number.
+        let other = "S. 1000002:1000002(0) ack 1 win 5";
+        assert_eq!(departed(&mut flow, other, SYN_ACK), "S. 2:2(0) ack 1 win 5");
+    }
+
+    #[test]
+    fn a_new_connection_of_the_same_ports_has_numbers_of_its_own() {
+        let mut flow = accepted();
+        arrived(&mut flow, "S 500:500(0) win 5");
+        let sent = "S. 7000:7000(0) ack 501 win 5";
+        let shown = "S. 0:0(0) ack 501 win 5";
+        assert_eq!(departed(&mut flow, sent, shown), shown);
+    }
+
+    #[test]
+    fn acknowledgments_blocks_and_echoes_of_the_peer_are_translated() {
+        let mut flow = accepted();
+        assert_eq!(
+            arrived(&mut flow, ". 1:1(0) ack 11 win 5 <nop,nop,sack 21:31>"),
+            ". 1:1(0) ack 1000011 win 5 <nop,nop,sack 1000021:1000031>"
+        );
+        assert_eq!(
+            arrived(
+                &mut flow,
+                ". 1:1(0) ack 11 win 5 <nop,nop,TS val 9 ecr 150>"
+            ),
+            ". 1:1(0) ack 1000011 win 5 <nop,nop,TS val 9 ecr 5050>"
+        );
+        assert_eq!(
+            arrived(&mut flow, "icmp packet_too_big mtu 1280 [1:11(10)]"),
+            "icmp packet_too_big mtu 1280 [1000001:1000011(10)]"
+        );
+    }
+
+    #[test]
+    fn timestamps_are_counted_from_the_first_one() {
+        let mut flow = accepted();
+        let sent = ". 1000001:1000001(0) ack 1 win 5 <nop,nop,TS val 5250 ecr 9>";
+        let shown = ". 1:1(0) ack 1 win 5 <nop,nop,TS val 350 ecr 9>";
+        assert_eq!(departed(&mut flow, sent, shown), shown);
+    }
+
+    #[test]
+    fn payload_belongs_to_its_place() {
+        let mut flow = accepted();
+        let segment = tcp("P. 11:21(10) ack 1 win 5");
+        let right = payload(Sender::Us, 10, 10);
+        assert!(flow.payload_fits(&segment, &right));
+        assert!(!flow.payload_fits(&segment, &payload(Sender::Us, 11, 10)));
+        assert!(!flow.payload_fits(&segment, &payload(Sender::Peer, 10, 10)));
+        let mut wrong = right;
+        wrong[0] ^= 1;
+        assert!(!flow.payload_fits(&segment, &wrong));
+        // Only the first octet is acknowledged.
+        arrived(&mut flow, ". 1:1(0) ack 12 win 5");
+        assert!(flow.payload_fits(&segment, &wrong));
+        wrong[1] ^= 1;
+        assert!(!flow.payload_fits(&segment, &wrong));
+        // The place of our SYN is no place of the stream.
+        assert!(flow.payload_fits(&tcp(". 0:1(1) ack 1 win 5"), &[0]));
+    }
+
+    #[test]
+    fn the_payload_of_the_peer_follows_from_its_place() {
+        let mut flow = accepted();
+        let (_, octets) = flow.arrive(&packet("P. 101:111(10) ack 1 win 5"));
+        assert_eq!(octets, payload(Sender::Peer, 100, 10));
+    }
+}

@@ -22,7 +22,7 @@ use crate::sim::Family;
 use crate::stack::Stack;
 
 /// The least step of time: whoever always has something to do must not hold the clock.
-const LEAST_STEP: Duration = Duration::from_micros(1);
+const LEAST_STEP: Duration = Duration::from_millis(1);
 
 /// How long is waited for a packet that may come at any time.
 const ANY_TIME: Duration = Duration::from_mins(10);
@@ -188,7 +188,8 @@ impl<S: Stack> Player<'_, S> {
     fn next_step(&self, to: Instant) -> Option<Instant> {
         let calls = self.waiting.iter().filter_map(|waiting| waiting.gives_up);
         let at = self.stack.next_deadline().into_iter().chain(calls).min()?;
-        let at = at.max(self.stack.now() + LEAST_STEP);
+        let now = self.stack.now();
+        let at = if at > now { at } else { now + LEAST_STEP };
         (at <= to).then_some(at)
     }
 
@@ -300,8 +301,9 @@ impl<S: Stack> Player<'_, S> {
         (packet, fits)
     }
 
+    /// The last connection that has these ports.
     fn flow_of(&mut self, local: u16, remote: u16) -> usize {
-        let known = self.flows.iter().position(|flow| {
+        let known = self.flows.iter().rposition(|flow| {
             flow.remote_port == remote && flow.local_port.is_none_or(|known| known == local)
         });
         known.unwrap_or_else(|| self.add_flow(Flow::new(Some(local), remote)))

@@ -1,17 +1,23 @@
 //! Scripts that must be refused, and scripts that must fail: each with the line at fault.
 
+mod spoiled;
+
 use netstack::time::Instant;
 
+use self::spoiled::{Fault, Spoiled};
 use super::*;
 use crate::stack::{Engine, Host};
+
+fn host(script: &Script, family: Family) -> Host {
+    let options = script.directives().stack_options(Engine::Smoltcp);
+    let start = Instant::from_millis(1_000_000);
+    Host::new(start, vec![local_address(family)], options)
+}
 
 /// Plays a script over one IP version.
 fn play(text: &str, family: Family) -> Result<(), Failure> {
     let script = Script::parse(text, family).unwrap();
-    let options = script.directives().stack_options(Engine::Smoltcp);
-    let start = Instant::from_millis(1_000_000);
-    let mut stack = Host::new(start, vec![local_address(family)], options);
-    script.play(&mut stack, family)
+    script.play(&mut host(&script, family), family)
 }
 
 /// Plays a script over both IP versions; says on which line and how it failed.
@@ -181,6 +187,33 @@ fn calls_that_end_too_early_too_late_or_never_fail_on_their_line() {
         let (line, what) = failure(&format!("{ACCEPTED}{events}\n"));
         assert_eq!(line, 9, "{events}: {what}");
         assert!(what.contains(word), "{events}: {what}");
+    }
+}
+
+#[test]
+fn a_stack_that_spoils_octets_or_packets_is_found_out() {
+    let text = format!(
+        "{ACCEPTED}+0 < P. 1:11(10) ack 1 win 8000
++0~+0.5 > . 1:1(0) ack 11
++0 read(4, ..., 10) = 10
++0 write(4, ..., 10) = 10
++0 > P. 1:11(10) ack 11\n"
+    );
+    for family in [Family::V4, Family::V6] {
+        assert_eq!(play(&text, family), Ok(()));
+        for (fault, line, word) in [
+            (Fault::Version, 6, "IP version"),
+            (Fault::Sent, 6, "a checksum is wrong"),
+            (Fault::Read, 11, "gave octets that are not those"),
+            (Fault::Written, 13, "the payload differs"),
+        ] {
+            let script = Script::parse(&text, family).unwrap();
+            let host = host(&script, family);
+            let failure = script.play(&mut Spoiled { host, fault }, family);
+            let failure = failure.unwrap_err();
+            assert_eq!(failure.line, line, "{fault:?}: {failure}");
+            assert!(failure.to_string().contains(word), "{fault:?}: {failure}");
+        }
     }
 }
 

@@ -20,6 +20,9 @@ const FIRST_FD: i32 = 3;
 /// The first port that a socket without one gets.
 const FIRST_EPHEMERAL_PORT: u16 = 49_152;
 
+/// The least step of time: whoever is never at rest must not hold the clock.
+const LEAST_STEP: Duration = Duration::from_millis(1);
+
 /// Weirgate's TCP behind sockets, in virtual time.
 pub struct Host {
     tcp: Tcp,
@@ -247,15 +250,22 @@ impl Stack for Host {
     }
 
     fn connect(&mut self, fd: Fd, remote: SocketAddr) -> Result<(), Errno> {
-        match self.at(fd)?.role {
+        match &self.at(fd)?.role {
             Role::Fresh => {}
             Role::Listening { .. } => return Err(Errno::IsConnected),
+            // The attempt before has failed, and that was told: this is another one.
+            Role::Stream(stream) if stream.connecting && stream.error_told => {
+                let conn = stream.conn;
+                self.tcp.release(conn);
+                self.at_mut(fd)?.role = Role::Fresh;
+            }
             Role::Stream(_) => {
                 let (tcp, stream) = self.stream(fd, Errno::NotConnected)?;
                 if !stream.connecting {
                     return Err(Errno::IsConnected);
                 }
-                if !tcp.is_established(stream.conn) {
+                // It may have been established and have ended since.
+                if !tcp.is_established(stream.conn) && tcp.ended(stream.conn).is_none() {
                     return Err(Errno::Already);
                 }
                 stream.connecting = false;
@@ -424,9 +434,9 @@ impl Stack for Host {
         while let Some(due) = self.tcp.next_deadline()
             && due <= at
         {
-            // Whoever is never at rest must not hold the clock.
-            let next = due.max(self.tcp.now() + Duration::from_nanos(1)).min(at);
-            if next <= self.tcp.now() {
+            let now = self.tcp.now();
+            let next = if due > now { due } else { now + LEAST_STEP };
+            if next > at {
                 break;
             }
             self.tcp.set_now(next);
@@ -449,5 +459,92 @@ fn state_name(state: State) -> &'static str {
         State::LastAck => "TCP_LAST_ACK",
         State::TimeWait => "TCP_TIME_WAIT",
         State::Closed => "TCP_CLOSE",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netstack::ip::{V4, V6};
+
+    use super::*;
+    use crate::stack::Engine;
+    use crate::station::frame::{self, TestIp};
+
+    const START: Instant = Instant::from_millis(1_000_000);
+
+    fn host() -> Host {
+        let addresses = vec![V4::US.into(), V6::US.into()];
+        Host::new(START, addresses, StackOptions::new(Engine::Smoltcp))
+    }
+
+    fn backend<I: TestIp>() -> SocketAddr {
+        SocketAddr::new(I::BACKEND.into(), 80)
+    }
+
+    #[test]
+    fn a_socket_gets_the_lowest_free_number() {
+        let mut host = host();
+        let numbers = [host.socket(), host.socket(), host.socket()];
+        assert_eq!(numbers, [Ok(Fd(3)), Ok(Fd(4)), Ok(Fd(5))]);
+        host.close(Fd(4)).unwrap();
+        assert_eq!(host.socket(), Ok(Fd(4)));
+        assert_eq!(host.socket(), Ok(Fd(6)));
+    }
+
+    fn an_unbound_socket_connects_from_our_address<I: TestIp>() {
+        let mut host = host();
+        let fd = host.socket().unwrap();
+        assert_eq!(host.connect(fd, backend::<I>()), Err(Errno::InProgress));
+        let (at, syn) = host.next_packet().unwrap();
+        assert_eq!(at, START);
+        let syn = I::open(&syn);
+        assert_eq!((syn.src, syn.dst), (I::US, I::BACKEND));
+    }
+
+    fn a_wildcard_address_is_ours<I: TestIp>() {
+        let mut host = host();
+        let fd = host.socket().unwrap();
+        let unspecified = match backend::<I>() {
+            SocketAddr::V4(_) => IpAddr::from([0; 4]),
+            SocketAddr::V6(_) => IpAddr::from([0; 16]),
+        };
+        host.bind(fd, SocketAddr::new(unspecified, 80)).unwrap();
+        host.listen(fd, 1).unwrap();
+        let syn = frame::Tcp::new(netstack::wire::tcp::Flags::SYN);
+        host.inject(&syn.packet::<I>());
+        let (_, answer) = host.next_packet().unwrap();
+        assert_eq!(I::open(&answer).src, I::US);
+    }
+
+    fn a_damaged_packet_is_dropped<I: TestIp>() {
+        let mut host = host();
+        let mut syn = frame::Tcp::new(netstack::wire::tcp::Flags::SYN).packet::<I>();
+        host.inject(&syn);
+        assert!(host.next_packet().is_some(), "a reset");
+        *syn.last_mut().unwrap() ^= 1;
+        host.inject(&syn);
+        assert_eq!(host.next_packet(), None);
+        for len in 0..syn.len() {
+            host.inject(&syn[..len]);
+        }
+        assert_eq!(host.next_packet(), None);
+    }
+
+    #[test]
+    fn unbound_sockets_connect_from_our_address() {
+        an_unbound_socket_connects_from_our_address::<V4>();
+        an_unbound_socket_connects_from_our_address::<V6>();
+    }
+
+    #[test]
+    fn wildcard_addresses_are_ours() {
+        a_wildcard_address_is_ours::<V4>();
+        a_wildcard_address_is_ours::<V6>();
+    }
+
+    #[test]
+    fn damaged_packets_are_dropped() {
+        a_damaged_packet_is_dropped::<V4>();
+        a_damaged_packet_is_dropped::<V6>();
     }
 }

@@ -34,6 +34,7 @@ macro_rules! engine_tests {
 
 mod buffers;
 mod closing;
+mod cookies;
 mod data;
 mod deadlines;
 mod forged;

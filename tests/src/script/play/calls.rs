@@ -20,8 +20,6 @@ const NO_SOCKET: Fd = Fd(-1);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Socket {
     pub(super) fd: Fd,
-    /// `connect` was called.
-    connecting: bool,
     /// Octets that were read.
     read: u32,
     /// Octets that were written.
@@ -32,7 +30,6 @@ impl Socket {
     fn new(fd: Fd) -> Self {
         Self {
             fd,
-            connecting: false,
             read: 0,
             written: 0,
         }
@@ -183,16 +180,20 @@ impl<S: Stack> Player<'_, S> {
 
     fn ask(&mut self, waiting: &mut Waiting) -> Option<Ended> {
         match &mut waiting.call {
-            Unfinished::Stack(call) => match call.proceed(self.stack, !waiting.at_once) {
-                Err(error) if BlockingCall::is_waiting(error) && !waiting.at_once => {
-                    if let BlockingCall::Connect { remote, .. } = call {
-                        let port = remote.port();
-                        self.note_connect(waiting.socket, port);
-                    }
-                    None
+            Unfinished::Stack(call) => {
+                let result = call.proceed(self.stack, !waiting.at_once);
+                if let BlockingCall::Connect { remote, .. } = call
+                    && result == Err(Errno::InProgress)
+                {
+                    // The packets of this connection are those that come next.
+                    self.last_stream = Some(waiting.socket);
+                    self.current = Some(self.add_flow(Flow::new(None, remote.port())));
                 }
-                result => Some(Ended::Stack(result)),
-            },
+                match result {
+                    Err(error) if BlockingCall::is_waiting(error) && !waiting.at_once => None,
+                    result => Some(Ended::Stack(result)),
+                }
+            }
             Unfinished::Poll(entries) => {
                 let ready = entries
                     .iter()
@@ -235,12 +236,7 @@ impl<S: Stack> Player<'_, S> {
             Ended::Stack(Ok(completed)) => {
                 Ok(self.completed(waiting, completed).map_err(at_line)?)
             }
-            Ended::Stack(Err(error)) => {
-                if let Unfinished::Stack(BlockingCall::Connect { remote, .. }) = &waiting.call {
-                    self.note_connect(waiting.socket, remote.port());
-                }
-                Err(error)
-            }
+            Ended::Stack(Err(error)) => Err(error),
         };
         compare(call, result, waiting.outcome).map_err(at_line)
     }
@@ -290,17 +286,6 @@ impl<S: Stack> Player<'_, S> {
                 }
                 Ok(count(len))
             }
-        }
-    }
-
-    /// The packets of the connection that a socket opens are those that come next.
-    fn note_connect(&mut self, number: i64, port: u16) {
-        if let Some(socket) = self.sockets.get_mut(&number)
-            && !socket.connecting
-        {
-            socket.connecting = true;
-            self.last_stream = Some(number);
-            self.current = Some(self.add_flow(Flow::new(None, port)));
         }
     }
 
