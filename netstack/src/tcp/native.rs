@@ -96,7 +96,7 @@ struct Reset {
 impl Numbers {
     /// The time stamp at `now` of a connection that begins with these.
     pub(super) fn stamp(&self, now: Instant) -> u32 {
-        (now.as_micros() / 1000).wrapping_add(u64::from(self.stamp_offset)) as u32
+        stamp_at(now, self.stamp_offset)
     }
 }
 

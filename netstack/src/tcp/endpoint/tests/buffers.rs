@@ -4,7 +4,7 @@ use super::manners::Manners;
 use super::rig::*;
 use crate::tcp::{CloseCause, EngineKind, TcpIp, Timeout};
 
-ip_tests! {
+engine_tests! {
     data_waits_for_buffers
     a_handshake_waits_for_buffers
     a_fast_retransmission_waits_for_buffers

@@ -4,7 +4,7 @@ use super::manners::Manners;
 use super::rig::*;
 use crate::tcp::{CloseCause, EngineKind, State, TcpIp};
 
-ip_tests! {
+engine_tests! {
     we_close_first
     the_peer_closes_first
     both_close_at_once

@@ -5,7 +5,7 @@ use super::rig::*;
 use crate::tcp::{Chunk, EngineKind, TcpIp};
 use crate::wire::tcp::Flags;
 
-ip_tests! {
+engine_tests! {
     octets_go_both_ways
     an_acknowledgment_waits_a_little_and_not_longer
     chunks_end_where_the_ring_ends

@@ -6,7 +6,7 @@ use crate::tcp::Keepalive;
 use crate::tcp::endpoint::ConnId;
 use crate::tcp::{CloseCause, EngineKind, State, TcpIp, Timeout};
 
-ip_tests! {
+engine_tests! {
     a_peer_that_vanishes_with_data_in_flight
     a_stranger_does_not_speak_for_a_dead_peer
     a_connection_without_progress

@@ -8,7 +8,7 @@ use crate::io::PacketBuf;
 use crate::tcp::connection::CHALLENGE_INTERVAL;
 use crate::tcp::{CloseCause, EngineKind, State, TcpIp};
 
-ip_tests! {
+engine_tests! {
     only_the_exact_number_resets
     a_syn_does_not_disturb
     a_syn_ack_again_is_acknowledged

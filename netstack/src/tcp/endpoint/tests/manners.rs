@@ -33,6 +33,9 @@ pub(super) struct Manners {
     /// Whether it says that a segment was refused, so that this one counts as dropped and not as
     /// word from the peer. smoltcp ignores what it refuses without a word.
     pub(super) says_what_it_refused: bool,
+    /// Whether a handshake for which there is no room is answered by a cookie. A connection of
+    /// smoltcp's cannot be made in the middle of a handshake.
+    pub(super) cookies: bool,
 }
 
 impl Manners {
@@ -47,6 +50,7 @@ impl Manners {
                 writing_takes_buffers: true,
                 resets_syn_sent: false,
                 says_what_it_refused: true,
+                cookies: true,
             },
             EngineKind::Smoltcp => Self {
                 delayed_ack: millis(10),
@@ -57,6 +61,7 @@ impl Manners {
                 writing_takes_buffers: false,
                 resets_syn_sent: true,
                 says_what_it_refused: false,
+                cookies: false,
             },
         }
     }

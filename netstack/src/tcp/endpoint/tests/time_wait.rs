@@ -9,7 +9,7 @@ use crate::tcp::{ConnectError, EngineKind, IsnGenerator, TcpIp, seq};
 use crate::time::Instant;
 use crate::wire::tcp::{Options, Timestamps};
 
-ip_tests! {
+engine_tests! {
     a_late_fin_is_acknowledged_again
     an_answer_has_the_stamps_that_were_agreed_on
     a_reset_does_not_end_it
