@@ -39,7 +39,7 @@ mod window;
 
 use core::hint::black_box;
 
-use self::connect::{Agreement, Answered, Start, SynReceived, SynSent};
+use self::connect::{Answered, Start, SynReceived, SynSent};
 use self::idle::Idle;
 use self::open::Open;
 use self::options::Offer;
@@ -110,7 +110,7 @@ struct Reset {
 impl Numbers {
     /// The time stamp at `now` of a connection that begins with these.
     pub(super) fn stamp(&self, now: Instant) -> u32 {
-        (now.as_micros() / 1000).wrapping_add(u64::from(self.stamp_offset)) as u32
+        stamp_at(now, self.stamp_offset)
     }
 }
 
@@ -149,6 +149,8 @@ pub(super) struct Engine<B: PacketBuf> {
     budgeted: u32,
     /// Something was sent that the peer has to answer, and it was not heard since.
     unanswered: bool,
+    /// The session was told that there is no room because there was no buffer to copy into.
+    starved: bool,
     #[cfg(test)]
     pub(super) panic_on_next_segment: bool,
 }
@@ -190,6 +192,7 @@ impl<B: PacketBuf> Engine<B> {
             resets: 0,
             budgeted: 0,
             unanswered: false,
+            starved: false,
             #[cfg(test)]
             panic_on_next_segment: false,
         }
@@ -256,7 +259,10 @@ impl<B: PacketBuf> Engine<B> {
             Phase::Idle(_) | Phase::Closed(_) => Ok(()),
         };
         self.settle(budget);
-        self.unanswered = false;
+        // Anybody can make up segments that are refused; they say nothing of the peer.
+        if result.is_ok() {
+            self.unanswered = false;
+        }
         result
     }
 
@@ -407,7 +413,12 @@ impl<B: PacketBuf> Engine<B> {
     ) -> usize {
         self.wake();
         match &mut self.phase {
-            Phase::Open(open) => open.send_copied(options, octets, out),
+            Phase::Open(open) => {
+                let room = octets.len().min(open.room(options));
+                let taken = open.send_copied(options, octets, out);
+                self.starved |= taken < room;
+                taken
+            }
             _ => 0,
         }
     }
@@ -512,6 +523,12 @@ impl<B: PacketBuf> Engine<B> {
     /// Whether the peer has something to answer, sent since it was last heard.
     pub(super) fn is_unanswered(&self) -> bool {
         self.unanswered
+    }
+
+    /// Whether the session could not write for want of a buffer since this was last asked. Nothing
+    /// that the peer does will tell it when there is one.
+    pub(super) fn take_starved(&mut self) -> bool {
+        core::mem::take(&mut self.starved)
     }
 
     /// Whether the peer has not answered as many keepalive probes as it may.

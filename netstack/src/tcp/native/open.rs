@@ -526,7 +526,7 @@ impl<P: Payload> Open<P> {
 
     /// How much more the session may write: nothing after the end, and else as far ahead as makes
     /// sure that there is always something to send.
-    fn room(&self, options: &ConnectionOptions) -> usize {
+    pub(super) fn room(&self, options: &ConnectionOptions) -> usize {
         if self.send.fin != Fin::Open {
             return 0;
         }
@@ -647,6 +647,6 @@ impl<P: Payload> Open<P> {
     }
 
     fn stamp(&self, now: Instant) -> u32 {
-        (now.as_micros() / 1000).wrapping_add(u64::from(self.stamp_offset)) as u32
+        super::stamp_at(now, self.stamp_offset)
     }
 }
