@@ -605,6 +605,11 @@ fn first_window(options: &ConnectionOptions) -> u16 {
     u16::try_from(most).unwrap_or(u16::MAX)
 }
 
+/// Our time stamp at `now` in a connection whose stamps have this offset: milliseconds.
+fn stamp_at(now: Instant, offset: u32) -> u32 {
+    (now.as_micros() / 1000).wrapping_add(u64::from(offset)) as u32
+}
+
 fn header(seq: u32, ack: u32, flags: Flags) -> Header {
     Header {
         sport: 0,
