@@ -50,13 +50,8 @@ impl<P: Payload> SendHalf<P> {
         }
         self.una = ack.ack;
         self.queue.release(ack.ack);
-        if advanced || window_changed && self.board.is_empty() {
-            self.rto.reset_backoff();
-        }
-        if advanced {
-            if self.fin == Fin::Sent && self.una == self.nxt {
-                self.fin = Fin::Acknowledged;
-            }
+        if advanced && self.fin == Fin::Sent && self.una == self.nxt {
+            self.fin = Fin::Acknowledged;
         }
         if !self.sack {
             let repeated = !advanced && !ack.occupies && !window_changed && flight > 0;

@@ -54,6 +54,9 @@ impl RetransmissionTimeout {
         // What is too short to be measured still took some time.
         let time = micros(time).max(1);
         self.latest = time;
+        // RFC 6298 section 5: a measurement ends the doubling; by Karn's algorithm, an
+        // acknowledgment of what was sent more than once does not.
+        self.backoff = 0;
         if self.smoothed == 0 {
             // RFC 6298 section 2.2.
             self.smoothed = time;
@@ -91,7 +94,7 @@ impl RetransmissionTimeout {
         self.backoff = self.backoff.saturating_add(1);
     }
 
-    /// The peer acknowledged something new: RFC 6298 section 5.7 measures afresh.
+    /// The timeouts were for nothing, or not of this timer.
     pub(super) fn reset_backoff(&mut self) {
         self.backoff = 0;
     }

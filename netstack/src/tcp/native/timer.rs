@@ -91,7 +91,12 @@ impl<P: Payload> SendHalf<P> {
         progress: bool,
     ) {
         if self.board.is_empty() {
+            let probing = matches!(self.timer, Timer::Persist(_));
             self.timer = self.persist(now);
+            // The intervals of window probes are not those of retransmissions.
+            if probing && self.timer == Timer::Off {
+                self.rto.reset_backoff();
+            }
             return;
         }
         // RFC 6298 section 5.3: restart it when something new is acknowledged.
