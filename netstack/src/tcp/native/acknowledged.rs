@@ -178,16 +178,15 @@ impl<P: Payload> SendHalf<P> {
         let Some((end, repeated)) = self.loss_probe else {
             return;
         };
-        if !repeated {
-            if seq::le(end, self.una) || progress.delivered > 0 {
-                self.loss_probe = None;
-            }
+        if seq::lt(self.una, end) {
             return;
         }
-        if progress.duplicate.is_some() || !progress.advanced && progress.delivered == 0 {
-            // The octets came twice: nothing was lost.
+        let twice = progress.duplicate.is_some() || !progress.advanced && progress.delivered == 0;
+        if !repeated || twice {
+            // It was new, or came twice: nothing was lost.
             self.loss_probe = None;
-        } else if seq::le(end, self.una) {
+        } else if self.una != end {
+            // Only an acknowledgment beyond the probe comes after that of its first sending.
             self.loss_probe = None;
             self.reduce_once(progress);
         }

@@ -285,6 +285,10 @@ impl<P: Payload> SendHalf<P> {
 
     fn begin_episode(&mut self, progress: &Progress) {
         let lost = self.board.lost() > 0;
+        if lost {
+            // What the probe may show is known (RFC 8985 section 7.4).
+            self.loss_probe = None;
+        }
         match &self.phase {
             Phase::Open | Phase::Reducing(_) if lost => {
                 if matches!(self.phase, Phase::Open) {
