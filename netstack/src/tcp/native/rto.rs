@@ -15,6 +15,9 @@ use crate::time::Instant;
 /// RFC 6298 section 2.1: before the first measurement.
 pub(super) const INITIAL: Duration = Duration::from_secs(1);
 
+/// RFC 6298 section 5.7: after a lost SYN, while nothing is measured.
+const FALLBACK: Duration = Duration::from_secs(3);
+
 /// Never longer than this, however often it was doubled (RFC 6298 section 2.5 allows it).
 pub(super) const CEILING: Duration = Duration::from_mins(1);
 
@@ -46,6 +49,13 @@ impl RetransmissionTimeout {
             floor: micros(floor),
             backoff: 0,
             smallest_at: Instant::ZERO,
+        }
+    }
+
+    /// The handshake took more than one attempt, and nothing was measured (RFC 6298 section 5.7).
+    pub(super) fn fall_back(&mut self) {
+        if self.smoothed == 0 {
+            self.variation = micros(FALLBACK) / 4;
         }
     }
 
@@ -83,7 +93,7 @@ impl RetransmissionTimeout {
     /// The same, as if no timeout had passed.
     pub(super) fn base(&self) -> Duration {
         if self.smoothed == 0 {
-            return INITIAL;
+            return INITIAL.max(Duration::from_micros(4 * u64::from(self.variation)));
         }
         let margin = self.variation.saturating_mul(4).max(self.floor);
         Duration::from_micros(u64::from(self.smoothed) + u64::from(margin))
