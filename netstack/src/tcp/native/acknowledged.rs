@@ -48,6 +48,7 @@ impl<P: Payload> SendHalf<P> {
             let mss = self.window.smss;
             self.board.sack(ack.blocks, mss, &mut delivery);
         }
+        self.recovered &= !advanced;
         self.una = ack.ack;
         self.queue.release(ack.ack);
         if advanced && self.fin == Fin::Sent && self.una == self.nxt {
@@ -59,9 +60,9 @@ impl<P: Payload> SendHalf<P> {
         }
         let rtt = self.measure(now, ack, &delivery, advanced);
         if self.sack {
-            let echoed = ack.echo.is_some();
+            let echo_age = ack.echo.map(|(echo, clock)| clock.wrapping_sub(echo));
             self.rack
-                .delivered(now, &delivery, self.rto.smallest(), echoed);
+                .delivered(now, &delivery, self.rto.smallest(), echo_age);
         }
         let progress = Progress {
             delivered: delivery.octets(),
