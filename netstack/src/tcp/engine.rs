@@ -61,7 +61,8 @@ impl<B: PacketBuf> Engine<B> {
     ) -> Self {
         match options.engine {
             EngineKind::Native => {
-                Self::Native(native::Engine::accept(options, numbers, header, now))
+                let start = native::start(options, numbers, flow.version());
+                Self::Native(native::Engine::accept(start, header, now))
             }
             EngineKind::Smoltcp => Self::Smoltcp(Box::new(smoltcp_engine::Engine::listen(
                 options,
@@ -80,7 +81,10 @@ impl<B: PacketBuf> Engine<B> {
         now: Instant,
     ) -> Self {
         match options.engine {
-            EngineKind::Native => Self::Native(native::Engine::connect(options, numbers, now)),
+            EngineKind::Native => {
+                let start = native::start(options, numbers, flow.version());
+                Self::Native(native::Engine::connect(start, now))
+            }
             EngineKind::Smoltcp => Self::Smoltcp(Box::new(smoltcp_engine::Engine::connect(
                 &mut context.smoltcp,
                 options,

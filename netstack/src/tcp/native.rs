@@ -118,18 +118,18 @@ impl Numbers {
 /// our time stamp.
 pub(super) fn stateless_answer(
     options: &ConnectionOptions,
-    numbers: Numbers,
+    start: Start,
     syn: &Header,
     stamp: Option<u32>,
     now: Instant,
 ) -> Bare {
-    let received = SynReceived::new(start(options, numbers), syn, now);
+    let received = SynReceived::new(start, syn, now);
     let mut options_sent = received.options(now);
     if let (Some(stamps), Some(value)) = (&mut options_sent.timestamps, stamp) {
         stamps.value = value;
     }
     Bare {
-        seq: numbers.iss,
+        seq: start.iss,
         ack: received.irs.wrapping_add(1),
         window: first_window(options),
         flags: received.flags(),
@@ -155,12 +155,14 @@ pub(super) struct Engine<B: PacketBuf> {
     pub(super) panic_on_next_segment: bool,
 }
 
-fn start(options: &ConnectionOptions, numbers: Numbers) -> Start {
+/// Where a connection over that version of IP begins.
+pub(super) fn start(options: &ConnectionOptions, numbers: Numbers, version: u8) -> Start {
     Start {
         iss: numbers.iss,
         stamp_offset: numbers.stamp_offset,
         offer: Offer {
             mss: options.mss,
+            default_mss: options::default_mss(version),
             largest_window: u32::try_from(options.receive_buffer).unwrap_or(u32::MAX),
             ecn: options.ecn,
         },
@@ -169,19 +171,14 @@ fn start(options: &ConnectionOptions, numbers: Numbers) -> Start {
 
 impl<B: PacketBuf> Engine<B> {
     /// An engine that answers the SYN `header`.
-    pub(super) fn accept(
-        options: &ConnectionOptions,
-        numbers: Numbers,
-        header: &Header,
-        now: Instant,
-    ) -> Self {
-        let received = SynReceived::new(start(options, numbers), header, now);
+    pub(super) fn accept(start: Start, header: &Header, now: Instant) -> Self {
+        let received = SynReceived::new(start, header, now);
         Self::new(Phase::SynReceived(Box::new(received)))
     }
 
     /// An engine that sends a SYN at its first `poll_transmit`.
-    pub(super) fn connect(options: &ConnectionOptions, numbers: Numbers, now: Instant) -> Self {
-        let sent = SynSent::new(start(options, numbers), now);
+    pub(super) fn connect(start: Start, now: Instant) -> Self {
+        let sent = SynSent::new(start, now);
         Self::new(Phase::SynSent(Box::new(sent)))
     }
 

@@ -18,7 +18,7 @@ const ECN_ATTEMPTS: u8 = 2;
 
 /// Where a connection begins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Start {
+pub(in crate::tcp) struct Start {
     /// Our initial sequence number.
     pub(super) iss: u32,
     /// What is added to the time in milliseconds to give our time stamps.

@@ -90,6 +90,7 @@ impl<P: Payload> Open<P> {
         if agreement.repeated {
             // RFC 5681 section 3.1: a lost SYN leaves one segment.
             send.window.cwnd = send.window.smss;
+            send.rto.fall_back();
         }
         let receive = ReceiveOptions {
             initial_window: u32::try_from(options.first_window).unwrap_or(u32::MAX),
