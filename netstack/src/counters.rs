@@ -81,6 +81,10 @@ pub enum Event {
     TcpCookiesRefused,
     /// Segments sent again.
     TcpRetransmits,
+    /// Connections whose segments became smaller because the network said that they were too large.
+    TcpPathMtuLowered,
+    /// Words of the network about packets too large that are about nothing in flight, or change nothing.
+    TcpPathMtuRefused,
     /// Handshakes of clients that did not finish in time.
     TcpHandshakeTimeouts,
     /// Connects to backends that did not finish in time.
@@ -131,7 +135,7 @@ pub enum Event {
 
 impl Event {
     /// All events, in declaration order.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 59] = [
         Self::RxFrames,
         Self::RxBytes,
         Self::TxFrames,
@@ -166,6 +170,8 @@ impl Event {
         Self::TcpCookiesAccepted,
         Self::TcpCookiesRefused,
         Self::TcpRetransmits,
+        Self::TcpPathMtuLowered,
+        Self::TcpPathMtuRefused,
         Self::TcpHandshakeTimeouts,
         Self::TcpConnectTimeouts,
         Self::TcpIdleTimeouts,
@@ -228,6 +234,8 @@ impl Event {
             Self::TcpCookiesAccepted => "tcp_cookies_accepted",
             Self::TcpCookiesRefused => "tcp_cookies_refused",
             Self::TcpRetransmits => "tcp_retransmits",
+            Self::TcpPathMtuLowered => "tcp_path_mtu_lowered",
+            Self::TcpPathMtuRefused => "tcp_path_mtu_refused",
             Self::TcpHandshakeTimeouts => "tcp_handshake_timeouts",
             Self::TcpConnectTimeouts => "tcp_connect_timeouts",
             Self::TcpIdleTimeouts => "tcp_idle_timeouts",

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::bare::Bare;
 use super::engine::{Context, Engine, EngineKind};
-use super::native::{Algorithm, Call, Info, Numbers};
+use super::native::{Algorithm, Call, Info, Numbers, TIMESTAMPS_LEN};
 use super::{Flow, Output, Segment, seq};
 use crate::drop::DropReason;
 use crate::io::{PacketBuf, Payload};
@@ -485,6 +485,17 @@ impl<B: PacketBuf> Connection<B> {
             flags: Flags::ACK,
             options,
         }
+    }
+
+    /// Octets of the largest packet that the connection sends.
+    pub(super) fn packet_len<I: Ip>(&self, now: Instant) -> usize {
+        let stamps = if self.engine.stamps().is_some() {
+            TIMESTAMPS_LEN
+        } else {
+            0
+        };
+        let segment = self.engine.info(now).smss as usize;
+        I::HEADER_LEN + HEADER_LEN + usize::from(stamps) + segment
     }
 
     /// The network says that a packet with the octet `seq` of ours was too large for a path of

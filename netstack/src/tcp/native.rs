@@ -51,6 +51,7 @@ use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options};
 pub(super) use budget::Budget;
 pub use congestion::Algorithm;
 pub use info::{Info, Recovering};
+pub(super) use options::TIMESTAMPS_LEN;
 
 /// What is at hand whenever an engine is called.
 #[derive(Clone, Copy, Debug)]

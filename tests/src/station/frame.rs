@@ -177,6 +177,7 @@ pub fn packet_with_hops<I: TestIp>(
         dst,
         protocol,
         hop_limit,
+        ecn: 0,
         payload_len: payload.len(),
     };
     I::emit_header(&header, &mut packet);

@@ -29,5 +29,6 @@ mod deadlines;
 mod forged;
 mod handshake;
 mod link;
+mod path_mtu;
 mod rig;
 mod time_wait;

@@ -14,7 +14,7 @@ const DEFAULT_MSS: u16 = 536;
 pub(super) const SMALLEST_MSS: u16 = 100;
 
 /// Octets of the time stamps in each segment, padded.
-pub(super) const TIMESTAMPS_LEN: u16 = 12;
+pub(crate) const TIMESTAMPS_LEN: u16 = 12;
 
 /// What we offer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
