@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::bare::Bare;
 use super::engine::{Context, Engine, EngineKind};
-use super::native::{Algorithm, Call, Info, Numbers, TIMESTAMPS_LEN};
+use super::native::{Algorithm, Call, Info, Numbers, TIMESTAMPS_LEN, Tally};
 use super::{Flow, Output, Segment, seq};
 use crate::drop::DropReason;
 use crate::io::{PacketBuf, Payload};
@@ -535,6 +535,10 @@ impl<B: PacketBuf> Connection<B> {
 
     pub(super) fn take_retransmitted(&mut self) -> u32 {
         self.engine.take_retransmitted()
+    }
+
+    pub(super) fn take_tally(&mut self) -> Option<Tally> {
+        self.engine.take_tally()
     }
 
     pub(super) fn take_resets(&mut self) -> u32 {

@@ -561,6 +561,10 @@ impl<B: PacketBuf> Endpoint<B> {
             (counters::Event::TcpConnections, self.connections.len()),
             (counters::Event::TcpHalfOpen, self.half_open),
             (
+                counters::Event::TcpBuffersHeld,
+                self.context.buffers_held() as usize,
+            ),
+            (
                 counters::Event::TcpTimeWaitEntries,
                 time_wait.len() + time_wait_6.len(),
             ),

@@ -52,6 +52,9 @@ impl<B: PacketBuf> Endpoint<B> {
                 self.counters.add(event, u64::from(sent));
             }
         }
+        if let Some(tally) = entry.connection.take_tally() {
+            tally.count(&self.counters);
+        }
         let over = entry.connection.ended().is_some();
         match (transmitted, entry.holder) {
             (Transmitted::All, Holder::Handshake(_) | Holder::Orphan) if over => {

@@ -76,6 +76,8 @@ pub(super) struct Negotiated {
     pub(super) sack: bool,
     /// Congestion is marked, not only felt.
     pub(super) ecn: bool,
+    /// The peer asked for smaller segments than we send.
+    pub(super) small_mss: bool,
 }
 
 impl Negotiated {
@@ -99,6 +101,7 @@ impl Negotiated {
             timestamps,
             sack: syn.options.sack_permitted,
             ecn: offer.ecn && agreed,
+            small_mss: wanted < SMALLEST_MSS,
         }
     }
 
@@ -161,6 +164,7 @@ mod tests {
             timestamps: false,
             sack: false,
             ecn: false,
+            small_mss: false,
         };
         assert_eq!(plain, expected);
     }
@@ -195,5 +199,6 @@ mod tests {
         };
         let agreed = Negotiated::new(&OFFER, &syn(Flags::SYN, options));
         assert_eq!(agreed.send_mss, SMALLEST_MSS);
+        assert!(agreed.small_mss);
     }
 }

@@ -19,6 +19,7 @@ use super::recovery::{Phase, Undo};
 use super::rto::RetransmissionTimeout;
 use super::sack::{Fate, Scoreboard, Sent};
 use super::send_queue::SendQueue;
+use super::tally::Tally;
 use super::timer::Timer;
 use crate::io::Payload;
 use crate::time::Instant;
@@ -112,6 +113,8 @@ pub(super) struct SendHalf<P> {
     pub(super) retransmitted: u32,
     /// Reductions of the window that were taken back.
     pub(super) undone: u16,
+    /// What the worker has not been told.
+    pub(super) tally: Tally,
 }
 
 impl<P: Payload> SendHalf<P> {
@@ -145,6 +148,10 @@ impl<P: Payload> SendHalf<P> {
             sent_at: Instant::FAR_FUTURE,
             retransmitted: 0,
             undone: 0,
+            tally: Tally {
+                small_mss: u16::from(negotiated.small_mss),
+                ..Tally::default()
+            },
         }
     }
 
@@ -321,7 +328,7 @@ impl<P: Payload> SendHalf<P> {
         })
     }
 
-    fn is_paced_in(&self, now: Instant) -> bool {
+    pub(super) fn is_paced_in(&self, now: Instant) -> bool {
         !self.paced || self.pacer.may_send(now)
     }
 

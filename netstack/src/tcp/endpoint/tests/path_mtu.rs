@@ -13,6 +13,9 @@ ip_tests! {
     segments_do_not_become_tiny
     a_router_that_does_not_say_means_the_next_plateau
     smoltcp_does_not_listen
+    a_black_hole_is_found
+    an_outage_is_no_black_hole
+    small_segments_that_are_lost_are_no_black_hole
 }
 
 fn sending<I: TcpIp>(engine: EngineKind) -> (Rig<I>, ConnId, Peer, Vec<Sent>) {
@@ -117,4 +120,81 @@ fn smoltcp_does_not_listen<I: TcpIp>() {
     let (mut rig, _, peer, sent) = sending::<I>(EngineKind::Smoltcp);
     assert!(too_big(&mut rig, &peer, sent[0].header.seq, 1300));
     assert_eq!(counted(&rig), (0, 1));
+}
+
+/// Passes on what is no larger than `largest` octets of payload and options, for `time`. Returns
+/// how large the largest segment was that was sent.
+fn through<I: TcpIp>(
+    rig: &mut Rig<I>,
+    peer: &mut Peer,
+    largest: usize,
+    time: core::time::Duration,
+) -> usize {
+    let end = rig.now + time;
+    let mut most = 0;
+    let first_ack = peer.ack;
+    while rig.now < end && (peer.ack == first_ack || time < seconds(5)) {
+        rig.pass(millis(10));
+        for sent in rig.take(peer) {
+            most = most.max(sent.payload.len());
+            if sent.payload.len() <= largest && sent.header.seq == peer.ack {
+                peer.ack = peer.ack.wrapping_add(sent.payload.len() as u32);
+                rig.inject(peer, ACK, &[]).unwrap();
+                rig.settle();
+            }
+        }
+    }
+    most
+}
+
+fn a_black_hole_is_found<I: TcpIp>() {
+    let (mut rig, id, mut peer, sent) = sending::<I>(EngineKind::Native);
+    // Everything of full size is swallowed.
+    let una = sent[0].header.seq;
+    assert_eq!(peer.ack, una);
+    through(&mut rig, &mut peer, 1220, seconds(15));
+    assert!(peer.ack != una, "something gets through");
+    let steps = rig.counters.event(Event::TcpBlackHoles);
+    assert_eq!(steps, 2, "1400, 1220");
+    assert!(rig.counters.event(Event::TcpTimeouts) >= 3);
+    through(&mut rig, &mut peer, 1220, seconds(4));
+    assert_eq!(peer.ack, una.wrapping_add(5000), "all of it");
+    // The old size is tried once more, in vain; then there is rest for ten minutes.
+    rig.write(id, &[7; 8000]);
+    through(&mut rig, &mut peer, 1220, seconds(4));
+    rig.write(id, &[7; 8000]);
+    let most = through(&mut rig, &mut peer, 1220, seconds(4));
+    assert_eq!(most, 1220);
+    assert_eq!(rig.counters.event(Event::TcpPathMtuRaised), 0);
+}
+
+fn an_outage_is_no_black_hole<I: TcpIp>() {
+    let (mut rig, id, mut peer, sent) = sending::<I>(EngineKind::Native);
+    let full = sent[0].payload.len();
+    // Nothing at all gets through for four seconds, then everything does.
+    through(&mut rig, &mut peer, 0, seconds(4));
+    assert!(rig.counters.event(Event::TcpBlackHoles) > 0);
+    through(&mut rig, &mut peer, full, seconds(15));
+    through(&mut rig, &mut peer, full, seconds(4));
+    for _ in 0..4 {
+        rig.write(id, &[7; 8000]);
+        through(&mut rig, &mut peer, full, seconds(2));
+    }
+    assert_eq!(rig.counters.event(Event::TcpPathMtuRaised), 1);
+    rig.write(id, &[7; 8000]);
+    assert_eq!(through(&mut rig, &mut peer, full, seconds(1)), full);
+}
+
+fn small_segments_that_are_lost_are_no_black_hole<I: TcpIp>() {
+    let options = ConnectionOptions {
+        engine: EngineKind::Native,
+        ..options()
+    };
+    let mut rig = Rig::<I>::with(config(), options);
+    let (id, mut peer) = rig.establish(5000);
+    rig.write(id, &[7; 500]);
+    through(&mut rig, &mut peer, 0, seconds(4));
+    rig.lane.sent.clear();
+    assert!(rig.counters.event(Event::TcpTimeouts) >= 2);
+    assert_eq!(rig.counters.event(Event::TcpBlackHoles), 0);
 }
