@@ -31,4 +31,5 @@ mod handshake;
 mod link;
 mod path_mtu;
 mod rig;
+mod sums;
 mod time_wait;
