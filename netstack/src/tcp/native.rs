@@ -21,6 +21,7 @@ mod info;
 mod open;
 mod options;
 mod pacing;
+mod path_mtu;
 mod paws;
 mod queue;
 mod rack;
@@ -33,6 +34,7 @@ mod sack;
 mod segment;
 mod send_queue;
 mod stamp;
+mod tally;
 mod timer;
 mod transmit;
 mod window;
@@ -56,6 +58,8 @@ use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options};
 pub(super) use budget::Budget;
 pub use congestion::Algorithm;
 pub use info::{Info, Recovering};
+pub(super) use options::TIMESTAMPS_LEN;
+pub(super) use tally::Tally;
 
 /// What is at hand whenever an engine is called.
 #[derive(Clone, Copy, Debug)]
@@ -557,6 +561,14 @@ impl<B: PacketBuf> Engine<B> {
     /// Segments sent again since this was last asked.
     pub(super) fn take_retransmitted(&mut self) -> u32 {
         core::mem::take(&mut self.retransmitted)
+    }
+
+    /// What else has happened since this was last asked; mostly nothing.
+    pub(super) fn take_tally(&mut self) -> Option<Tally> {
+        match &mut self.phase {
+            Phase::Open(open) => open.send.tally.take(),
+            _ => None,
+        }
     }
 
     /// Resets sent since this was last asked.

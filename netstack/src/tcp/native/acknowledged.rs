@@ -49,6 +49,9 @@ impl<P: Payload> SendHalf<P> {
             self.board.sack(ack.blocks, mss, &mut delivery);
         }
         self.recovered &= !advanced;
+        if advanced {
+            self.silences = 0;
+        }
         self.una = ack.ack;
         self.queue.release(ack.ack);
         if advanced && self.fin == Fin::Sent && self.una == self.nxt {

@@ -20,6 +20,7 @@ use super::recovery::Phase;
 use super::rto::RetransmissionTimeout;
 use super::sack::Scoreboard;
 use super::send_queue::SendQueue;
+use super::tally::Tally;
 use super::timer::Timer;
 use super::transmit::{Fin, SendHalf};
 use crate::io::Payload;
@@ -102,6 +103,8 @@ impl Idle {
             pacer: Pacer::new(smss),
             timer: Timer::Off,
             loss_probe: None,
+            tally: Tally::default(),
+            silences: 0,
             sent_at: self.sent_at,
             retransmitted: self.retransmitted,
             undone: self.undone,
@@ -126,6 +129,7 @@ impl<P: Payload> SendHalf<P> {
             && self.timer == Timer::Off
             && matches!(self.phase, Phase::Open)
             && !self.probe
+            && self.tally == Tally::default()
             && !matches!(self.controller, Controller::Bbr(_))
     }
 }
@@ -133,7 +137,10 @@ impl<P: Payload> SendHalf<P> {
 impl<P: Payload> Open<P> {
     /// Whether nothing is under way, in either direction.
     pub(super) fn is_quiet(&self) -> bool {
-        self.send.is_quiet() && self.receive.is_quiet() && !self.is_asking()
+        self.send.is_quiet()
+            && self.receive.is_quiet()
+            && !self.is_asking()
+            && self.search.is_none()
     }
 
     /// When the connection may be put to rest, if nothing happens until then. One that was never

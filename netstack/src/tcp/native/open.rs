@@ -13,12 +13,13 @@ use core::time::Duration;
 
 use super::Call;
 use super::connect::Agreement;
-use super::options::{Negotiated, SMALLEST_MSS, TIMESTAMPS_LEN};
+use super::options::Negotiated;
+use super::path_mtu::Search;
 use super::receive::{FinState, ReceiveHalf, ReceiveOptions};
 use super::transmit::{Fin, SendHalf, SendOptions};
 use super::window::Pressure;
 use crate::io::{PacketBuf, Payload};
-use crate::tcp::{ConnectionOptions, Output, State, seq};
+use crate::tcp::{ConnectionOptions, Output, State};
 use crate::time::Instant;
 use crate::wire::tcp::{self, Timestamps};
 
@@ -54,6 +55,8 @@ pub(super) struct Open<P> {
     asked: bool,
     /// The peer ended its direction before we ended ours.
     passive: bool,
+    /// The path takes less than was agreed on.
+    pub(super) search: Option<Box<Search>>,
     /// Segments sent again.
     retransmissions: u32,
 }
@@ -114,6 +117,7 @@ impl<P: Payload> Open<P> {
             ask_window: false,
             asked: false,
             passive: false,
+            search: None,
             retransmissions,
         }
     }
@@ -221,24 +225,6 @@ impl<P: Payload> Open<P> {
             self.passive = true;
         }
         self.send.close();
-    }
-
-    /// A smaller path MTU (RFC 1191 section 6.3, RFC 8201 section 5.2): the segments that were too
-    /// large are sent again in smaller ones. Returns whether that is news.
-    pub(super) fn handle_packet_too_big(&mut self, now: Instant, seq: u32, mss: u16) -> bool {
-        let in_flight = seq::le(self.send.una, seq) && seq::lt(seq, self.send.nxt);
-        let spent = if self.negotiated.timestamps {
-            TIMESTAMPS_LEN
-        } else {
-            0
-        };
-        let mss = mss.max(SMALLEST_MSS) - spent;
-        if !in_flight || mss >= self.negotiated.send_mss {
-            return false;
-        }
-        self.negotiated.send_mss = mss;
-        self.send.path_shrank(now, u32::from(mss));
-        true
     }
 
     /// Whether the peer has ended its direction and everything before that has arrived.

@@ -36,9 +36,21 @@ pub(super) struct Manners {
     /// Whether a handshake for which there is no room is answered by a cookie. A connection of
     /// smoltcp's cannot be made in the middle of a handshake.
     pub(super) cookies: bool,
+    /// The largest segment for a peer over IPv6 that names none. RFC 9293 section 3.7.1 says 1220;
+    /// smoltcp takes what it says for IPv4.
+    default_mss_v6: usize,
 }
 
 impl Manners {
+    /// The largest segment for a peer that names none (RFC 9293 section 3.7.1).
+    pub(super) fn default_mss(self, version: u8) -> usize {
+        if version == 4 {
+            536
+        } else {
+            self.default_mss_v6
+        }
+    }
+
     pub(super) fn of(engine: EngineKind) -> Self {
         match engine {
             EngineKind::Native => Self {
@@ -51,6 +63,7 @@ impl Manners {
                 resets_syn_sent: false,
                 says_what_it_refused: true,
                 cookies: true,
+                default_mss_v6: 1220,
             },
             EngineKind::Smoltcp => Self {
                 delayed_ack: millis(10),
@@ -62,6 +75,7 @@ impl Manners {
                 resets_syn_sent: true,
                 says_what_it_refused: false,
                 cookies: false,
+                default_mss_v6: 536,
             },
         }
     }

@@ -47,7 +47,11 @@ impl<P: Payload> Open<P> {
             congested: self.negotiated.ecn && header.flags.contains(Flags::ECE),
             occupies: len > 0 || header.flags.contains(Flags::FIN),
         };
+        let una = self.send.una;
         self.send.handle_ack(call.now, &ack);
+        if self.send.una != una {
+            self.note_path_works(call.now);
+        }
         self.take_payload(call, pressure, stamps, segment)
     }
 

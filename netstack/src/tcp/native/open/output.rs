@@ -33,8 +33,10 @@ impl<P: Payload> Open<P> {
         O::Buf: PacketBuf<Payload = P>,
     {
         let now = call.now;
-        if self.send.handle_timer(now) == Fired::WindowProbe {
-            self.ask_window = true;
+        match self.send.handle_timer(now) {
+            Fired::WindowProbe => self.ask_window = true,
+            Fired::Timeout => self.suspect_path(now),
+            Fired::Nothing => {}
         }
         self.restart_after_idle(call);
         let mut sent = 0;
@@ -65,6 +67,9 @@ impl<P: Payload> Open<P> {
 
     /// What is to be sent next.
     fn next_part<O: Output>(&mut self, call: &Call<'_>, out: &O) -> Option<Part> {
+        if let Some(part) = self.path_probe(call.now) {
+            return Some(part);
+        }
         let mss = self.mss();
         let version = call.flow.version();
         let most = out.segmentation_limit(version).map_or(mss, |limit| {
@@ -82,7 +87,7 @@ impl<P: Payload> Open<P> {
     }
 
     /// Octets that SACK blocks take in the options of the next segment.
-    fn sack_len(&self) -> u32 {
+    pub(in super::super) fn sack_len(&self) -> u32 {
         match self.sack_blocks().as_slice().len() {
             0 => 0,
             blocks => 4 + 8 * blocks as u32,
@@ -113,6 +118,9 @@ impl<P: Payload> Open<P> {
         if part.again.is_some() {
             self.retransmissions = self.retransmissions.wrapping_add(1);
             self.send.note_stamp(self.stamp(now));
+            if let Some(search) = &mut self.search {
+                search.sent_again(now, part.seq);
+            }
         } else if part.len > 0 {
             self.send.reduced = false;
         }
@@ -155,7 +163,7 @@ impl<P: Payload> Open<P> {
             // RFC 3168 section 6.1.5: what is sent again must not be marked.
             ecn: if self.negotiated.ecn && new { ECT_0 } else { 0 },
             len: part.len as usize,
-            segment_size: (part.len > mss).then_some(mss as u16),
+            segment_size: (part.len > mss && !self.is_path_probe(part.seq)).then_some(mss as u16),
         };
         let pieces = self.send.queue.pieces(part.seq, part.len);
         segment.send(out, pieces, attaching)
