@@ -62,7 +62,7 @@ impl<B: PacketBuf> Endpoint<B> {
         let opens = flags.contains(Flags::SYN) && !flags.contains(Flags::ACK);
         if opens {
             if let Some(listener) = self.listeners.get(network, I::flow(flow).local()).cloned() {
-                self.accept(arrival, listener, None, segment, out);
+                self.accept(arrival, &listener, None, segment, out);
                 return Ok(());
             }
         } else if let Some((listener, opening)) = self.returned_cookie(&arrival, &segment.header) {
@@ -194,7 +194,7 @@ impl<B: PacketBuf> Endpoint<B> {
             && let Some(listener) = self.listeners.get(network, I::flow(flow).local()).cloned()
             && entry.is_reopened_by(&header, listener.options.engine == EngineKind::Native)
         {
-            self.accept(arrival, listener, Some(entry), segment, out);
+            self.accept(arrival, &listener, Some(entry), segment, out);
             return;
         }
         self.counters.drop_packet(DropReason::TcpTimeWait);
@@ -237,7 +237,7 @@ impl<B: PacketBuf> Endpoint<B> {
     fn accept<I: TcpIp, O: Output<Buf = B>>(
         &mut self,
         arrival: Arrival<I>,
-        listener: Listener,
+        listener: &Listener,
         old: Option<TimeWait>,
         segment: Segment<B>,
         out: &mut O,
@@ -250,7 +250,7 @@ impl<B: PacketBuf> Endpoint<B> {
         }
         if self.half_open >= self.config.syn_backlog {
             let fresh = old.is_none();
-            if fresh && self.answer_with_cookie(&arrival, &listener, &segment.header, out) {
+            if fresh && self.answer_with_cookie(&arrival, listener, &segment.header, out) {
                 self.counters.increment(Event::Consumed);
             } else {
                 self.counters.drop_packet(DropReason::TcpBacklogFull);
@@ -266,7 +266,7 @@ impl<B: PacketBuf> Endpoint<B> {
         }
         let (options, header) = (&listener.options, &segment.header);
         let connection = Connection::accept::<I>(options, numbers, I::flow(flow), header, mtu, now);
-        let id = self.admit(&listener, flow, connection);
+        let id = self.admit(listener, flow, connection);
         self.handle_for(id, now, flow, segment, out);
     }
 

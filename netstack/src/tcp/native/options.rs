@@ -66,6 +66,10 @@ impl Offer {
 
 /// What was agreed on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says of one option whether it is in use"
+)]
 pub(super) struct Negotiated {
     /// The largest payload that we send in a segment, in octets, beside the time stamps.
     pub(super) send_mss: u16,
