@@ -157,29 +157,14 @@ impl<P: Payload> Open<P> {
             }
             Acceptance::Beyond => {
                 self.receive.demand_ack();
+                // RFC 9293 section 3.10.7.4: a closed window takes acknowledgments all the same.
+                if self.receive.is_closed() && header.seq == self.receive.rcv_nxt() {
+                    self.take_ack(call, &header, stamps, true)?;
+                }
                 return Err(Rejected::silently(DropReason::TcpOutsideWindow));
             }
         }
-        // Fifth check: the ACK.
-        if !header.flags.contains(Flags::ACK) {
-            return Err(Rejected::silently(DropReason::TcpBadFlags));
-        }
-        self.probes = 0;
-        let ack = Acknowledgment {
-            seq: header.seq,
-            ack: header.ack,
-            wnd: u32::from(header.window) << self.negotiated.send_shift,
-            blocks: &header.options.sack_blocks,
-            echo: stamps.map(|stamps| (stamps.echo, self.stamp(call.now))),
-            congested: self.negotiated.ecn && header.flags.contains(Flags::ECE),
-            occupies: len > 0 || fin,
-        };
-        // RFC 5961 section 5.2: an acknowledgment older than any that can be under way.
-        let age = self.send.una.wrapping_sub(header.ack);
-        if age.cast_signed() > 0 && age > self.send.max_wnd {
-            return Err(Rejected::with_challenge(DropReason::TcpBadAck));
-        }
-        self.send.handle_ack(call.now, &ack);
+        self.take_ack(call, &header, stamps, len > 0 || fin)?;
         // Seventh and eighth check: payload and FIN.
         let mut packet = segment.packet;
         packet.trim_front(segment.tcp_offset + header.header_len);
@@ -209,6 +194,37 @@ impl<P: Payload> Open<P> {
             | Class::Duplicate
             | Class::Outside => Ok(()),
         }
+    }
+
+    /// Takes in what a segment acknowledges (RFC 9293 section 3.10.7.4, fifth check). `occupies`:
+    /// it carries octets or a FIN.
+    fn take_ack(
+        &mut self,
+        call: &Call<'_>,
+        header: &Header,
+        stamps: Option<Timestamps>,
+        occupies: bool,
+    ) -> Result<(), Rejected> {
+        if !header.flags.contains(Flags::ACK) {
+            return Err(Rejected::silently(DropReason::TcpBadFlags));
+        }
+        self.probes = 0;
+        let ack = Acknowledgment {
+            seq: header.seq,
+            ack: header.ack,
+            wnd: u32::from(header.window) << self.negotiated.send_shift,
+            blocks: &header.options.sack_blocks,
+            echo: stamps.map(|stamps| (stamps.echo, self.stamp(call.now))),
+            congested: self.negotiated.ecn && header.flags.contains(Flags::ECE),
+            occupies,
+        };
+        // RFC 5961 section 5.2: an acknowledgment older than any that can be under way.
+        let age = self.send.una.wrapping_sub(header.ack);
+        if age.cast_signed() > 0 && age > self.send.max_wnd {
+            return Err(Rejected::with_challenge(DropReason::TcpBadAck));
+        }
+        self.send.handle_ack(call.now, &ack);
+        Ok(())
     }
 
     /// Sends at most `allowed` segments.
