@@ -41,6 +41,7 @@ use core::hint::black_box;
 use self::connect::{Answered, Start, SynReceived, SynSent};
 use self::open::Open;
 use self::options::Offer;
+use self::receive::Acceptance;
 use self::segment::Outgoing;
 use super::bare::Bare;
 use super::connection::{Rejected, Transmitted};
@@ -211,6 +212,11 @@ impl<B: PacketBuf> Engine<B> {
                     return Ok(());
                 }
                 let repeated = received.repeats_syn(now, &segment.header);
+                // RFC 9293 section 3.10.7.4: first of all, a segment must lie in the window.
+                let window = u32::from(first_window(call.options));
+                if !repeated && !received.has_room_for(&segment.header, window) {
+                    return Err(Rejected::with_challenge(DropReason::TcpOutsideWindow));
+                }
                 if !received.is_acknowledged_by(&segment.header) {
                     return if repeated {
                         Ok(())
@@ -460,6 +466,14 @@ impl<B: PacketBuf> Engine<B> {
             Phase::SynReceived(received) => seq == received.start.iss,
             Phase::Open(open) => seq::le(open.snd_una(), seq) && seq::lt(seq, open.snd_nxt()),
             Phase::Closed(_) => false,
+        }
+    }
+
+    /// Whether the peer may send `seq`.
+    pub(super) fn is_in_window(&self, seq: u32) -> bool {
+        match &self.phase {
+            Phase::Open(open) => open.receive.acceptance(seq, 0, false) == Acceptance::Acceptable,
+            _ => true,
         }
     }
 
