@@ -522,6 +522,11 @@ impl<B: PacketBuf> Connection<B> {
         self.engine.fetch();
     }
 
+    /// Whether the session could not write for want of a buffer since this was last asked.
+    pub(super) fn take_starved(&mut self) -> bool {
+        self.engine.take_starved()
+    }
+
     pub(super) fn take_retransmitted(&mut self) -> u32 {
         self.engine.take_retransmitted()
     }

@@ -288,6 +288,14 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
+    /// Whether the session could not write for want of a buffer since this was last asked.
+    pub(super) fn take_starved(&mut self) -> bool {
+        match self {
+            Self::Native(engine) => engine.take_starved(),
+            Self::Smoltcp(_) => false,
+        }
+    }
+
     /// Whether the peer has not answered as many keepalive probes as it may.
     pub(super) fn is_dead(&self, call: &Call<'_>) -> bool {
         match self {

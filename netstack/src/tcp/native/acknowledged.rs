@@ -126,8 +126,11 @@ impl<P: Payload> SendHalf<P> {
     fn count_duplicate(&mut self, advanced: bool, repeated: bool, delivery: &mut Delivery<'_>) {
         if repeated {
             // RFC 5681 section 5: a peer may make up as many as it likes; no more count than there
-            // can be segments in flight.
-            let most = (self.outstanding() / self.window.smss.max(1)).min(u32::from(u16::MAX - 1));
+            // are segments in flight, which are small ones or large ones that a port has cut.
+            let full = self.outstanding() / self.window.smss.max(1);
+            let most = full
+                .max(self.board.len() as u32)
+                .min(u32::from(u16::MAX - 1));
             if u32::from(self.dup_acks) < most {
                 self.dup_acks += 1;
                 delivery.sacked += self.window.smss;

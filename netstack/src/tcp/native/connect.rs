@@ -30,7 +30,7 @@ pub(in crate::tcp) struct Start {
 impl Start {
     /// Our time stamp now.
     pub(super) fn stamp(&self, now: Instant) -> u32 {
-        (now.as_micros() / 1000).wrapping_add(u64::from(self.stamp_offset)) as u32
+        super::stamp_at(now, self.stamp_offset)
     }
 }
 
