@@ -81,6 +81,28 @@ pub enum Event {
     TcpCookiesRefused,
     /// Segments sent again.
     TcpRetransmits,
+    /// Connections whose segments became smaller because the network said that they were too large.
+    TcpPathMtuLowered,
+    /// Words of the network about packets too large that are about nothing in flight, or change nothing.
+    TcpPathMtuRefused,
+    /// Steps to smaller segments because large ones timed out in silence (RFC 4821).
+    TcpBlackHoles,
+    /// Larger segments that were tried on a path and arrived.
+    TcpPathMtuRaised,
+    /// Retransmission timeouts of native connections.
+    TcpTimeouts,
+    /// Recoveries of native connections begun because segments were lost.
+    TcpRecoveries,
+    /// Reductions of the congestion window that were taken back as mistaken.
+    TcpRecoveriesUndone,
+    /// Loss probes sent (RFC 8985).
+    TcpLossProbes,
+    /// Probes of closed windows.
+    TcpWindowProbes,
+    /// Peers that asked for smaller segments than we send.
+    TcpSmallMss,
+    /// Packet buffers that native connections hold now: a gauge.
+    TcpBuffersHeld,
     /// Handshakes of clients that did not finish in time.
     TcpHandshakeTimeouts,
     /// Connects to backends that did not finish in time.
@@ -131,7 +153,7 @@ pub enum Event {
 
 impl Event {
     /// All events, in declaration order.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 68] = [
         Self::RxFrames,
         Self::RxBytes,
         Self::TxFrames,
@@ -166,6 +188,17 @@ impl Event {
         Self::TcpCookiesAccepted,
         Self::TcpCookiesRefused,
         Self::TcpRetransmits,
+        Self::TcpPathMtuLowered,
+        Self::TcpPathMtuRefused,
+        Self::TcpBlackHoles,
+        Self::TcpPathMtuRaised,
+        Self::TcpTimeouts,
+        Self::TcpRecoveries,
+        Self::TcpRecoveriesUndone,
+        Self::TcpLossProbes,
+        Self::TcpWindowProbes,
+        Self::TcpSmallMss,
+        Self::TcpBuffersHeld,
         Self::TcpHandshakeTimeouts,
         Self::TcpConnectTimeouts,
         Self::TcpIdleTimeouts,
@@ -228,6 +261,17 @@ impl Event {
             Self::TcpCookiesAccepted => "tcp_cookies_accepted",
             Self::TcpCookiesRefused => "tcp_cookies_refused",
             Self::TcpRetransmits => "tcp_retransmits",
+            Self::TcpPathMtuLowered => "tcp_path_mtu_lowered",
+            Self::TcpPathMtuRefused => "tcp_path_mtu_refused",
+            Self::TcpBlackHoles => "tcp_black_holes",
+            Self::TcpPathMtuRaised => "tcp_path_mtu_raised",
+            Self::TcpTimeouts => "tcp_timeouts",
+            Self::TcpRecoveries => "tcp_recoveries",
+            Self::TcpRecoveriesUndone => "tcp_recoveries_undone",
+            Self::TcpLossProbes => "tcp_loss_probes",
+            Self::TcpWindowProbes => "tcp_window_probes",
+            Self::TcpSmallMss => "tcp_small_mss",
+            Self::TcpBuffersHeld => "tcp_buffers_held",
             Self::TcpHandshakeTimeouts => "tcp_handshake_timeouts",
             Self::TcpConnectTimeouts => "tcp_connect_timeouts",
             Self::TcpIdleTimeouts => "tcp_idle_timeouts",

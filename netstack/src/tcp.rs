@@ -20,6 +20,7 @@ mod engine;
 mod isn;
 mod listen;
 mod native;
+mod path_mtu;
 mod ports;
 pub mod seq;
 mod smoltcp_engine;
@@ -31,7 +32,7 @@ pub use deadline::Timeouts;
 pub use demux::TcpIp;
 pub use endpoint::{
     Arrival, ConnId, ConnectError, ConnectTarget, Endpoint, EndpointConfig, Event, Misdirected,
-    UnreachableError,
+    PacketTooBig, UnreachableError,
 };
 pub use engine::EngineKind;
 pub use isn::IsnGenerator;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::bare::Bare;
 use super::engine::{Context, Engine, EngineKind};
-use super::native::{Algorithm, Call, Info, Numbers};
+use super::native::{Algorithm, Call, Info, Numbers, TIMESTAMPS_LEN, Tally};
 use super::{Flow, Output, Segment, seq};
 use crate::drop::DropReason;
 use crate::io::{PacketBuf, Payload};
@@ -487,6 +487,17 @@ impl<B: PacketBuf> Connection<B> {
         }
     }
 
+    /// Octets of the largest packet that the connection sends.
+    pub(super) fn packet_len<I: Ip>(&self, now: Instant) -> usize {
+        let stamps = if self.engine.stamps().is_some() {
+            TIMESTAMPS_LEN
+        } else {
+            0
+        };
+        let segment = self.engine.info(now).smss as usize;
+        I::HEADER_LEN + HEADER_LEN + usize::from(stamps) + segment
+    }
+
     /// The network says that a packet with the octet `seq` of ours was too large for a path of
     /// this MTU, in octets. Returns whether that changed anything.
     pub(super) fn handle_packet_too_big<I: Ip>(
@@ -529,6 +540,10 @@ impl<B: PacketBuf> Connection<B> {
 
     pub(super) fn take_retransmitted(&mut self) -> u32 {
         self.engine.take_retransmitted()
+    }
+
+    pub(super) fn take_tally(&mut self) -> Option<Tally> {
+        self.engine.take_tally()
     }
 
     pub(super) fn take_resets(&mut self) -> u32 {

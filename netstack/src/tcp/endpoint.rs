@@ -124,6 +124,15 @@ pub struct UnreachableError {
     pub seq: u32,
 }
 
+/// What a router says about a packet of ours that was too large for the next link.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PacketTooBig {
+    /// The sequence number of the segment.
+    pub seq: u32,
+    /// The MTU of that link in octets; 0 if the router does not say (RFC 1191 section 4).
+    pub mtu: u32,
+}
+
 /// A packet whose connection belongs to another worker.
 #[derive(Debug)]
 pub struct Misdirected<B> {
@@ -551,6 +560,10 @@ impl<B: PacketBuf> Endpoint<B> {
         for (event, value) in [
             (counters::Event::TcpConnections, self.connections.len()),
             (counters::Event::TcpHalfOpen, self.half_open),
+            (
+                counters::Event::TcpBuffersHeld,
+                self.context.buffers_held() as usize,
+            ),
             (
                 counters::Event::TcpTimeWaitEntries,
                 time_wait.len() + time_wait_6.len(),

@@ -5,7 +5,7 @@
 //! reference, smoltcp has rings and copies.
 
 use super::connection::{Chunk, Rejected, Transmitted};
-use super::native::{self, Call, Info, Numbers};
+use super::native::{self, Call, Info, Numbers, Tally};
 use super::smoltcp_engine;
 use super::{ConnectionOptions, Flow, Output, Segment, State};
 use crate::io::{PacketBuf, Payload};
@@ -335,6 +335,13 @@ impl<B: PacketBuf> Engine<B> {
         match self {
             Self::Native(engine) => engine.take_retransmitted(),
             Self::Smoltcp(engine) => engine.take_retransmitted(),
+        }
+    }
+
+    pub(super) fn take_tally(&mut self) -> Option<Tally> {
+        match self {
+            Self::Native(engine) => engine.take_tally(),
+            Self::Smoltcp(_) => None,
         }
     }
 

@@ -21,6 +21,7 @@ mod info;
 mod open;
 mod options;
 mod pacing;
+mod path_mtu;
 mod paws;
 mod queue;
 mod rack;
@@ -33,6 +34,7 @@ mod sack;
 mod segment;
 mod send_queue;
 mod stamp;
+mod tally;
 mod timer;
 mod transmit;
 mod window;
@@ -56,6 +58,8 @@ use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options};
 pub(super) use budget::Budget;
 pub use congestion::Algorithm;
 pub use info::{Info, Recovering};
+pub(super) use options::TIMESTAMPS_LEN;
+pub(super) use tally::Tally;
 
 /// What is at hand whenever an engine is called.
 #[derive(Clone, Copy, Debug)]
@@ -210,6 +214,10 @@ impl<B: PacketBuf> Engine<B> {
         let result = match &mut self.phase {
             Phase::SynSent(sent) => {
                 match sent.handle(now, &segment.header) {
+                    // RFC 9293 section 3.10.7.3, fifth: an acknowledgment alone says nothing.
+                    Answered::Not if segment.header.ack == sent.start.iss.wrapping_add(1) => {
+                        return Err(Rejected::silently(DropReason::TcpBadAck));
+                    }
                     Answered::Not => return self.not_an_answer(&segment.header),
                     Answered::Refused => self.phase = Phase::Closed(None),
                     Answered::Simultaneous(received) => {
@@ -517,6 +525,7 @@ impl<B: PacketBuf> Engine<B> {
     pub(super) fn is_in_window(&self, seq: u32) -> bool {
         match &self.phase {
             Phase::Open(open) => open.receive.acceptance(seq, 0, false) == Acceptance::Acceptable,
+            Phase::Idle(idle) => idle.is_in_window(seq),
             _ => true,
         }
     }
@@ -569,6 +578,14 @@ impl<B: PacketBuf> Engine<B> {
     /// Segments sent again since this was last asked.
     pub(super) fn take_retransmitted(&mut self) -> u32 {
         core::mem::take(&mut self.retransmitted)
+    }
+
+    /// What else has happened since this was last asked; mostly nothing.
+    pub(super) fn take_tally(&mut self) -> Option<Tally> {
+        match &mut self.phase {
+            Phase::Open(open) => open.send.tally.take(),
+            _ => None,
+        }
     }
 
     /// Resets sent since this was last asked.

@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-use super::{ConnId, Endpoint, Holder, Misdirected, UnreachableError};
+use super::{ConnId, Endpoint, Holder, Misdirected, PacketTooBig, UnreachableError};
 use crate::counters::Event;
 use crate::drop::DropReason;
 use crate::io::PacketBuf;
@@ -15,7 +15,7 @@ use crate::tcp::bare::Bare;
 use crate::tcp::connection::{CloseCause, Connection};
 use crate::tcp::listen::Listener;
 use crate::tcp::time_wait::{Age, TimeWait};
-use crate::tcp::{EngineKind, Output, Segment, State, TcpIp, bare};
+use crate::tcp::{EngineKind, Output, Segment, State, TcpIp, bare, path_mtu};
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
 
@@ -102,6 +102,33 @@ impl<B: PacketBuf> Endpoint<B> {
         if connection.state() == State::SynSent && connection.is_in_flight(error.seq) {
             connection.end(CloseCause::Unreachable);
             self.enqueue_news(id);
+        }
+        true
+    }
+
+    /// Takes in a router's word that a packet of ours was too large. `flow` is oriented as in
+    /// received packets. Returns whether any connection was concerned.
+    pub fn handle_packet_too_big<I: TcpIp>(
+        &mut self,
+        now: Instant,
+        network: NetworkId,
+        flow: &FiveTuple<I>,
+        error: PacketTooBig,
+    ) -> bool {
+        let Some(id) = I::tables(&self.demux).connections.get(network, flow) else {
+            return false;
+        };
+        let connection = &mut self.connections[id.index()].connection;
+        let len = connection.packet_len::<I>(now);
+        // RFC 5927 section 7: the engine believes it only about octets in flight, and only if it
+        // makes segments smaller.
+        let lowered = path_mtu::believed::<I>(error.mtu, len)
+            .is_some_and(|mtu| connection.handle_packet_too_big::<I>(now, error.seq, mtu));
+        if lowered {
+            self.counters.increment(Event::TcpPathMtuLowered);
+            self.enqueue(id);
+        } else {
+            self.counters.increment(Event::TcpPathMtuRefused);
         }
         true
     }

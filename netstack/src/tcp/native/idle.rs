@@ -20,6 +20,7 @@ use super::recovery::Phase;
 use super::rto::RetransmissionTimeout;
 use super::sack::Scoreboard;
 use super::send_queue::SendQueue;
+use super::tally::Tally;
 use super::timer::Timer;
 use super::transmit::{Fin, SendHalf};
 use crate::io::Payload;
@@ -63,6 +64,11 @@ impl Idle {
         self.receive.rcv_nxt()
     }
 
+    /// Whether the peer may send `seq`.
+    pub(super) fn is_in_window(&self, seq: u32) -> bool {
+        self.receive.is_in_window(seq)
+    }
+
     /// The peer's newest time stamp and our offset.
     pub(super) fn stamps(&self) -> Option<(u32, u32)> {
         Some((self.receive.timestamp_echo()?, self.stamp_offset))
@@ -82,6 +88,7 @@ impl Idle {
             sack: self.negotiated.sack,
             paced: self.paced,
             fin: Fin::Open,
+            recovered: false,
             probe: false,
             reduced: self.reduced,
             cwnd_limited: false,
@@ -104,6 +111,7 @@ impl Idle {
             sent_at: self.sent_at,
             retransmitted: self.retransmitted,
             undone: self.undone,
+            tally: Tally::default(),
         };
         Open::joined(
             send,
@@ -132,7 +140,10 @@ impl<P: Payload> SendHalf<P> {
 impl<P: Payload> Open<P> {
     /// Whether nothing is under way, in either direction.
     pub(super) fn is_quiet(&self) -> bool {
-        self.send.is_quiet() && self.receive.is_quiet() && !self.is_asking()
+        self.send.is_quiet()
+            && self.receive.is_quiet()
+            && !self.is_asking()
+            && self.search.is_none()
     }
 
     /// When the connection may be put to rest, if nothing happens until then. One that was never

@@ -12,7 +12,8 @@ use super::Call;
 use super::acknowledge::Acknowledgment as AckDue;
 use super::acknowledged::Acknowledgment;
 use super::connect::Agreement;
-use super::options::{Negotiated, SMALLEST_MSS, TIMESTAMPS_LEN};
+use super::options::Negotiated;
+use super::path_mtu::Search;
 use super::paws::Verdict;
 use super::receive::{Acceptance, Arrival, Class, FinState, ReceiveHalf, ReceiveOptions};
 use super::segment::Outgoing;
@@ -22,7 +23,7 @@ use super::window::Pressure;
 use crate::drop::DropReason;
 use crate::io::{PacketBuf, Payload};
 use crate::tcp::connection::{Rejected, Transmitted};
-use crate::tcp::{ConnectionOptions, Output, Segment, State, seq};
+use crate::tcp::{ConnectionOptions, Output, Segment, State};
 use crate::time::Instant;
 use crate::wire::tcp::{self, Flags, HEADER_LEN, Header, Timestamps};
 
@@ -64,6 +65,8 @@ pub(super) struct Open<P> {
     asked: bool,
     /// The peer ended its direction before we ended ours.
     passive: bool,
+    /// The path takes less than was agreed on.
+    pub(super) search: Option<Box<Search>>,
     /// Segments sent again.
     retransmissions: u32,
 }
@@ -124,6 +127,7 @@ impl<P: Payload> Open<P> {
             ask_window: false,
             asked: false,
             passive: false,
+            search: None,
             retransmissions,
         }
     }
@@ -176,7 +180,11 @@ impl<P: Payload> Open<P> {
                 return Err(Rejected::silently(DropReason::TcpOutsideWindow));
             }
         }
+        let una = self.send.una;
         self.take_ack(call, &header, stamps, len > 0 || fin)?;
+        if self.send.una != una {
+            self.note_path_works(now);
+        }
         // Seventh and eighth check: payload and FIN.
         let mut packet = segment.packet;
         packet.trim_front(segment.tcp_offset + header.header_len);
@@ -252,8 +260,10 @@ impl<P: Payload> Open<P> {
         O::Buf: PacketBuf<Payload = P>,
     {
         let now = call.now;
-        if self.send.handle_timer(now) == Fired::WindowProbe {
-            self.ask_window = true;
+        match self.send.handle_timer(now) {
+            Fired::WindowProbe => self.ask_window = true,
+            Fired::Timeout => self.suspect_path(now),
+            Fired::Nothing => {}
         }
         self.restart_after_idle(call);
         let mut sent = 0;
@@ -284,6 +294,9 @@ impl<P: Payload> Open<P> {
 
     /// What is to be sent next.
     fn next_part<O: Output>(&mut self, call: &Call<'_>, out: &O) -> Option<Part> {
+        if let Some(part) = self.path_probe(call.now) {
+            return Some(part);
+        }
         let mss = u32::from(self.negotiated.send_mss) - self.sack_len();
         let version = call.flow.version();
         let most = out.segmentation_limit(version).map_or(mss, |limit| {
@@ -301,7 +314,7 @@ impl<P: Payload> Open<P> {
     }
 
     /// Octets that SACK blocks take in the options of the next segment.
-    fn sack_len(&self) -> u32 {
+    pub(super) fn sack_len(&self) -> u32 {
         match self.sack_blocks().as_slice().len() {
             0 => 0,
             blocks => 4 + 8 * blocks as u32,
@@ -335,7 +348,7 @@ impl<P: Payload> Open<P> {
             // RFC 3168 section 6.1.5: what is sent again must not be marked.
             ecn: if self.negotiated.ecn && new { ECT_0 } else { 0 },
             len: part.len as usize,
-            segment_size: (part.len > mss).then_some(mss as u16),
+            segment_size: (part.len > mss && !self.is_path_probe(part.seq)).then_some(mss as u16),
         };
         if !segment.send(out, self.send.queue.pieces(part.seq, part.len)) {
             return false;
@@ -343,6 +356,9 @@ impl<P: Payload> Open<P> {
         if part.again.is_some() {
             self.retransmissions = self.retransmissions.wrapping_add(1);
             self.send.note_stamp(self.stamp(now));
+            if let Some(search) = &mut self.search {
+                search.sent_again(now, part.seq);
+            }
         }
         self.send.reduced &= !new;
         self.send.sent(now, part);
@@ -563,24 +579,6 @@ impl<P: Payload> Open<P> {
             self.passive = true;
         }
         self.send.close();
-    }
-
-    /// A smaller path MTU (RFC 1191 section 6.3, RFC 8201 section 5.2): the segments that were too
-    /// large are sent again in smaller ones. Returns whether that is news.
-    pub(super) fn handle_packet_too_big(&mut self, now: Instant, seq: u32, mss: u16) -> bool {
-        let in_flight = seq::le(self.send.una, seq) && seq::lt(seq, self.send.nxt);
-        let spent = if self.negotiated.timestamps {
-            TIMESTAMPS_LEN
-        } else {
-            0
-        };
-        let mss = mss.max(SMALLEST_MSS) - spent;
-        if !in_flight || mss >= self.negotiated.send_mss {
-            return false;
-        }
-        self.negotiated.send_mss = mss;
-        self.send.path_shrank(now, u32::from(mss));
-        true
     }
 
     /// Whether the peer has ended its direction and everything before that has arrived.

@@ -17,7 +17,7 @@ pub(super) fn default_mss(version: u8) -> u16 {
 pub(super) const SMALLEST_MSS: u16 = 100;
 
 /// Octets of the time stamps in each segment, padded.
-pub(super) const TIMESTAMPS_LEN: u16 = 12;
+pub(crate) const TIMESTAMPS_LEN: u16 = 12;
 
 /// What we offer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,6 +81,8 @@ pub(super) struct Negotiated {
     pub(super) sack: bool,
     /// Congestion is marked, not only felt.
     pub(super) ecn: bool,
+    /// The peer asked for smaller segments than we send.
+    pub(super) small_mss: bool,
 }
 
 impl Negotiated {
@@ -104,6 +106,7 @@ impl Negotiated {
             timestamps,
             sack: syn.options.sack_permitted,
             ecn: offer.ecn && agreed,
+            small_mss: wanted < SMALLEST_MSS,
         }
     }
 
@@ -167,6 +170,7 @@ mod tests {
             timestamps: false,
             sack: false,
             ecn: false,
+            small_mss: false,
         };
         assert_eq!(plain, expected);
     }
@@ -202,5 +206,6 @@ mod tests {
         };
         let agreed = Negotiated::new(&OFFER, &syn(Flags::SYN, options));
         assert_eq!(agreed.send_mss, SMALLEST_MSS);
+        assert!(agreed.small_mss);
     }
 }

@@ -190,6 +190,7 @@ impl<P: Payload> SendHalf<P> {
 
     /// The retransmission timeout has passed (RFC 5681 section 3.1, RFC 6298 section 5.4 to 5.6).
     pub(super) fn time_out(&mut self, now: Instant) {
+        self.tally.timeouts = self.tally.timeouts.saturating_add(1);
         let flight = self.outstanding();
         let again = matches!(self.phase, Phase::Timeout(_));
         if !again {
@@ -299,6 +300,7 @@ impl<P: Payload> SendHalf<P> {
                     self.start_undo();
                     self.reduced = true;
                 }
+                self.tally.recoveries = self.tally.recoveries.saturating_add(1);
                 self.phase = Phase::Recovery(Box::new(Prr::new(self.nxt, progress.flight)));
             }
             Phase::Open if progress.congested => {
@@ -462,5 +464,6 @@ impl<P: Payload> SendHalf<P> {
         self.dup_acks = 0;
         self.phase = Phase::Open;
         self.undone = self.undone.saturating_add(1);
+        self.tally.undone = self.tally.undone.saturating_add(1);
     }
 }

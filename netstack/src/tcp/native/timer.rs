@@ -161,6 +161,7 @@ impl<P: Payload> SendHalf<P> {
             }
             Timer::LossProbe(at, after) if at <= now => {
                 self.probe = true;
+                self.tally.loss_probes = self.tally.loss_probes.saturating_add(1);
                 let after = if after > now {
                     after
                 } else {
@@ -181,6 +182,7 @@ impl<P: Payload> SendHalf<P> {
             Timer::Persist(at) if at <= now => {
                 // RFC 9293 section 3.8.6.1: at growing intervals, for as long as the peer answers.
                 self.rto.back_off();
+                self.tally.window_probes = self.tally.window_probes.saturating_add(1);
                 self.timer = Timer::Persist(now + self.rto.timeout());
                 if self.usable() > 0 {
                     self.probe = true;

@@ -19,6 +19,7 @@ use super::recovery::{Phase, Testing, Undo};
 use super::rto::RetransmissionTimeout;
 use super::sack::{Fate, Scoreboard, Sent};
 use super::send_queue::SendQueue;
+use super::tally::Tally;
 use super::timer::Timer;
 use crate::io::Payload;
 use crate::time::Instant;
@@ -116,6 +117,8 @@ pub(super) struct SendHalf<P> {
     pub(super) retransmitted: u32,
     /// Reductions of the window that were taken back.
     pub(super) undone: u16,
+    /// What the worker has not been told.
+    pub(super) tally: Tally,
 }
 
 impl<P: Payload> SendHalf<P> {
@@ -151,6 +154,10 @@ impl<P: Payload> SendHalf<P> {
             sent_at: Instant::FAR_FUTURE,
             retransmitted: 0,
             undone: 0,
+            tally: Tally {
+                small_mss: u16::from(negotiated.small_mss),
+                ..Tally::default()
+            },
         }
     }
 
@@ -340,7 +347,7 @@ impl<P: Payload> SendHalf<P> {
         })
     }
 
-    fn is_paced_in(&self, now: Instant) -> bool {
+    pub(super) fn is_paced_in(&self, now: Instant) -> bool {
         !self.paced || self.pacer.may_send(now)
     }
 
