@@ -22,7 +22,7 @@ fn sending<I: TcpIp>(engine: EngineKind) -> (Rig<I>, ConnId, Peer, Vec<Sent>) {
     let options = ConnectionOptions {
         engine,
         send_buffer: 1 << 16,
-        ..options()
+        ..options(EngineKind::Native)
     };
     let mut rig = Rig::<I>::with(config(), options);
     let (id, peer) = rig.establish(5000);
@@ -188,7 +188,7 @@ fn an_outage_is_no_black_hole<I: TcpIp>() {
 fn small_segments_that_are_lost_are_no_black_hole<I: TcpIp>() {
     let options = ConnectionOptions {
         engine: EngineKind::Native,
-        ..options()
+        ..options(EngineKind::Native)
     };
     let mut rig = Rig::<I>::with(config(), options);
     let (id, mut peer) = rig.establish(5000);

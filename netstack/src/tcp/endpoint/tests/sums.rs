@@ -17,7 +17,7 @@ fn established<I: TcpIp>(change: impl FnOnce(&mut Peer)) -> (Rig<I>, ConnId, Pee
     let options = ConnectionOptions {
         engine: EngineKind::Native,
         send_buffer: 1 << 16,
-        ..options()
+        ..options(EngineKind::Native)
     };
     let mut rig = Rig::<I>::with(config(), options);
     let mut client = Peer::client(5000);
