@@ -4,7 +4,8 @@
 //! differ in what they keep received octets in: ours holds packet buffers and gives them on by
 //! reference, smoltcp has rings and copies.
 
-use super::connection::{Chunk, Rejected, Transmitted};
+use super::chunk::Chunk;
+use super::connection::{Rejected, Transmitted};
 use super::native::{self, Call, Info, Numbers, Tally};
 use super::smoltcp_engine;
 use super::{ConnectionOptions, Flow, Output, Segment, State};

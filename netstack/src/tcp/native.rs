@@ -46,7 +46,8 @@ use self::idle::Idle;
 use self::open::Open;
 use self::options::Offer;
 use self::receive::Acceptance;
-use self::segment::Outgoing;
+use self::segment::{Attaching, Emitted, Outgoing};
+use self::window::Pressure;
 use super::bare::Bare;
 use super::connection::{Rejected, Transmitted};
 use super::{ConnectionOptions, Flow, Output, Segment, State, seq};
@@ -209,63 +210,18 @@ impl<B: PacketBuf> Engine<B> {
     ) -> Result<(), Rejected> {
         #[cfg(test)]
         assert!(!self.panic_on_next_segment, "panic asked for by a test");
-        let now = call.now;
         self.wake();
+        let reset = segment.header.flags.contains(Flags::RST);
         let result = match &mut self.phase {
             Phase::SynSent(sent) => {
-                match sent.handle(now, &segment.header) {
-                    // RFC 9293 section 3.10.7.3, fifth: an acknowledgment alone says nothing.
-                    Answered::Not if segment.header.ack == sent.start.iss.wrapping_add(1) => {
-                        return Err(Rejected::silently(DropReason::TcpBadAck));
-                    }
-                    Answered::Not => return self.not_an_answer(&segment.header),
-                    Answered::Refused => self.phase = Phase::Closed(None),
-                    Answered::Simultaneous(received) => {
-                        self.phase = Phase::SynReceived(Box::new(received));
-                    }
-                    Answered::Agreed(agreement) => {
-                        let mut open = Box::new(Open::new(call, &agreement));
-                        // RFC 9293 section 3.10.7.3: the third segment of the handshake.
-                        open.acknowledge_now();
-                        self.phase = Phase::Open(open);
-                    }
-                }
-                Ok(())
+                let answered = sent.handle(call.now, &segment.header);
+                self.answered(call, answered, &segment.header)
             }
-            Phase::SynReceived(received) => {
-                if segment.header.flags.contains(Flags::RST) {
-                    self.phase = Phase::Closed(None);
-                    return Ok(());
-                }
-                let repeated = received.repeats_syn(now, &segment.header);
-                // RFC 9293 section 3.10.7.4: first of all, a segment must lie in the window.
-                let window = u32::from(first_window(call.options));
-                if !repeated && !received.has_room_for(&segment.header, window) {
-                    return Err(Rejected::with_challenge(DropReason::TcpOutsideWindow));
-                }
-                if !received.is_acknowledged_by(&segment.header) {
-                    return if repeated {
-                        Ok(())
-                    } else {
-                        self.not_an_answer(&segment.header)
-                    };
-                }
-                let agreement = received.agree(now, &segment.header);
-                let mut open = Box::new(Open::new(call, &agreement));
-                let result = if repeated {
-                    // A simultaneous open: the SYN-ACK says nothing more.
-                    open.acknowledge_now();
-                    Ok(())
-                } else {
-                    open.handle_segment(call, budget.pressure(), segment)
-                };
-                self.phase = Phase::Open(open);
-                result
-            }
-            Phase::Open(_) if segment.header.flags.contains(Flags::RST) => {
+            Phase::SynReceived(_) | Phase::Open(_) if reset => {
                 self.phase = Phase::Closed(None);
                 Ok(())
             }
+            Phase::SynReceived(_) => self.finish_handshake(budget.pressure(), call, segment),
             Phase::Open(open) => open.handle_segment(call, budget.pressure(), segment),
             Phase::Idle(_) | Phase::Closed(_) => Ok(()),
         };
@@ -277,15 +233,61 @@ impl<B: PacketBuf> Engine<B> {
         result
     }
 
-    /// RFC 9293 section 3.10.7.3 and 3.10.7.4: an acknowledgment of anything but our SYN gets an
-    /// RST, while the handshake lasts.
-    fn not_an_answer(&mut self, header: &Header) -> Result<(), Rejected> {
-        let flags = header.flags;
-        let stray = flags.contains(Flags::ACK) && !flags.contains(Flags::RST);
-        Err(Rejected {
-            reset: stray,
-            ..Rejected::silently(DropReason::TcpBadAck)
-        })
+    /// RFC 9293 section 3.10.7.3: a segment came while we waited for the answer to our SYN.
+    fn answered(
+        &mut self,
+        call: &Call<'_>,
+        answered: Answered,
+        header: &Header,
+    ) -> Result<(), Rejected> {
+        self.phase = match answered {
+            Answered::Not => return Err(not_an_answer(header, self.snd_una())),
+            Answered::Refused => Phase::Closed(None),
+            Answered::Simultaneous(received) => Phase::SynReceived(Box::new(received)),
+            Answered::Agreed(agreement) => {
+                let mut open = Box::new(Open::new(call, &agreement));
+                // The third segment of the handshake.
+                open.acknowledge_now();
+                Phase::Open(open)
+            }
+        };
+        Ok(())
+    }
+
+    /// RFC 9293 section 3.10.7.4: a segment came while we waited for the end of the handshake.
+    fn finish_handshake(
+        &mut self,
+        pressure: Pressure,
+        call: &Call<'_>,
+        segment: Segment<B>,
+    ) -> Result<(), Rejected> {
+        let Phase::SynReceived(received) = &mut self.phase else {
+            return Ok(());
+        };
+        let repeated = received.repeats_syn(call.now, &segment.header);
+        // First of all, a segment must lie in the window.
+        let window = u32::from(first_window(call.options));
+        if !repeated && !received.has_room_for(&segment.header, window) {
+            return Err(Rejected::with_challenge(DropReason::TcpOutsideWindow));
+        }
+        if !received.is_acknowledged_by(&segment.header) {
+            return if repeated {
+                Ok(())
+            } else {
+                Err(not_an_answer(&segment.header, received.start.iss))
+            };
+        }
+        let agreement = received.agree(call.now, &segment.header);
+        let mut open = Box::new(Open::new(call, &agreement));
+        let result = if repeated {
+            // A simultaneous open: the SYN-ACK says nothing more.
+            open.acknowledge_now();
+            Ok(())
+        } else {
+            open.handle_segment(call, pressure, segment)
+        };
+        self.phase = Phase::Open(open);
+        result
     }
 
     /// Sends at most `allowed` segments.
@@ -304,39 +306,12 @@ impl<B: PacketBuf> Engine<B> {
         }
         let transmitted = match &mut self.phase {
             Phase::SynSent(sent) => {
-                if sent.attempts.due() > now {
-                    return Transmitted::All;
-                }
-                let header = Header {
-                    options: sent.start.offer.options(sent.start.stamp(now)),
-                    window: first_window(call.options),
-                    ..header(sent.start.iss, 0, sent.flags())
-                };
-                if !send_bare(call.flow, header, out) {
-                    return Transmitted::NoBuffer;
-                }
-                self.retransmitted += u32::from(sent.attempts.made_any());
-                sent.attempts.sent(now);
-                self.unanswered = true;
-                Transmitted::All
+                let syn = sent.syn(now, first_window(call.options));
+                self.send_syn(call, syn, out)
             }
             Phase::SynReceived(received) => {
-                if received.attempts.due() > now {
-                    return Transmitted::All;
-                }
-                let ack = received.irs.wrapping_add(1);
-                let header = Header {
-                    options: received.options(now),
-                    window: first_window(call.options),
-                    ..header(received.start.iss, ack, received.flags())
-                };
-                if !send_bare(call.flow, header, out) {
-                    return Transmitted::NoBuffer;
-                }
-                self.retransmitted += u32::from(received.attempts.made_any());
-                received.attempts.sent(now);
-                self.unanswered = true;
-                Transmitted::All
+                let syn_ack = received.syn_ack(now, first_window(call.options));
+                self.send_syn(call, syn_ack, out)
             }
             Phase::Open(open) => {
                 let before = open.retransmissions();
@@ -349,20 +324,43 @@ impl<B: PacketBuf> Engine<B> {
                 }
                 transmitted
             }
-            Phase::Idle(_) => Transmitted::All,
-            Phase::Closed(reset) => {
-                if let Some(Reset { seq, ack }) = *reset {
-                    if !send_bare(call.flow, header(seq, ack, Flags::RST | Flags::ACK), out) {
-                        return Transmitted::NoBuffer;
-                    }
-                    *reset = None;
-                    self.resets += 1;
+            Phase::Closed(Some(Reset { seq, ack })) => {
+                let header = header(*seq, *ack, Flags::RST | Flags::ACK);
+                if !send_bare(call.flow, header, out) {
+                    return Transmitted::NoBuffer;
                 }
+                self.phase = Phase::Closed(None);
+                self.resets += 1;
                 Transmitted::All
             }
+            Phase::Idle(_) | Phase::Closed(None) => Transmitted::All,
         };
         self.settle(budget);
         transmitted
+    }
+
+    /// Sends our SYN or SYN-ACK, if it is due.
+    fn send_syn<O: Output<Buf = B>>(
+        &mut self,
+        call: &Call<'_>,
+        header: Header,
+        out: &mut O,
+    ) -> Transmitted {
+        let attempts = match &mut self.phase {
+            Phase::SynSent(sent) => &mut sent.attempts,
+            Phase::SynReceived(received) => &mut received.attempts,
+            Phase::Open(_) | Phase::Idle(_) | Phase::Closed(_) => return Transmitted::All,
+        };
+        if attempts.due() > call.now {
+            return Transmitted::All;
+        }
+        if !send_bare(call.flow, header, out) {
+            return Transmitted::NoBuffer;
+        }
+        self.retransmitted += u32::from(attempts.made_any());
+        attempts.sent(call.now);
+        self.unanswered = true;
+        Transmitted::All
     }
 
     /// When `poll_transmit` must be called again at the latest.
@@ -627,6 +625,18 @@ impl<B: PacketBuf> Engine<B> {
     }
 }
 
+/// RFC 9293 sections 3.10.7.3 and 3.10.7.4: an acknowledgment of anything but our SYN gets an RST,
+/// while the handshake lasts.
+fn not_an_answer(header: &Header, iss: u32) -> Rejected {
+    let flags = header.flags;
+    Rejected {
+        reset: flags.contains(Flags::ACK)
+            && !flags.contains(Flags::RST)
+            && header.ack != iss.wrapping_add(1),
+        ..Rejected::silently(DropReason::TcpBadAck)
+    }
+}
+
 /// The window of our SYN (RFC 7323 section 2.2: never shifted).
 fn first_window(options: &ConnectionOptions) -> u16 {
     let most = options.first_window.min(options.receive_buffer);
@@ -661,5 +671,5 @@ fn send_bare<O: Output>(flow: &Flow, header: Header, out: &mut O) -> bool {
         len: 0,
         segment_size: None,
     };
-    segment.send(out, core::iter::empty())
+    segment.send(out, core::iter::empty(), Attaching::Never) == Emitted::Sent
 }

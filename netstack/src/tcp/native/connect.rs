@@ -136,8 +136,16 @@ impl SynSent {
         }
     }
 
-    /// The flags of our SYN.
-    pub(super) fn flags(&self) -> Flags {
+    /// Our SYN, with this window.
+    pub(super) fn syn(&self, now: Instant, window: u16) -> Header {
+        Header {
+            options: self.start.offer.options(self.start.stamp(now)),
+            window,
+            ..super::header(self.start.iss, 0, self.flags())
+        }
+    }
+
+    fn flags(&self) -> Flags {
         if self.attempts.made < ECN_ATTEMPTS {
             self.start.offer.flags()
         } else {
@@ -217,6 +225,16 @@ impl SynReceived {
             flags | Flags::ECE
         } else {
             flags
+        }
+    }
+
+    /// Our SYN-ACK, with this window.
+    pub(super) fn syn_ack(&self, now: Instant, window: u16) -> Header {
+        let ack = self.irs.wrapping_add(1);
+        Header {
+            options: self.options(now),
+            window,
+            ..super::header(self.start.iss, ack, self.flags())
         }
     }
 
