@@ -576,9 +576,11 @@ impl<B: PacketBuf> Connection<B> {
                 return reject(DropReason::TcpTimeWait, false);
             }
             // RFC 5961 section 3.2: only the exact number resets; anything else may be a blind
-            // attacker's guess, and a peer that means it will answer the challenge exactly.
+            // attacker's guess, and a peer that means it will answer the challenge exactly. What is
+            // outside the window is not even that.
             if segment.header.seq != rcv_nxt {
-                return reject(DropReason::TcpResetNotExact, established);
+                let guess = established && self.engine.is_in_window(segment.header.seq);
+                return reject(DropReason::TcpResetNotExact, guess);
             }
         } else if flags.contains(Flags::SYN) && established {
             // RFC 5961 section 4.2: whatever its number, a SYN gets a challenge ACK.

@@ -265,6 +265,14 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
+    /// Whether the peer may send `seq`, as far as is known.
+    pub(super) fn is_in_window(&self, seq: u32) -> bool {
+        match self {
+            Self::Native(engine) => engine.is_in_window(seq),
+            Self::Smoltcp(_) => true,
+        }
+    }
+
     /// The window field and the options of an acknowledgment that says nothing new.
     pub(super) fn challenge(&mut self, now: Instant) -> (u16, Options) {
         match self {

@@ -45,6 +45,7 @@ use self::connect::{Answered, Start, SynReceived, SynSent};
 use self::idle::Idle;
 use self::open::Open;
 use self::options::Offer;
+use self::receive::Acceptance;
 use self::segment::{Attaching, Emitted, Outgoing};
 use self::window::Pressure;
 use super::bare::Bare;
@@ -240,7 +241,7 @@ impl<B: PacketBuf> Engine<B> {
         header: &Header,
     ) -> Result<(), Rejected> {
         self.phase = match answered {
-            Answered::Not => return Err(not_an_answer(header)),
+            Answered::Not => return Err(not_an_answer(header, self.snd_una())),
             Answered::Refused => Phase::Closed(None),
             Answered::Simultaneous(received) => Phase::SynReceived(Box::new(received)),
             Answered::Agreed(agreement) => {
@@ -264,11 +265,16 @@ impl<B: PacketBuf> Engine<B> {
             return Ok(());
         };
         let repeated = received.repeats_syn(call.now, &segment.header);
+        // First of all, a segment must lie in the window.
+        let window = u32::from(first_window(call.options));
+        if !repeated && !received.has_room_for(&segment.header, window) {
+            return Err(Rejected::with_challenge(DropReason::TcpOutsideWindow));
+        }
         if !received.is_acknowledged_by(&segment.header) {
             return if repeated {
                 Ok(())
             } else {
-                Err(not_an_answer(&segment.header))
+                Err(not_an_answer(&segment.header, received.start.iss))
             };
         }
         let agreement = received.agree(call.now, &segment.header);
@@ -513,6 +519,15 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
+    /// Whether the peer may send `seq`.
+    pub(super) fn is_in_window(&self, seq: u32) -> bool {
+        match &self.phase {
+            Phase::Open(open) => open.receive.acceptance(seq, 0, false) == Acceptance::Acceptable,
+            Phase::Idle(idle) => idle.is_in_window(seq),
+            _ => true,
+        }
+    }
+
     /// The window field of a segment that says nothing but what the peer was told before, and its
     /// options.
     pub(super) fn challenge(&mut self, now: Instant) -> (u16, Options) {
@@ -612,10 +627,12 @@ impl<B: PacketBuf> Engine<B> {
 
 /// RFC 9293 sections 3.10.7.3 and 3.10.7.4: an acknowledgment of anything but our SYN gets an RST,
 /// while the handshake lasts.
-fn not_an_answer(header: &Header) -> Rejected {
+fn not_an_answer(header: &Header, iss: u32) -> Rejected {
     let flags = header.flags;
     Rejected {
-        reset: flags.contains(Flags::ACK) && !flags.contains(Flags::RST),
+        reset: flags.contains(Flags::ACK)
+            && !flags.contains(Flags::RST)
+            && header.ack != iss.wrapping_add(1),
         ..Rejected::silently(DropReason::TcpBadAck)
     }
 }

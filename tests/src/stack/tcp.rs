@@ -14,8 +14,8 @@ use netstack::io::mem::MemBuf;
 use netstack::ip::{FiveTuple, Ip, NetworkId, V4, V6};
 use netstack::tcp::{
     Arrival, Chunk, CloseCause, ConnId, ConnectError, ConnectTarget, ConnectionOptions, Endpoint,
-    EndpointConfig, EngineKind, Event, Info, Keepalive, Listener, ListenerId, Segment, State,
-    TcpIp, UnreachableError,
+    EndpointConfig, EngineKind, Event, Info, Keepalive, Listener, ListenerId, PacketTooBig,
+    Segment, State, TcpIp, UnreachableError,
 };
 use netstack::time::Instant;
 use netstack::wire::checksum::verify_transport_checksum;
@@ -400,10 +400,17 @@ impl Tcp {
             Error::Unreachable(Unreachable::Port) => Errno::ConnectionRefused,
             Error::Unreachable(_) => Errno::HostUnreachable,
             Error::ProtocolUnreachable { .. } => Errno::NoProtocolOption,
-            // The engine knows nothing of path MTUs.
-            Error::PacketTooBig { .. }
-            | Error::TimeExceeded { .. }
-            | Error::ParameterProblem { .. } => return,
+            Error::PacketTooBig { mtu } => {
+                let flow = quoted.flow.reversed();
+                if let Some(seq) = quoted.tcp_seq
+                    && let Some(endpoint) = self.endpoints.get_mut(&flow.dport)
+                {
+                    let error = PacketTooBig { seq, mtu };
+                    endpoint.handle_packet_too_big(self.out.now(), NetworkId::BARE, &flow, error);
+                }
+                return;
+            }
+            Error::TimeExceeded { .. } | Error::ParameterProblem { .. } => return,
         };
         let flow = quoted.flow.reversed();
         if let Some(seq) = quoted.tcp_seq

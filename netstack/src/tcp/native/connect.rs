@@ -254,6 +254,12 @@ impl SynReceived {
         repeats
     }
 
+    /// Whether a segment begins in the window of `window` octets that we offered.
+    pub(super) fn has_room_for(&self, header: &Header, window: u32) -> bool {
+        let offset = header.seq.wrapping_sub(self.irs.wrapping_add(1));
+        offset <= window
+    }
+
     /// Whether `header` acknowledges our SYN (RFC 9293 section 3.10.7.4, fifth check).
     pub(super) fn is_acknowledged_by(&self, header: &Header) -> bool {
         header.flags.contains(Flags::ACK) && header.ack == self.start.iss.wrapping_add(1)

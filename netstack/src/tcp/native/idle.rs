@@ -64,6 +64,11 @@ impl Idle {
         self.receive.rcv_nxt()
     }
 
+    /// Whether the peer may send `seq`.
+    pub(super) fn is_in_window(&self, seq: u32) -> bool {
+        self.receive.is_in_window(seq)
+    }
+
     /// The peer's newest time stamp and our offset.
     pub(super) fn stamps(&self) -> Option<(u32, u32)> {
         Some((self.receive.timestamp_echo()?, self.stamp_offset))
@@ -83,9 +88,9 @@ impl Idle {
             sack: self.negotiated.sack,
             paced: self.paced,
             fin: Fin::Open,
+            recovered: false,
             probe: false,
             reduced: self.reduced,
-            recovered: false,
             cwnd_limited: false,
             queue: SendQueue::new(self.una),
             board: Scoreboard::default(),
@@ -108,6 +113,7 @@ impl Idle {
             sent_at: self.sent_at,
             retransmitted: self.retransmitted,
             undone: self.undone,
+            tally: Tally::default(),
         };
         Open::joined(
             send,

@@ -314,6 +314,11 @@ impl<P: Payload> ReceiveHalf<P> {
         self.rcv_nxt
     }
 
+    /// Whether the window is closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.window.open(self.rcv_nxt) == 0
+    }
+
     /// The peer's initial sequence number.
     pub(super) fn irs(&self) -> u32 {
         self.irs

@@ -25,6 +25,11 @@ pub(in super::super) struct RestingReceive {
 }
 
 impl RestingReceive {
+    /// Whether the peer may send `seq`.
+    pub(in super::super) fn is_in_window(&self, seq: u32) -> bool {
+        seq.wrapping_sub(self.rcv_nxt) <= self.window.open(self.rcv_nxt)
+    }
+
     /// The next sequence number expected.
     pub(in super::super) fn rcv_nxt(&self) -> u32 {
         self.rcv_nxt
