@@ -73,6 +73,12 @@ pub enum Event {
     TcpResetsReceived,
     /// Challenge ACKs sent (RFC 5961).
     TcpChallengeAcks,
+    /// SYNs answered by a cookie because too many handshakes were going on.
+    TcpCookiesSent,
+    /// Connections that a client opened by returning a cookie.
+    TcpCookiesAccepted,
+    /// Acknowledgments of no connection, soon after cookies were sent, that return none of them.
+    TcpCookiesRefused,
     /// Segments sent again.
     TcpRetransmits,
     /// Handshakes of clients that did not finish in time.
@@ -125,7 +131,7 @@ pub enum Event {
 
 impl Event {
     /// All events, in declaration order.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 57] = [
         Self::RxFrames,
         Self::RxBytes,
         Self::TxFrames,
@@ -156,6 +162,9 @@ impl Event {
         Self::TcpResetsSuppressed,
         Self::TcpResetsReceived,
         Self::TcpChallengeAcks,
+        Self::TcpCookiesSent,
+        Self::TcpCookiesAccepted,
+        Self::TcpCookiesRefused,
         Self::TcpRetransmits,
         Self::TcpHandshakeTimeouts,
         Self::TcpConnectTimeouts,
@@ -215,6 +224,9 @@ impl Event {
             Self::TcpResetsSuppressed => "tcp_resets_suppressed",
             Self::TcpResetsReceived => "tcp_resets_received",
             Self::TcpChallengeAcks => "tcp_challenge_acks",
+            Self::TcpCookiesSent => "tcp_cookies_sent",
+            Self::TcpCookiesAccepted => "tcp_cookies_accepted",
+            Self::TcpCookiesRefused => "tcp_cookies_refused",
             Self::TcpRetransmits => "tcp_retransmits",
             Self::TcpHandshakeTimeouts => "tcp_handshake_timeouts",
             Self::TcpConnectTimeouts => "tcp_connect_timeouts",

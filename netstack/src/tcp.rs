@@ -23,6 +23,7 @@ mod native;
 mod ports;
 pub mod seq;
 mod smoltcp_engine;
+mod syncookie;
 mod time_wait;
 
 pub use connection::{Chunk, CloseCause, Connection, ConnectionOptions, Keepalive, State, Timeout};

@@ -16,12 +16,13 @@ use netstack::rate_limit::RateLimit;
 use netstack::route::RouteError;
 use netstack::rss::Steering;
 use netstack::tcp::{
-    ConnectionOptions, Endpoint, EndpointConfig, Keepalive, Listener, ListenerId, Timeouts,
+    ConnectionOptions, Endpoint, EndpointConfig, EngineKind, Keepalive, Listener, ListenerId,
+    Timeouts,
 };
 use netstack::time::Instant;
 use thiserror::Error;
 
-use crate::config::{BackendGroupConfig, Config, TimeoutConfig};
+use crate::config::{BackendGroupConfig, BufferConfig, Config, EngineConfig, TimeoutConfig};
 use crate::handover::Mailbox;
 use crate::host::{Host, Neighbors};
 use crate::l7::backend_pool::BackendPool;
@@ -214,22 +215,21 @@ fn endpoint<Io: PacketIo>(
             .map(|io| io.capabilities().mtu)
             .max()
             .unwrap_or(0),
-        buffers: 8192,
+        buffers: share.of(config.packet_budget().connections as usize),
         resets_per_second: share.of(limits.resets_per_second as usize) as u32,
         source_ports: limits.source_ports.first..=limits.source_ports.last,
         worker: share.worker,
         workers: share.workers,
         secret: secrets.tcp,
     };
-    let options = Arc::new(ConnectionOptions {
-        receive_buffer: config.buffers.client_receive,
-        send_buffer: config.buffers.client_send,
-        mss: MAX_SEGMENT,
-        keepalive: keepalive(&config.timeouts),
-        ..ConnectionOptions::default()
-    });
+    let BufferConfig {
+        client_receive,
+        client_send,
+        ..
+    } = config.buffers;
     let listeners = (0..).zip(&config.listeners).flat_map(|(id, listener)| {
-        let options = Arc::clone(&options);
+        let rings = (client_receive, client_send);
+        let options = Arc::new(connection_options(config, &listener.engine, rings));
         listener.addresses.iter().map(move |address| Listener {
             id: ListenerId(id),
             network: NetworkId::BARE,
@@ -240,14 +240,35 @@ fn endpoint<Io: PacketIo>(
     Endpoint::new(now, endpoint, listeners, counters)
 }
 
-/// A peer that is silent for so long is probed, and given up when it does not answer for three
-/// more quarters of that time.
-fn keepalive(config: &TimeoutConfig) -> Option<Keepalive> {
-    config.keepalive.map(|idle| Keepalive {
+/// What the connections of a listener or group are made with. `rings` are the sizes, to receive
+/// and to send, that smoltcp's connections have from the beginning; native ones grow.
+fn connection_options(
+    config: &Config,
+    engine: &EngineConfig,
+    rings: (usize, usize),
+) -> ConnectionOptions {
+    let tcp = &config.tcp;
+    let (receive_buffer, send_buffer) = match engine.engine {
+        EngineKind::Native => (tcp.receive_max, tcp.send_max),
+        EngineKind::Smoltcp => rings,
+    };
+    let keepalive = config.timeouts.keepalive.map(|idle| Keepalive {
         idle,
-        interval: idle / 4,
-        probes: 3,
-    })
+        interval: tcp.keepalive_interval,
+        probes: tcp.keepalive_probes,
+    });
+    ConnectionOptions {
+        engine: engine.engine,
+        receive_buffer,
+        first_window: tcp.first_window,
+        send_buffer,
+        mss: MAX_SEGMENT,
+        keepalive,
+        congestion: engine.congestion,
+        pacing: engine.paces(),
+        ecn: engine.ecn,
+        rto_floor: tcp.rto_floor,
+    }
 }
 
 fn timeouts(config: &TimeoutConfig) -> Timeouts {
@@ -284,13 +305,12 @@ fn groups<Io: PacketIo>(
     ios: &[Io],
     share: Share,
 ) -> Result<Vec<Group>, AssembleError> {
-    let options = Arc::new(ConnectionOptions {
-        receive_buffer: config.buffers.backend_receive,
-        send_buffer: config.buffers.backend_send,
-        mss: MAX_SEGMENT,
-        keepalive: keepalive(&config.timeouts),
-        ..ConnectionOptions::default()
-    });
+    let BufferConfig {
+        backend_receive,
+        backend_send,
+        ..
+    } = config.buffers;
+    let rings = (backend_receive, backend_send);
     let group = |group: &BackendGroupConfig| {
         let paths = group
             .backends
@@ -307,7 +327,7 @@ fn groups<Io: PacketIo>(
         Ok(Group {
             pool: BackendPool::new(group, share.worker, share.workers, secrets.source_hash),
             paths,
-            options: Arc::clone(&options),
+            options: Arc::new(connection_options(config, &group.engine, rings)),
             tries: group.tries,
         })
     };

@@ -4,7 +4,7 @@
 //! that is wrong with it, each with line, column and what to do, before anything has been started.
 //!
 //! The file has one table for each struct below that ends in `Config`: `[runtime]`, `[dpdk]`,
-//! `[timeouts]`, `[buffers]`, `[limits]`, `[log]`, which may all be left out, and at least one
+//! `[timeouts]`, `[tcp]`, `[buffers]`, `[limits]`, `[log]`, which may all be left out, and at least one
 //! each of `[[port]]`, `[[listener]]` and `[[backend_group]]` with its
 //! `[[backend_group.backend]]`. The fields' documentation names the keys and their defaults;
 //! `examples/weirgate.toml` shows every key. Durations are texts such as `"250ms"`, sizes texts
@@ -20,6 +20,7 @@ pub mod quantity;
 pub mod report;
 mod section;
 mod settings;
+mod tcp;
 mod topology;
 mod value;
 
@@ -31,6 +32,7 @@ use core::time::Duration;
 use std::path::Path;
 
 use netstack::ip::IpAddress;
+use netstack::tcp::EngineKind;
 use netstack::wire::ethernet::MacAddr;
 use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
@@ -39,6 +41,7 @@ use self::fault::Fault;
 use self::report::Findings;
 pub use self::report::{ConfigError, ConfigErrors, ConfigWarning};
 use self::section::Section;
+pub use self::tcp::{EngineConfig, TcpConfig};
 use crate::packet_budget::PacketBudget;
 
 /// The most workers there can be: as many lcores as DPDK is built for.
@@ -62,6 +65,8 @@ pub struct Config {
     pub backend_groups: Vec<BackendGroupConfig>,
     /// `[timeouts]`.
     pub timeouts: TimeoutConfig,
+    /// `[tcp]`.
+    pub tcp: TcpConfig,
     /// `[buffers]`.
     pub buffers: BufferConfig,
     /// `[limits]`.
@@ -118,7 +123,8 @@ impl Config {
         let devices = (findings.error_count() == before).then_some(&dpdk);
         let topology = topology::read(&mut root, runtime.lcores.len(), findings);
         let timeouts = settings::timeouts(&mut root, findings);
-        let (buffers, packets_span) = settings::buffers(&mut root, findings);
+        let tcp = tcp::tcp(&mut root, findings);
+        let (buffers, spans) = settings::buffers(&mut root, runtime.lcores.len(), findings);
         let limits = settings::limits(&mut root, runtime.lcores.len(), findings);
         let log = settings::log(&mut root, findings);
         root.finish(findings);
@@ -131,11 +137,12 @@ impl Config {
             listeners,
             backend_groups,
             timeouts,
+            tcp,
             buffers,
             limits,
             log,
         };
-        check::check_packets(&config, packets_span, memory_span, findings);
+        check::check_packets(&config, &spans, memory_span, findings);
         Some(config)
     }
 
@@ -146,18 +153,50 @@ impl Config {
 
     /// What the packets of all ports and workers need.
     pub fn packet_budget(&self) -> PacketBudget {
-        PacketBudget::new(self.workers(), &self.ports)
+        let budget = PacketBudget::new(self.workers(), &self.ports);
+        if !self.uses(EngineKind::Native) {
+            return budget;
+        }
+        match (self.buffers.connection_packets, self.buffers.packets) {
+            (Some(packets), _) => budget.with_connections(packets),
+            (None, Some(packets)) => budget.filling(packets),
+            (None, None) => budget.filling(budget.packets_in(self.dpdk.memory)),
+        }
     }
 
-    /// Bytes of all connection rings if there are as many sessions as there may be.
+    /// Whether any listener or group has its connections run by this engine.
+    pub fn uses(&self, engine: EngineKind) -> bool {
+        self.listener_uses(engine) || self.group_uses(engine)
+    }
+
+    fn listener_uses(&self, engine: EngineKind) -> bool {
+        let mut engines = self.listeners.iter().map(|listener| listener.engine.engine);
+        engines.any(|used| used == engine)
+    }
+
+    fn group_uses(&self, engine: EngineKind) -> bool {
+        let mut engines = self.backend_groups.iter().map(|group| group.engine.engine);
+        engines.any(|used| used == engine)
+    }
+
+    /// Bytes of all connection rings if there are as many sessions as there may be. Only smoltcp's
+    /// connections have rings.
     pub fn ring_memory(&self) -> u64 {
-        let rings = [
-            self.buffers.client_receive,
-            self.buffers.client_send,
-            self.buffers.backend_receive,
-            self.buffers.backend_send,
-        ];
-        let session: u64 = rings.iter().map(|ring| *ring as u64).sum();
+        let BufferConfig {
+            client_receive,
+            client_send,
+            backend_receive,
+            backend_send,
+            ..
+        } = self.buffers;
+        let client = [client_receive, client_send];
+        let backend = [backend_receive, backend_send];
+        let of_smoltcp = |rings: [usize; 2], used: bool| {
+            let rings: usize = rings.iter().filter(|_| used).sum();
+            rings as u64
+        };
+        let session = of_smoltcp(client, self.listener_uses(EngineKind::Smoltcp))
+            + of_smoltcp(backend, self.group_uses(EngineKind::Smoltcp));
         session.saturating_mul(self.limits.max_sessions as u64)
     }
 
@@ -300,6 +339,8 @@ pub struct ListenerConfig {
     pub addresses: Vec<SocketAddr>,
     /// `backend_group`: required; given by name in the file.
     pub backend_group: BackendGroupId,
+    /// `engine`, `congestion`, `pacing`, `ecn`: how its connections are run.
+    pub engine: EngineConfig,
 }
 
 /// Position of a group in [`Config::backend_groups`].
@@ -315,6 +356,8 @@ pub struct BackendGroupConfig {
     pub balance: Balance,
     /// `tries = 3`: how many backends are tried for one client at most, from 1 to 16.
     pub tries: u8,
+    /// `engine`, `congestion`, `pacing`, `ecn`: how its connections are run.
+    pub engine: EngineConfig,
     /// Every `[[backend_group.backend]]`; at least one of them has a weight above 0.
     pub backends: Vec<BackendConfig>,
 }
@@ -402,7 +445,7 @@ impl Default for TimeoutConfig {
 
 /// `[buffers]`: memory of a connection, and of packets.
 ///
-/// The four rings are from 2 KiB to 16 MiB, in bytes. A ring bounds the bytes in flight: a
+/// The four rings are those of smoltcp's connections, from 2 KiB to 16 MiB, in bytes. A ring bounds the bytes in flight: a
 /// connection carries at most one ring a round trip.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BufferConfig {
@@ -418,6 +461,12 @@ pub struct BufferConfig {
     /// file means that the number is computed from ports, descriptors and workers, which is `None`
     /// here. Otherwise at least the number that would be computed.
     pub packets: Option<u32>,
+    /// `connection_packets = 0`: packet buffers that native connections hold at most, in all
+    /// workers together: what they received and nobody has read, and what they sent and nobody has
+    /// acknowledged. They are part of the pool. 0 in the file means as many as `packets`, or else
+    /// `memory` in `[dpdk]`, has room for, within reason; that is `None` here. Otherwise at least
+    /// 256 a worker.
+    pub connection_packets: Option<u32>,
 }
 
 impl Default for BufferConfig {
@@ -429,6 +478,7 @@ impl Default for BufferConfig {
             backend_receive: RING,
             backend_send: RING,
             packets: None,
+            connection_packets: None,
         }
     }
 }

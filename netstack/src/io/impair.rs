@@ -2,7 +2,9 @@
 //!
 //! [`Impair`] goes around any [`PacketIo`] and loses, corrupts, duplicates, delays and reorders
 //! frames, each direction by its own [`Impairment`]. What happens to a frame follows from the seed
-//! and the frame's place in its direction alone, so that a run can be repeated.
+//! and the frame's place in its direction alone, so that a run can be repeated. Frames may be lost
+//! one by one or in runs ([`BurstLoss`]), and may have to queue for a line that is slower than what
+//! they came by ([`Bottleneck`]); there it matters too when they come.
 //!
 //! Frames that are delayed are held until their time has come; [`PacketIo::next_event`] tells the
 //! driver. As in a network, a direction holds a bounded number of frames, and drops what is more.
@@ -13,9 +15,17 @@
 //! was corrupted, and a copy of a frame does not carry its requests. Copies of received frames
 //! carry no verdict of the device either, so that the stack verifies them.
 
+mod bottleneck;
+mod burst_loss;
+
 use core::cmp::Ordering;
 use core::time::Duration;
 use std::collections::BinaryHeap;
+
+pub use bottleneck::Bottleneck;
+pub use burst_loss::BurstLoss;
+
+use bottleneck::Line;
 
 use super::{BURST_SIZE, Burst, Capabilities, PacketBuf, PacketIo, TxChecksumCapability};
 use crate::time::Instant;
@@ -28,14 +38,20 @@ use crate::wire::ethernet;
 pub struct Impairment {
     /// How many frames are lost.
     pub loss_ppm: u32,
+    /// More losses, that come in runs.
+    pub burst_loss: Option<BurstLoss>,
+    /// The line that frames queue for once they are not lost.
+    pub bottleneck: Option<Bottleneck>,
     /// In how many frames one bit behind the Ethernet header is wrong.
     pub corrupt_ppm: u32,
     /// How many frames come twice.
     pub duplicate_ppm: u32,
-    /// How many frames are late by `reorder_delay`, so that others overtake them.
+    /// How many frames are late, so that others overtake them.
     pub reorder_ppm: u32,
-    /// By how much.
+    /// By how much at least.
     pub reorder_delay: Duration,
+    /// By how much more at most.
+    pub reorder_jitter: Duration,
     /// What every frame takes.
     pub delay: Duration,
     /// What a frame takes more, at most. Does not change the order of frames.
@@ -47,8 +63,10 @@ pub struct Impairment {
 pub struct ImpairCounters {
     /// Frames that came in.
     pub frames: u64,
-    /// Frames lost on purpose.
+    /// Frames lost on purpose, one by one or in runs.
     pub lost: u64,
+    /// Frames dropped because the queue of the bottleneck was full.
+    pub queue_full: u64,
     /// Frames dropped because too many are held.
     pub overflowed: u64,
     /// Frames corrupted.
@@ -197,6 +215,11 @@ impl<Io: PacketIo> PacketIo for Impair<Io> {
 struct Direction<B> {
     impairment: Impairment,
     prng: Prng,
+    /// For what was added later: what a seed does to frames is written down in tests and stays.
+    second_prng: Prng,
+    /// Whether a run of losses is under way.
+    in_burst: bool,
+    line: Line,
     held: BinaryHeap<Held<B>>,
     limit: usize,
     /// When the last frame that keeps its place is released: none after it may be earlier.
@@ -210,6 +233,9 @@ impl<B: PacketBuf> Direction<B> {
         Self {
             impairment,
             prng: Prng(seed),
+            second_prng: Prng(!seed),
+            in_burst: false,
+            line: Line::default(),
             held: BinaryHeap::with_capacity(limit),
             limit,
             last_release: Instant::ZERO,
@@ -229,15 +255,21 @@ impl<B: PacketBuf> Direction<B> {
         let duplicated = self.prng.chance(self.impairment.duplicate_ppm);
         let reordered = self.prng.chance(self.impairment.reorder_ppm);
         let jitter = self.prng.up_to(self.impairment.jitter);
-        if lost {
+        let lateness =
+            self.impairment.reorder_delay + self.second_prng.up_to(self.impairment.reorder_jitter);
+        if self.is_in_burst() || lost {
             self.counters.lost += 1;
             return;
         }
+        let Some(through) = self.line_through(now, frame.packet_len()) else {
+            self.counters.queue_full += 1;
+            return;
+        };
 
-        let mut release = (now + self.impairment.delay + jitter).max(self.last_release);
+        let mut release = (through + self.impairment.delay + jitter).max(self.last_release);
         if reordered {
             self.counters.reordered += 1;
-            release += self.impairment.reorder_delay;
+            release += lateness;
         } else {
             self.last_release = release;
         }
@@ -255,6 +287,25 @@ impl<B: PacketBuf> Direction<B> {
         if let Some(second) = second {
             self.counters.duplicated += 1;
             self.hold(second, release);
+        }
+    }
+
+    /// Whether a run of losses takes the next frame.
+    fn is_in_burst(&mut self) -> bool {
+        // Drawn also where there are no runs, for the same reason as above.
+        let draw = self.second_prng.below(PPM);
+        self.in_burst = self
+            .impairment
+            .burst_loss
+            .is_some_and(|bursts| bursts.takes_next(self.in_burst, draw as u32));
+        self.in_burst
+    }
+
+    /// When a frame of `len` octets has gone through the bottleneck; `None` if it is dropped there.
+    fn line_through(&mut self, now: Instant, len: usize) -> Option<Instant> {
+        match &self.impairment.bottleneck {
+            Some(bottleneck) => self.line.take(bottleneck, now, len),
+            None => Some(now),
         }
     }
 
@@ -367,7 +418,7 @@ impl Prng {
 
     /// True `ppm` times in a million.
     fn chance(&mut self, ppm: u32) -> bool {
-        self.below(1_000_000) < u64::from(ppm)
+        self.below(PPM) < u64::from(ppm)
     }
 
     /// A duration from zero to `most`.
@@ -376,6 +427,9 @@ impl Prng {
         Duration::from_nanos(self.below(nanos.saturating_add(1)))
     }
 }
+
+/// All of them, in parts per million.
+const PPM: u64 = 1_000_000;
 
 /// How many bursts of the inner side one call of `rx_burst` takes in, so that frames do not wait
 /// for a turn that a sleeping driver takes late.

@@ -10,6 +10,7 @@
 //! more connections.
 
 mod config;
+mod cookies;
 mod look_ahead;
 mod receive;
 mod transmit;
@@ -30,6 +31,7 @@ use super::engine::{Context, Engine};
 use super::isn::IsnGenerator;
 use super::listen::{Listener, ListenerId, Listeners};
 use super::ports::{PortShares, SourcePorts};
+use super::syncookie::SynCookies;
 use super::time_wait::{TimeWait, TimeWaitTable};
 use super::{Flow, Numbers, Output, PROTOCOL, State, seq};
 use crate::counters::{self, Counters};
@@ -177,6 +179,7 @@ pub struct Endpoint<B: PacketBuf> {
     /// Connections whose timers have fired; empty between calls.
     due: Vec<ConnId>,
     isn: IsnGenerator,
+    cookies: SynCookies,
     /// Limits RSTs to strangers.
     resets: RateLimit,
     /// Limits what existing connections and those in TIME-WAIT are told: strangers who provoke
@@ -217,6 +220,7 @@ impl<B: PacketBuf> Endpoint<B> {
             later_at: now,
             due: Vec::with_capacity(TIMERS_AT_ONCE),
             isn: IsnGenerator::new((isn_0, isn_1)),
+            cookies: SynCookies::new((isn_0, isn_1)),
             resets: RateLimit::new(config.resets_per_second, config.resets_per_second),
             challenges: RateLimit::new(config.resets_per_second, config.resets_per_second),
             accepted: 0,

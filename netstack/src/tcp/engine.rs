@@ -306,7 +306,7 @@ impl<B: PacketBuf> Engine<B> {
     /// Fetches the engine from memory.
     pub(super) fn fetch(&self) {
         match self {
-            Self::Native(_) => {}
+            Self::Native(engine) => engine.fetch(),
             Self::Smoltcp(engine) => engine.fetch(),
         }
     }

@@ -27,11 +27,7 @@ impl IsnGenerator {
     /// The numbers with which a connection of `flow` begins at `now`.
     pub fn numbers(&self, network: NetworkId, flow: Flow, now: Instant) -> Numbers {
         let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
-        hasher.write_u16(network.0);
-        match flow {
-            Flow::V4(flow) => write_flow(&mut hasher, flow),
-            Flow::V6(flow) => write_flow(&mut hasher, flow),
-        }
+        write_ends(&mut hasher, network, &flow);
         let ticks = now.as_micros() / 4;
         let hash = hasher.finish();
         Numbers {
@@ -43,7 +39,16 @@ impl IsnGenerator {
     }
 }
 
-fn write_flow<I: Ip>(hasher: &mut SipHasher13, flow: FiveTuple<I>) {
+/// Hashes what tells connections apart.
+pub(super) fn write_ends(hasher: &mut SipHasher13, network: NetworkId, flow: &Flow) {
+    hasher.write_u16(network.0);
+    match flow {
+        Flow::V4(flow) => write_flow(hasher, flow),
+        Flow::V6(flow) => write_flow(hasher, flow),
+    }
+}
+
+fn write_flow<I: Ip>(hasher: &mut SipHasher13, flow: &FiveTuple<I>) {
     hasher.write_u8(I::VERSION);
     hasher.write_u128(flow.src.to_bits());
     hasher.write_u128(flow.dst.to_bits());

@@ -36,10 +36,13 @@ mod timer;
 mod transmit;
 mod window;
 
+use core::hint::black_box;
+
 use self::connect::{Answered, Start, SynReceived, SynSent};
 use self::open::Open;
 use self::options::Offer;
 use self::segment::Outgoing;
+use super::bare::Bare;
 use super::connection::{Rejected, Transmitted};
 use super::{ConnectionOptions, Flow, Output, Segment, State, seq};
 use crate::drop::DropReason;
@@ -88,6 +91,36 @@ enum Phase<P> {
 struct Reset {
     seq: u32,
     ack: u32,
+}
+
+impl Numbers {
+    /// The time stamp at `now` of a connection that begins with these.
+    pub(super) fn stamp(&self, now: Instant) -> u32 {
+        (now.as_micros() / 1000).wrapping_add(u64::from(self.stamp_offset)) as u32
+    }
+}
+
+/// The SYN-ACK in answer to `syn`, of a connection that is not kept. `stamp` goes out instead of
+/// our time stamp.
+pub(super) fn stateless_answer(
+    options: &ConnectionOptions,
+    numbers: Numbers,
+    syn: &Header,
+    stamp: Option<u32>,
+    now: Instant,
+) -> Bare {
+    let received = SynReceived::new(start(options, numbers), syn, now);
+    let mut options_sent = received.options(now);
+    if let (Some(stamps), Some(value)) = (&mut options_sent.timestamps, stamp) {
+        stamps.value = value;
+    }
+    Bare {
+        seq: numbers.iss,
+        ack: received.irs.wrapping_add(1),
+        window: first_window(options),
+        flags: received.flags(),
+        options: options_sent,
+    }
 }
 
 /// One connection.
@@ -455,6 +488,14 @@ impl<B: PacketBuf> Engine<B> {
     /// The time stamps of the connection when it ends: the peer's newest, and our offset.
     pub(super) fn stamps(&self) -> Option<(u32, u32)> {
         self.open().and_then(Open::stamps)
+    }
+
+    /// Reads a field of each part that the next segment will need, so that they are fetched.
+    pub(super) fn fetch(&self) {
+        black_box((self.budgeted, self.unanswered));
+        if let Phase::Open(open) = &self.phase {
+            open.fetch();
+        }
     }
 
     /// Segments sent again since this was last asked.

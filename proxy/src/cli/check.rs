@@ -5,8 +5,10 @@
 use std::io::{self, Write};
 
 use super::{CheckArgs, EXIT_CONFIG, EXIT_OK, load};
-use crate::config::quantity::ByteSize;
-use crate::config::{Balance, Config};
+use netstack::tcp::EngineKind;
+
+use crate::config::quantity::{ByteSize, TimeSpan};
+use crate::config::{Balance, Config, EngineConfig};
 
 /// Checks a configuration file. Writes the summary to `out`, errors and warnings to `err`.
 ///
@@ -55,9 +57,12 @@ fn summarize(config: &Config, out: &mut dyn Write) -> io::Result<()> {
             "  listener {}: {addresses}, served by {group}",
             listener.name
         )?;
+        summarize_engine(&listener.engine, out)?;
     }
     for group in &config.backend_groups {
-        writeln!(out, "  group {}: {}", group.name, word(group.balance))?;
+        let balance = word(&Balance::WORDS, group.balance);
+        writeln!(out, "  group {}: {balance}", group.name)?;
+        summarize_engine(&group.engine, out)?;
         for backend in &group.backends {
             write!(out, "    {} weight {}", backend.address, backend.weight)?;
             match backend.max_connections {
@@ -66,6 +71,7 @@ fn summarize(config: &Config, out: &mut dyn Write) -> io::Result<()> {
             }
         }
     }
+    summarize_tcp(config, out)?;
     writeln!(
         out,
         "  memory: {} of rings for {} sessions, {} for DPDK",
@@ -73,6 +79,56 @@ fn summarize(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         config.limits.max_sessions,
         ByteSize(config.dpdk.memory)
     )
+}
+
+/// How the connections of a listener or group are run.
+fn summarize_engine(config: &EngineConfig, out: &mut dyn Write) -> io::Result<()> {
+    let engine = word(&EngineConfig::ENGINES, config.engine);
+    if config.engine == EngineKind::Smoltcp {
+        return writeln!(out, "    engine {engine}");
+    }
+    writeln!(
+        out,
+        "    engine {engine}, congestion {}, pacing {}, ECN {}",
+        word(&EngineConfig::ALGORITHMS, config.congestion),
+        on_or_off(config.paces()),
+        on_or_off(config.ecn),
+    )
+}
+
+/// What all connections have in common, and the packets that there are for them.
+fn summarize_tcp(config: &Config, out: &mut dyn Write) -> io::Result<()> {
+    let tcp = &config.tcp;
+    if let Some(idle) = config.timeouts.keepalive {
+        writeln!(
+            out,
+            "  keepalive: after {}, {} probes, one every {}",
+            TimeSpan(idle),
+            tcp.keepalive_probes,
+            TimeSpan(tcp.keepalive_interval),
+        )?;
+    }
+    let budget = config.packet_budget();
+    if config.uses(EngineKind::Native) {
+        writeln!(
+            out,
+            "  native connections: windows from {} up to {} to receive and {} to send, RTO floor {}",
+            ByteSize(tcp.first_window as u64),
+            ByteSize(tcp.receive_max as u64),
+            ByteSize(tcp.send_max as u64),
+            TimeSpan(tcp.rto_floor),
+        )?;
+    }
+    writeln!(
+        out,
+        "  packets: {} in the pool, of which connections hold up to {}",
+        config.buffers.packets.unwrap_or(budget.buffers),
+        budget.connections,
+    )
+}
+
+fn on_or_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
 }
 
 /// The elements, separated by commas.
@@ -85,8 +141,8 @@ fn list<T: ToString>(elements: &[T]) -> String {
 }
 
 /// The word for it in the configuration file.
-fn word(balance: Balance) -> &'static str {
-    let word = Balance::WORDS.iter().find(|(_, named)| *named == balance);
+fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], meant: T) -> &'static str {
+    let word = words.iter().find(|(_, named)| *named == meant);
     word.map_or("", |(word, _)| word)
 }
 
@@ -119,7 +175,13 @@ mod tests {
             "listener web: 192.0.2.1:80, [2001:db8::1]:80, served by nginx\n",
             "group nginx: round_robin\n",
             "203.0.113.11:8080 weight 2\n",
-            "memory: 2.4GiB of rings for 10000 sessions, 256MiB for DPDK\n",
+            "    engine smoltcp\n",
+            "    engine native, congestion cubic, pacing off, ECN off\n",
+            "keepalive: after 75s, 3 probes, one every 15s\n",
+            "native connections: windows from 64KiB up to 4MiB to receive and 4MiB to send, RTO \
+             floor 200ms\n",
+            "of which connections hold up to",
+            "memory: 1.2GiB of rings for 10000 sessions, 256MiB for DPDK\n",
         ] {
             assert!(out.contains(part), "{part:?} is missing: {out}");
         }

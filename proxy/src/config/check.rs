@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::fault::{Caution, Family, Fault, TopologyFault};
 use super::report::Findings;
 use super::section::nearest;
+use super::settings::PacketSpans;
 use super::topology::{RawBackend, RawGroup, RawListener, RawPort, RawRoute, Topology};
 use super::{
     BackendGroupConfig, BackendGroupId, Config, DpdkConfig, InterfaceAddress, LimitConfig,
@@ -267,6 +268,7 @@ fn resolve_groups(
         name,
         addresses,
         group,
+        engine,
     } in listeners
     {
         let Some(index) = names().position(|name| name == group.get_ref()) else {
@@ -282,6 +284,7 @@ fn resolve_groups(
             name: name.into_inner(),
             addresses: addresses.into_iter().map(Spanned::into_inner).collect(),
             backend_group: BackendGroupId(index),
+            engine,
         });
     }
     for (group, _) in groups.iter().zip(used).filter(|(_, used)| !used) {
@@ -299,7 +302,7 @@ fn resolve_groups(
 /// Not asked if there is an error: the figures would be those of another configuration.
 pub(super) fn check_packets(
     config: &Config,
-    packets_span: Range<usize>,
+    spans: &PacketSpans,
     memory_span: Range<usize>,
     findings: &mut Findings,
 ) {
@@ -309,12 +312,28 @@ pub(super) fn check_packets(
     let budget = config.packet_budget();
     let packets = config.buffers.packets.unwrap_or(budget.buffers);
     if packets < budget.buffers {
-        let fault = Fault::TooFewPackets {
-            packets,
-            workers: config.workers(),
-            least: budget.buffers,
-        };
-        findings.error(packets_span, "`packets` in [buffers]", fault);
+        // Who asked for too many in connections is told there, if the rest would fit.
+        let others = budget.buffers - budget.connections;
+        let most = packets.saturating_sub(others);
+        if let Some(asked) = config.buffers.connection_packets
+            && most > 0
+        {
+            let fault = Fault::ConnectionsBeyondPool {
+                asked,
+                packets,
+                others,
+                least: budget.buffers,
+            };
+            let span = spans.connection_packets.clone();
+            findings.error(span, "`connection_packets` in [buffers]", fault);
+        } else {
+            let fault = Fault::TooFewPackets {
+                packets,
+                workers: config.workers(),
+                least: budget.buffers,
+            };
+            findings.error(spans.packets.clone(), "`packets` in [buffers]", fault);
+        }
     }
     // More packets than now are needed: ask for the memory of those at once.
     let packets = packets.max(budget.buffers);

@@ -174,6 +174,21 @@ pub enum Fault {
         /// Buffers needed at least.
         least: u32,
     },
+    /// More packet buffers for connections than the pool has beside all others.
+    #[error(
+        "{asked} packet buffers for connections do not fit: of the {packets} in the pool, workers \
+         and their queues hold up to {others}"
+    )]
+    ConnectionsBeyondPool {
+        /// The value.
+        asked: u32,
+        /// Buffers in the pool.
+        packets: u32,
+        /// Of these, what connections cannot have.
+        others: u32,
+        /// What the pool would need.
+        least: u32,
+    },
     /// Less memory than the packet buffers take.
     #[error("{} is too little: {packets} packet buffers need {needed_mib}MiB", ByteSize(*.bytes))]
     TooLittleMemory {
@@ -243,6 +258,12 @@ impl Fault {
                  {least} ports, or list fewer lcores"
             ),
             Self::TooFewPackets { least, .. } => packets_help(*least),
+            Self::ConnectionsBeyondPool {
+                packets,
+                others,
+                least,
+                ..
+            } => connections_help(packets.saturating_sub(*others), *least),
             Self::TooLittleMemory { needed_mib, .. } => memory_help(*needed_mib),
             Self::Address(fault) => fault.help(),
             Self::Topology(fault) => fault.help(),
@@ -275,11 +296,16 @@ fn packets_help(least: u32) -> String {
     )
 }
 
+/// What makes room for connections in the pool.
+fn connections_help(most: u32, least: u32) -> String {
+    format!("write {most} or less, 0 to have the number computed, or `packets = {least}` or more")
+}
+
 /// What makes enough memory, or less enough.
 fn memory_help(needed_mib: u64) -> String {
     format!(
         "write `memory = \"{needed_mib}MiB\"` or more; fewer lcores, ports or descriptors, a \
-         smaller `mtu` or fewer `packets` need less"
+         smaller `mtu`, fewer `packets` or `connection_packets` need less"
     )
 }
 
@@ -302,6 +328,12 @@ pub enum Caution {
     /// A key that has no effect because of another.
     #[error("has no effect when `idle` is \"busy\"")]
     OnlyWhenAdaptive,
+    /// A key that only the native engine knows.
+    #[error("has no effect when `engine` is \"smoltcp\"")]
+    OnlyWhenNative,
+    /// Pacing cannot be switched off.
+    #[error("BBR paces whatever `pacing` says")]
+    BbrPaces,
     /// A CPU that several workers run on.
     #[error("{workers} workers share lcore {lcore}")]
     SharedLcore {
@@ -335,6 +367,8 @@ impl Caution {
         match self {
             Self::FixedSeed => "keep it for `replay` and tests; remove it where clients are served",
             Self::OnlyWhenAdaptive => "remove it, or write `idle = \"adaptive\"`",
+            Self::OnlyWhenNative => "remove it, or write `engine = \"native\"`",
+            Self::BbrPaces => "remove it, or choose another `congestion`",
             Self::SharedLcore { .. } => {
                 "they take turns on the CPU: together they carry no more than one, and packets \
                  wait while another has its turn, longest if `idle` is \"busy\"; list as many CPUs \

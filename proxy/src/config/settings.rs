@@ -21,6 +21,8 @@ const LCORES: RangeInclusive<u16> = 0..=1023;
 const IDLE_SLEEP: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_millis(100);
 /// A ring holds at least one segment of the usual size, and no more than scaled windows carry.
 const RING: RangeInclusive<u64> = 2 << 10..=16 << 20;
+/// With fewer packets than that for its connections, a worker gets nowhere.
+const CONNECTION_PACKETS_PER_WORKER: u32 = 256;
 /// DPDK needs some memory for itself; the upper bound catches slips.
 const MEMORY: RangeInclusive<u64> = 16 << 20..=4 << 40;
 /// Entries of tables; the upper bound catches slips before memory is asked for.
@@ -217,14 +219,25 @@ pub(super) fn timeouts(root: &mut Section<'_>, findings: &mut Findings) -> Timeo
     timeouts
 }
 
-/// Reads `[buffers]`; also returns the place of `packets`, or where it could be written.
+/// Where numbers of packets are written, or could be.
+pub(super) struct PacketSpans {
+    pub(super) packets: Range<usize>,
+    pub(super) connection_packets: Range<usize>,
+}
+
+/// Reads `[buffers]`.
 pub(super) fn buffers(
     root: &mut Section<'_>,
+    workers: usize,
     findings: &mut Findings,
-) -> (BufferConfig, Range<usize>) {
+) -> (BufferConfig, PacketSpans) {
     let default = BufferConfig::default();
     let Some(mut section) = root.table("buffers", "[buffers]", findings) else {
-        return (default, root.span());
+        let spans = PacketSpans {
+            packets: root.span(),
+            connection_packets: root.span(),
+        };
+        return (default, spans);
     };
     let mut ring = |key, default: usize, findings: &mut Findings| {
         section.or(key, default, findings, |value| {
@@ -238,20 +251,38 @@ pub(super) fn buffers(
     let packets = section.optional("packets", findings, |value| {
         value::integer(value, 0..=u32::MAX >> 4)
     });
-    let packets_span = packets
-        .as_ref()
-        .map_or_else(|| section.span(), Spanned::span);
+    let least = (workers as u32).saturating_mul(CONNECTION_PACKETS_PER_WORKER);
+    let connection_packets =
+        section.optional(
+            "connection_packets",
+            findings,
+            |value| match value::integer(value, 0..=u32::MAX >> 4)? {
+                0 => Ok(0),
+                _ => value::integer(value, least..=u32::MAX >> 4),
+            },
+        );
+    let span_of = |value: &Option<Spanned<u32>>| {
+        let span = value.as_ref().map(Spanned::span);
+        span.unwrap_or_else(|| section.span())
+    };
+    let spans = PacketSpans {
+        packets: span_of(&packets),
+        connection_packets: span_of(&connection_packets),
+    };
     section.finish(findings);
+    let above_zero = |value: Option<Spanned<u32>>| {
+        let value = value.map(Spanned::into_inner);
+        value.filter(|packets| *packets != 0)
+    };
     let buffers = BufferConfig {
         client_receive,
         client_send,
         backend_receive,
         backend_send,
-        packets: packets
-            .map(Spanned::into_inner)
-            .filter(|packets| *packets != 0),
+        packets: above_zero(packets),
+        connection_packets: above_zero(connection_packets),
     };
-    (buffers, packets_span)
+    (buffers, spans)
 }
 
 /// Reads `[limits]`, which are split among `workers`.

@@ -4,6 +4,7 @@
 //! a file say about each other.
 
 mod settings;
+mod tcp;
 mod topology;
 
 use std::fmt::Write as _;
@@ -87,6 +88,7 @@ fn the_example_is_valid_and_shows_the_defaults() {
     assert_eq!(config.runtime.seed, Some(42));
     assert_eq!(config.dpdk.memory, DpdkConfig::default().memory);
     assert_eq!(config.timeouts, TimeoutConfig::default());
+    assert_eq!(config.tcp, TcpConfig::default());
     assert_eq!(config.buffers, BufferConfig::default());
     assert_eq!(config.limits, LimitConfig::default());
     assert_eq!(config.log, LogConfig::default());
@@ -98,6 +100,7 @@ fn the_example_is_valid_and_shows_the_defaults() {
     );
     assert_eq!(config.ports[1].device, "0000:03:00.0");
     let group = config.backend_group(config.listeners[0].backend_group);
+    assert_eq!(group.engine.engine, EngineKind::Native);
     assert_eq!(group.backends[0].name, "n1");
     assert_eq!(group.backends[1].name, "203.0.113.11:8080");
     assert_eq!(group.backends[1].weight, 2);
@@ -113,6 +116,7 @@ fn the_example_shows_every_key() {
         "[runtime]",
         "[dpdk]",
         "[timeouts]",
+        "[tcp]",
         "[buffers]",
         "[limits]",
         "[log]",
@@ -126,7 +130,7 @@ fn the_example_shows_every_key() {
     text = text.replacen("{ to", "{ x = 0, to", 1);
     text.insert_str(0, "x = 0\n");
     let errors = parse(&text).unwrap_err();
-    assert_eq!(errors.len(), 12, "one for each table: {errors}");
+    assert_eq!(errors.len(), 13, "one for each table: {errors}");
     let shown = keys_of(document.get_ref());
     for error in errors.iter() {
         let Fault::UnknownKey { known, .. } = &error.fault else {
@@ -164,6 +168,9 @@ fn everything_else_has_a_default() {
     assert_eq!(warnings, []);
     assert_eq!(config.runtime, RuntimeConfig::default());
     assert_eq!(config.timeouts, TimeoutConfig::default());
+    assert_eq!(config.tcp, TcpConfig::default());
+    assert_eq!(config.listeners[0].engine, EngineConfig::default());
+    assert_eq!(config.backend_groups[0].engine, EngineConfig::default());
     assert_eq!(config.buffers, BufferConfig::default());
     assert_eq!(config.limits, LimitConfig::default());
     assert_eq!(config.log, LogConfig::default());

@@ -13,7 +13,8 @@ use super::fault::{Family, Fault, TopologyFault};
 use super::report::Findings;
 use super::section::Section;
 use super::{
-    BackendConfig, BackendGroupConfig, Balance, InterfaceAddress, PortConfig, Route, value,
+    BackendConfig, BackendGroupConfig, Balance, EngineConfig, InterfaceAddress, PortConfig, Route,
+    tcp, value,
 };
 
 /// Everything that refers to something else.
@@ -51,6 +52,7 @@ pub(super) struct RawListener {
     pub(super) name: Spanned<String>,
     pub(super) addresses: Vec<Spanned<SocketAddr>>,
     pub(super) group: Spanned<String>,
+    pub(super) engine: EngineConfig,
 }
 
 /// A `[[backend_group]]`.
@@ -59,6 +61,7 @@ pub(super) struct RawGroup {
     pub(super) name: Spanned<String>,
     pub(super) balance: Balance,
     pub(super) tries: u8,
+    pub(super) engine: EngineConfig,
     pub(super) backends: Vec<RawBackend>,
 }
 
@@ -283,11 +286,13 @@ fn read_listener(mut section: Section<'_>, findings: &mut Findings) -> Option<Ra
     );
     let example = "backend_group = \"nginx\"";
     let group = section.required("backend_group", example, findings, value::name);
+    let engine = tcp::engine(&mut section, findings);
     section.finish(findings);
     Some(RawListener {
         name: name?,
         addresses: addresses?,
         group: group?,
+        engine,
     })
 }
 
@@ -301,6 +306,7 @@ fn read_group(
         value::choice(value, &Balance::WORDS)
     });
     let tries = section.or("tries", 3, findings, |value| value::integer(value, 1..=16));
+    let engine = tcp::engine(&mut section, findings);
     let label = "[[backend_group.backend]]";
     let backends = each(
         &mut section,
@@ -317,6 +323,7 @@ fn read_group(
         name: name?,
         balance,
         tries,
+        engine,
         backends,
     })
 }
@@ -401,6 +408,7 @@ impl RawGroup {
             name: self.name.into_inner(),
             balance: self.balance,
             tries: self.tries,
+            engine: self.engine,
             backends: backends.collect(),
         }
     }

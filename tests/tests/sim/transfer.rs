@@ -109,6 +109,7 @@ fn whole_despite_everything_at_once(family: Family) {
         reorder_delay: Duration::from_millis(15),
         delay: Duration::from_millis(20),
         jitter: Duration::from_millis(10),
+        ..Impairment::default()
     });
     for seed in 1..=4 {
         let setup = Setup::new(family)

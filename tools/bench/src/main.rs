@@ -11,15 +11,18 @@ use bench::tcp;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [name] = arguments.as_slice() else {
+    let [name, figures @ ..] = arguments.as_slice() else {
         eprintln!("{USAGE}");
         return ExitCode::FAILURE;
+    };
+    let wanted = |figure: &str| {
+        figures.is_empty() || figures.iter().any(|part| figure.contains(part.as_str()))
     };
     if name != "tcp" {
         eprintln!("bench: no such benchmark: `{name}`\n\n{USAGE}");
         return ExitCode::FAILURE;
     }
-    match tcp::run().and_then(|report| publish(name, &report)) {
+    match tcp::run(&wanted).and_then(|report| publish(name, &report)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {name}: {error}");
@@ -43,6 +46,6 @@ fn publish(name: &str, report: &Report) -> io::Result<()> {
 }
 
 const USAGE: &str = "\
-usage: bench NAME
+usage: bench NAME [PART OF A FIGURE'S NAME ...]
 
   tcp    the TCP proxy in memory: requests, short connections, bulk data, memory";

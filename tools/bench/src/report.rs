@@ -18,7 +18,7 @@ pub enum Better {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
     /// Its key in the JSON object; ends in its unit.
-    pub name: &'static str,
+    pub name: String,
     /// What it is, for people.
     pub what: &'static str,
     /// The median of the rounds.
@@ -34,10 +34,10 @@ impl Figure {
     ///
     /// # Panics
     /// If there are no rounds.
-    pub fn of_rounds(name: &'static str, what: &'static str, mut rounds: Vec<f64>) -> Self {
+    pub fn of_rounds(name: impl Into<String>, what: &'static str, mut rounds: Vec<f64>) -> Self {
         rounds.sort_by(f64::total_cmp);
         Self {
-            name,
+            name: name.into(),
             what,
             value: rounds[rounds.len() / 2],
             spread: Some((rounds[0], rounds[rounds.len() - 1])),

@@ -14,7 +14,7 @@ use crate::workspace::Workspace;
 const TUNABLES: &str = "GLIBC_TUNABLES";
 
 /// Builds the benchmarks and runs the one called `name`.
-pub(crate) fn run(workspace: &Workspace, name: &str) -> Result<(), Error> {
+pub(crate) fn run(workspace: &Workspace, name: &str, figures: &[&str]) -> Result<(), Error> {
     let mut command = Command::new("cargo");
     command.current_dir(workspace.root()).args([
         "run",
@@ -24,6 +24,7 @@ pub(crate) fn run(workspace: &Workspace, name: &str) -> Result<(), Error> {
         "--",
         name,
     ]);
+    command.args(figures);
     // What somebody has set to compare with stays.
     if std::env::var_os(TUNABLES).is_none() {
         command.env(TUNABLES, "glibc.malloc.hugetlb=1");

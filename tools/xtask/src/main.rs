@@ -39,7 +39,7 @@ fn run(arguments: &[&str]) -> Result<(), Error> {
         ["rules"] => rules::check(&Workspace::load()?),
         ["fuzz", options @ ..] => fuzz::run(&Workspace::load()?, &fuzz::Options::parse(options)?),
         ["golden-update"] => golden::update(&Workspace::load()?),
-        ["bench", name] => bench::run(&Workspace::load()?, name),
+        ["bench", name, figures @ ..] => bench::run(&Workspace::load()?, name, figures),
         ["demo"] => demo::run(&Workspace::load()?),
         ["help" | "--help" | "-h"] | [] => {
             println!("{USAGE}");
@@ -105,7 +105,7 @@ usage: cargo xtask COMMAND
   rules                          dependency rule, where `unsafe` may stand, sizes and names
   fuzz [--seconds N] [TARGET]    fuzz one target or all of them, N seconds in total
   golden-update                  write the captures in tests/goldens anew
-  bench NAME                     measure something on this machine; `tcp` is the TCP proxy
+  bench NAME [FIGURE ...]        measure something on this machine; `tcp` is the TCP proxy
   demo                           curl through Weirgate to nginx, in namespaces of its own";
 
 #[cfg(test)]

@@ -6,10 +6,13 @@ use crate::wire::ethernet::MacAddr;
 const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 const GOOD: Impairment = Impairment {
     loss_ppm: 0,
+    burst_loss: None,
+    bottleneck: None,
     corrupt_ppm: 0,
     duplicate_ppm: 0,
     reorder_ppm: 0,
     reorder_delay: Duration::ZERO,
+    reorder_jitter: Duration::ZERO,
     delay: Duration::ZERO,
     jitter: Duration::ZERO,
 };
@@ -155,6 +158,69 @@ fn losses_come_as_often_as_stated() {
 }
 
 #[test]
+fn late_frames_are_late_by_different_times() {
+    let reordering = Impairment {
+        reorder_ppm: ALWAYS,
+        reorder_delay: Duration::from_millis(2),
+        reorder_jitter: Duration::from_millis(3),
+        ..GOOD
+    };
+    let mut io = impair(reordering, GOOD, 1000);
+    inject(&mut io, 0..1000);
+    assert_eq!(received(&mut io, Instant::ZERO), []);
+    assert_eq!(received(&mut io, Instant::from_micros(1999)), []);
+    let first = received(&mut io, Instant::from_micros(3500));
+    assert!((400..600).contains(&first.len()), "{}", first.len());
+    assert!(!first.is_sorted());
+    assert_eq!(
+        received(&mut io, Instant::from_millis(5)).len() + first.len(),
+        1000
+    );
+}
+
+#[test]
+fn losses_in_runs_are_as_many_and_as_long_as_stated() {
+    let bursty = Impairment {
+        burst_loss: Some(BurstLoss::new(50_000, 5)),
+        ..GOOD
+    };
+    let mut io = impair(GOOD, bursty, 100_000);
+    for start in (0..100_000).step_by(1000) {
+        send(&mut io, start..start + 1000);
+    }
+    let lost = io.tx_counters().lost;
+    assert!((4_000..6_000).contains(&lost), "{lost}");
+    let through = sent(&mut io);
+    assert_eq!(through.len() as u64, 100_000 - lost);
+    let runs = through.windows(2).filter(|pair| pair[1] - pair[0] > 1);
+    let length = lost as f64 / runs.count() as f64;
+    assert!((4.0..6.0).contains(&length), "{length}");
+}
+
+#[test]
+fn a_bottleneck_spreads_a_burst_and_drops_its_end() {
+    // Frames of 18 octets, one a millisecond.
+    let slow = Impairment {
+        bottleneck: Some(Bottleneck {
+            rate: 18 * 8 * 1000,
+            queue: 18 * 10,
+        }),
+        delay: Duration::from_millis(5),
+        ..GOOD
+    };
+    let mut io = impair(slow, GOOD, 1000);
+    inject(&mut io, 0..15);
+    assert_eq!(received(&mut io, Instant::ZERO), []);
+    assert_eq!(io.rx_counters().queue_full, 5);
+    for number in 0..10 {
+        let time = Instant::from_millis(u64::from(number) + 6);
+        assert_eq!(io.next_event(), Some(time));
+        assert_eq!(received(&mut io, time), [number]);
+    }
+    assert_eq!(io.held(), 0);
+}
+
+#[test]
 fn duplicates_are_copies_behind_the_original() {
     let doubling = Impairment {
         duplicate_ppm: ALWAYS,
@@ -280,6 +346,7 @@ fn the_same_seed_repeats_a_run_and_another_does_not() {
         reorder_delay: Duration::from_micros(700),
         delay: Duration::from_millis(1),
         jitter: Duration::from_millis(1),
+        ..GOOD
     };
     let run = |seed| {
         let inner = MemIo::new(MAC, 1500, MemPool::new(4096, 100));

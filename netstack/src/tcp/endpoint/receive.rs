@@ -65,6 +65,9 @@ impl<B: PacketBuf> Endpoint<B> {
                 self.accept(arrival, listener, None, segment, out);
                 return Ok(());
             }
+        } else if let Some((listener, opening)) = self.returned_cookie(&arrival, &segment.header) {
+            self.accept_cookie(arrival, listener, opening, segment, out);
+            return Ok(());
         } else if let Some(worker) = self.other_owner(flow.dport) {
             return Err(Misdirected {
                 worker,
@@ -103,7 +106,7 @@ impl<B: PacketBuf> Endpoint<B> {
         true
     }
 
-    fn handle_for<I: TcpIp, O: Output<Buf = B>>(
+    pub(super) fn handle_for<I: TcpIp, O: Output<Buf = B>>(
         &mut self,
         id: ConnId,
         now: Instant,
@@ -210,18 +213,18 @@ impl<B: PacketBuf> Endpoint<B> {
         out: &mut O,
     ) {
         let Arrival { now, flow, mtu, .. } = arrival;
-        let refused = if self.half_open >= self.config.syn_backlog {
-            Some(DropReason::TcpBacklogFull)
-        } else if self.accepted >= self.config.max_accepted
-            || self.connections.len() >= self.config.max_connections
-        {
-            Some(DropReason::TcpConnectionsFull)
-        } else {
-            None
-        };
-        if let Some(reason) = refused {
+        if self.is_full() {
             // No answer: the client tries again by itself, perhaps when there is room.
-            self.counters.drop_packet(reason);
+            self.counters.drop_packet(DropReason::TcpConnectionsFull);
+            return;
+        }
+        if self.half_open >= self.config.syn_backlog {
+            let fresh = old_snd_nxt.is_none();
+            if fresh && self.answer_with_cookie(&arrival, &listener, &segment.header, out) {
+                self.counters.increment(Event::Consumed);
+            } else {
+                self.counters.drop_packet(DropReason::TcpBacklogFull);
+            }
             return;
         }
         let mut numbers = self.isn.numbers(listener.network, I::flow(flow), now);
@@ -233,16 +236,29 @@ impl<B: PacketBuf> Endpoint<B> {
         }
         let (options, header) = (&listener.options, &segment.header);
         let connection = Connection::accept::<I>(options, numbers, I::flow(flow), header, mtu, now);
-        let id = self.insert(
-            listener.network,
-            flow,
-            connection,
-            Holder::Handshake(listener.id),
-        );
+        let id = self.admit(&listener, flow, connection);
+        self.handle_for(id, now, flow, segment, out);
+    }
+
+    /// Keeps a connection that a client opens.
+    pub(super) fn admit<I: TcpIp>(
+        &mut self,
+        listener: &Listener,
+        flow: FiveTuple<I>,
+        connection: Connection<B>,
+    ) -> ConnId {
+        let holder = Holder::Handshake(listener.id);
+        let id = self.insert(listener.network, flow, connection, holder);
         self.accepted += 1;
         self.half_open += 1;
         self.connections[id.index()].accepted = true;
-        self.handle_for(id, now, flow, segment, out);
+        id
+    }
+
+    /// Whether there is no room for another connection of a client.
+    pub(super) fn is_full(&self) -> bool {
+        self.accepted >= self.config.max_accepted
+            || self.connections.len() >= self.config.max_connections
     }
 
     fn challenge<I: TcpIp, O: Output<Buf = B>>(

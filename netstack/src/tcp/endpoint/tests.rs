@@ -23,6 +23,7 @@ macro_rules! ip_tests {
 
 mod buffers;
 mod closing;
+mod cookies;
 mod data;
 mod deadlines;
 mod forged;

@@ -31,22 +31,11 @@ pub(super) struct Acknowledgment<'a> {
     pub(super) occupies: bool,
 }
 
-/// What an acknowledgment did.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Effect {
-    /// It is older than one before it; nothing in it counts.
-    Old,
-    /// It acknowledged nothing new.
-    Nothing,
-    /// It acknowledged octets, or our FIN.
-    Progress,
-}
-
 impl<P: Payload> SendHalf<P> {
     /// Takes in an acknowledgment of something that was sent (not later than `nxt`).
-    pub(super) fn handle_ack(&mut self, now: Instant, ack: &Acknowledgment<'_>) -> Effect {
+    pub(super) fn handle_ack(&mut self, now: Instant, ack: &Acknowledgment<'_>) {
         if seq::lt(ack.ack, self.una) {
-            return Effect::Old;
+            return;
         }
         let advanced = ack.ack != self.una;
         let window_changed = self.update_window(ack);
@@ -61,8 +50,10 @@ impl<P: Payload> SendHalf<P> {
         }
         self.una = ack.ack;
         self.queue.release(ack.ack);
-        if advanced {
+        if advanced || window_changed && self.board.is_empty() {
             self.rto.reset_backoff();
+        }
+        if advanced {
             if self.fin == Fin::Sent && self.una == self.nxt {
                 self.fin = Fin::Acknowledged;
             }
@@ -103,11 +94,6 @@ impl<P: Payload> SendHalf<P> {
             self.cwnd_limited = false;
         }
         self.timer_after_ack(now, wait, moved);
-        if advanced {
-            Effect::Progress
-        } else {
-            Effect::Nothing
-        }
     }
 
     /// RFC 9293 section 3.10.7.4: the window of the newest segment counts. Returns whether it

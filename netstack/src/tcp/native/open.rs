@@ -5,11 +5,12 @@
 //! what the peer sends goes to the receive half, what it acknowledges to the send half, and what
 //! is sent carries what both have to say.
 
+use core::hint::black_box;
 use core::time::Duration;
 
 use super::Call;
 use super::acknowledge::Acknowledgment as AckDue;
-use super::acknowledged::{Acknowledgment, Effect};
+use super::acknowledged::Acknowledgment;
 use super::connect::Agreement;
 use super::options::{Negotiated, SMALLEST_MSS, TIMESTAMPS_LEN};
 use super::paws::Verdict;
@@ -59,8 +60,6 @@ pub(super) struct Open<P> {
     probes: u8,
     /// The window is to be asked about.
     ask_window: bool,
-    /// The peer is to be told that the window was reduced (RFC 3168 section 6.1.2).
-    reduced: bool,
     /// Something was sent that the peer has to answer.
     asked: bool,
     /// The peer ended its direction before we ended ours.
@@ -110,7 +109,6 @@ impl<P: Payload> Open<P> {
             stamp_offset: start.stamp_offset,
             probes: 0,
             ask_window: false,
-            reduced: false,
             asked: false,
             passive: false,
             retransmissions: 0,
@@ -180,9 +178,7 @@ impl<P: Payload> Open<P> {
         if age.cast_signed() > 0 && age > self.send.max_wnd {
             return Err(Rejected::with_challenge(DropReason::TcpBadAck));
         }
-        if self.send.handle_ack(call.now, &ack) != Effect::Old && ack.congested {
-            self.reduced = true;
-        }
+        self.send.handle_ack(call.now, &ack);
         // Seventh and eighth check: payload and FIN.
         let mut packet = segment.packet;
         packet.trim_front(segment.tcp_offset + header.header_len);
@@ -301,7 +297,7 @@ impl<P: Payload> Open<P> {
         }
         // RFC 3168 section 6.1.2: the first new octets after a reduction say so.
         let new = part.again.is_none() && part.len > 0;
-        if new && self.reduced {
+        if new && self.negotiated.ecn && self.send.reduced {
             flags = flags | Flags::CWR;
         }
         let segment = Outgoing {
@@ -319,7 +315,7 @@ impl<P: Payload> Open<P> {
             self.retransmissions = self.retransmissions.wrapping_add(1);
             self.send.note_stamp(self.stamp(now));
         }
-        self.reduced &= !new;
+        self.send.reduced &= !new;
         self.send.sent(now, part);
         self.receive.ack_sent(part.len > 0);
         self.asked = true;
@@ -595,6 +591,28 @@ impl<P: Payload> Open<P> {
     /// Whether something was sent that the peer has to answer, since this was last asked.
     pub(super) fn take_asked(&mut self) -> bool {
         core::mem::take(&mut self.asked)
+    }
+
+    /// Reads a field of each part, so that all are fetched from memory.
+    pub(super) fn fetch(&self) {
+        let (send, receive) = (&self.send, &self.receive);
+        black_box((
+            send.una,
+            send.queue.len(),
+            send.board.is_empty(),
+            send.rto.smoothed(),
+            send.rack.multiplier(),
+            send.window.cwnd,
+            send.timer.at(),
+            self.negotiated.send_mss,
+        ));
+        black_box((
+            receive.rcv_nxt(),
+            receive.queued(),
+            receive.echoes_congestion(),
+            receive.window_target(),
+            receive.timestamp_echo(),
+        ));
     }
 
     /// Segments sent again, ever.

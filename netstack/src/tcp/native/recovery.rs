@@ -45,15 +45,38 @@ pub(super) struct Prr {
     out: u32,
 }
 
-/// What is remembered after a timeout (RFC 5682).
+/// What is remembered after a timeout.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AfterTimeout {
     /// The episode ends when this is acknowledged.
     end: u32,
     /// Whether the timeout may still turn out to be spurious.
-    doubted: bool,
+    doubt: Doubt,
     /// When it passed.
     at: Instant,
+}
+
+/// How far F-RTO is (RFC 5682 section 3.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Doubt {
+    /// Nothing has come since the first segment was sent again.
+    Fresh,
+    /// What was sent again has been acknowledged. Now new octets are sent, in so many segments,
+    /// and nothing is sent again until it is clear whether the old ones arrive.
+    Testing(u8),
+    /// The timeout was for a reason, or nobody can tell.
+    Over,
+}
+
+/// What a timeout that is in doubt lets through.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Testing {
+    /// It is not in doubt: what was lost goes first.
+    No,
+    /// New octets go first.
+    NewOctets,
+    /// Nothing until something arrives.
+    Nothing,
 }
 
 /// What tells that a reduction was a mistake.
@@ -172,6 +195,7 @@ impl<P: Payload> SendHalf<P> {
         if !again {
             self.controller.on_timeout(&mut self.window, flight);
             self.start_undo();
+            self.reduced = true;
         }
         // A peer that lets the first segment time out though it reported what comes after it may
         // have dropped that (RFC 2018 section 8).
@@ -188,7 +212,11 @@ impl<P: Payload> SendHalf<P> {
         self.phase = Phase::Timeout(Box::new(AfterTimeout {
             end: self.nxt,
             // RFC 5682 section 2.1: not when recovering already from an earlier one.
-            doubted: !again && self.sack,
+            doubt: if again || !self.sack {
+                Doubt::Over
+            } else {
+                Doubt::Fresh
+            },
             at: now,
         }));
         self.pacer.restart(self.window.smss);
@@ -209,6 +237,11 @@ impl<P: Payload> SendHalf<P> {
 
     /// Notes that new octets were sent.
     pub(super) fn note_sent(&mut self, len: u32) {
+        if let Phase::Timeout(after) = &mut self.phase
+            && let Doubt::Testing(left) = &mut after.doubt
+        {
+            *left = left.saturating_sub(1);
+        }
         if let Phase::Recovery(prr) | Phase::Reducing(prr) = &mut self.phase {
             prr.out = prr.out.saturating_add(len);
         }
@@ -259,6 +292,7 @@ impl<P: Payload> SendHalf<P> {
                     self.controller
                         .on_congestion(&mut self.window, progress.flight, by);
                     self.start_undo();
+                    self.reduced = true;
                 }
                 self.phase = Phase::Recovery(Box::new(Prr::new(self.nxt, progress.flight)));
             }
@@ -267,6 +301,7 @@ impl<P: Payload> SendHalf<P> {
                 self.controller
                     .on_congestion(&mut self.window, progress.flight, by);
                 self.undo = None;
+                self.reduced = true;
                 self.phase = Phase::Reducing(Box::new(Prr::new(self.nxt, progress.flight)));
             }
             _ => {}
@@ -352,19 +387,37 @@ impl<P: Payload> SendHalf<P> {
         }));
     }
 
-    /// RFC 5682 section 3 with SACK: after the first segment was sent again, something else that
-    /// was sent before the timeout has arrived. So it was not lost, only late.
+    /// RFC 5682 section 3.1, with SACK: after the first segment was sent again, something that was
+    /// sent before the timeout arrives. So it was not lost, only late.
     fn after_timeout(&mut self, progress: &Progress) {
+        let (unsent, usable) = (self.unsent(), self.usable());
         let Phase::Timeout(after) = &mut self.phase else {
             return;
         };
-        if !after.doubted {
-            return;
+        match after.doubt {
+            Doubt::Over => {}
+            _ if progress.sent_once.is_some_and(|sent_at| sent_at < after.at) => self.undo(),
+            Doubt::Fresh if progress.advanced => {
+                let partial = seq::lt(self.una, after.end) && unsent > 0 && usable > 0;
+                after.doubt = if partial {
+                    Doubt::Testing(2)
+                } else {
+                    Doubt::Over
+                };
+            }
+            Doubt::Fresh | Doubt::Testing(_) => after.doubt = Doubt::Over,
         }
-        if progress.sent_once.is_some_and(|sent_at| sent_at < after.at) {
-            self.undo();
-        } else if progress.delivered > 0 || progress.duplicate.is_some() {
-            after.doubted = progress.advanced && seq::lt(self.una, after.end);
+    }
+
+    /// What goes next while a timeout is in doubt.
+    pub(super) fn testing(&self) -> Testing {
+        match &self.phase {
+            Phase::Timeout(after) => match after.doubt {
+                Doubt::Testing(0) => Testing::Nothing,
+                Doubt::Testing(_) => Testing::NewOctets,
+                Doubt::Fresh | Doubt::Over => Testing::No,
+            },
+            _ => Testing::No,
         }
     }
 

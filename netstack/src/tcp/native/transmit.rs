@@ -15,7 +15,7 @@ use super::options::Negotiated;
 use super::pacing::Pacer;
 use super::rack::Rack;
 use super::rate::RateEstimator;
-use super::recovery::{Phase, Undo};
+use super::recovery::{Phase, Testing, Undo};
 use super::rto::RetransmissionTimeout;
 use super::sack::{Fate, Scoreboard, Sent};
 use super::send_queue::SendQueue;
@@ -90,6 +90,8 @@ pub(super) struct SendHalf<P> {
     pub(super) fin: Fin,
     /// A loss probe, or a segment smaller than the window would like, is to be sent.
     pub(super) probe: bool,
+    /// The window was reduced, and the peer is to be told (RFC 3168 section 6.1.2).
+    pub(super) reduced: bool,
     /// The window limits what is sent, not the session.
     pub(super) cwnd_limited: bool,
     pub(super) queue: SendQueue<P>,
@@ -129,6 +131,7 @@ impl<P: Payload> SendHalf<P> {
             paced: options.pacing || options.algorithm == Algorithm::Bbr,
             fin: Fin::Open,
             probe: false,
+            reduced: false,
             cwnd_limited: false,
             queue: SendQueue::new(start),
             board: Scoreboard::default(),
@@ -194,10 +197,23 @@ impl<P: Payload> SendHalf<P> {
             return self.probe_part(room);
         }
         let pipe = self.pipe();
+        match self.testing() {
+            Testing::Nothing => return None,
+            Testing::NewOctets => {
+                let most = room.mss;
+                return self.new_part(Room { most, ..room });
+            }
+            Testing::No => {}
+        }
         if let Some(index) = self.board.next_lost() {
             return self.lost_part(now, index, pipe, room);
         }
-        let part = self.new_part(room)?;
+        let Some(part) = self.new_part(room) else {
+            if self.unsent() == 0 && pipe < self.window.cwnd {
+                self.rate.on_app_limited(pipe);
+            }
+            return None;
+        };
         let len = part.len + u32::from(part.fin);
         if pipe > 0 && pipe + len > self.window.cwnd {
             self.cwnd_limited = true;

@@ -2,7 +2,7 @@ use core::net::Ipv4Addr;
 use std::collections::HashMap;
 
 use super::*;
-use crate::config::BackendConfig;
+use crate::config::{BackendConfig, EngineConfig};
 
 fn group(balance: Balance, backends: &[(u16, Option<u32>)]) -> BackendGroupConfig {
     let backends = backends
@@ -19,6 +19,7 @@ fn group(balance: Balance, backends: &[(u16, Option<u32>)]) -> BackendGroupConfi
         })
         .collect();
     BackendGroupConfig {
+        engine: EngineConfig::default(),
         name: "test".to_owned(),
         balance,
         tries: 3,

@@ -13,7 +13,8 @@ use std::io;
 use std::path::Path;
 
 use netstack::io::mem::{MemBuf, MemIo, MemPool};
-use netstack::io::{PacketBuf, PortId};
+use netstack::io::{ChecksumStatus, PacketBuf, PortId, RxChecksum, TxChecksumCapability};
+use netstack::tcp::EngineKind;
 use netstack::time::Instant;
 use netstack::wire::tcp::Flags;
 use nix::time::{ClockId, clock_gettime};
@@ -36,7 +37,7 @@ pub const FRAMES_PER_TURN: usize = 32;
 const MTU: usize = 1500;
 
 /// Many more than are on their way at a time: a turn in which many timers are due sends many.
-const BUFFERS: usize = 8192;
+const BUFFERS: usize = 1 << 16;
 
 /// Peers' acknowledgments wait while this many frames are on their way.
 const MAX_IN_FLIGHT: usize = 512;
@@ -44,9 +45,22 @@ const MAX_IN_FLIGHT: usize = 512;
 /// How long a peer waits for something to send an acknowledgment with, as Linux does.
 const DELAYED_ACK: Duration = Duration::from_millis(40);
 
+/// What the port of a rig does by itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Offload {
+    /// Nothing.
+    None,
+    /// It checks and fills in checksums, and cuts large packets into segments.
+    ChecksumsAndSegmentation,
+}
+
 /// What a rig is made with.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
+    /// What runs the connections.
+    pub engine: EngineKind,
+    /// What the port does by itself.
+    pub offload: Offload,
     /// Octets of each of the four rings of a session.
     pub ring: usize,
     /// Sessions at once, at most.
@@ -80,6 +94,7 @@ pub struct Rig {
     /// Peers that will acknowledge, when, and what they had received then.
     acknowledgments: VecDeque<(Instant, PeerId)>,
     stopwatch: Stopwatch,
+    offload: Offload,
 }
 
 /// Time spent in the worker.
@@ -100,7 +115,17 @@ impl Rig {
         let pool = MemPool::new(BUFFERS, MTU);
         let (config, _) = Config::parse(&configuration(setup), Path::new("bench.toml"))
             .unwrap_or_else(|errors| panic!("{errors}"));
-        let io = MemIo::new(PROXY_MAC, MTU, pool.clone());
+        let mut io = MemIo::new(PROXY_MAC, MTU, pool.clone());
+        if setup.offload == Offload::ChecksumsAndSegmentation {
+            let capabilities = io.capabilities_mut();
+            capabilities.tx_checksum = TxChecksumCapability {
+                ipv4: true,
+                tcp: true,
+                udp: true,
+            };
+            capabilities.tso_ipv4 = Some(u16::MAX.into());
+            capabilities.tso_ipv6 = Some(u16::MAX.into());
+        }
         let now = Instant::from_millis(1);
         let mut assembly = assemble(&config, &Secrets::from_seed(1), vec![vec![io]], now)
             .unwrap_or_else(|error| panic!("{error}"));
@@ -114,6 +139,7 @@ impl Rig {
             to_worker: VecDeque::with_capacity(BUFFERS),
             acknowledgments: VecDeque::with_capacity(BUFFERS),
             stopwatch: Stopwatch::default(),
+            offload: setup.offload,
         };
         rig.introduce();
         rig
@@ -145,6 +171,12 @@ impl Rig {
         let header = self.peer_mut(id).next_header(flags, payload.len());
         let mut frame = self.pool.alloc().expect("buffers for the frames in flight");
         frame::write_segment(&mut frame, id.ends(), header, payload);
+        if self.offload == Offload::ChecksumsAndSegmentation {
+            frame.set_rx_checksum(RxChecksum {
+                ip: ChecksumStatus::Good,
+                l4: ChecksumStatus::Good,
+            });
+        }
         self.to_worker.push_back(frame);
     }
 
@@ -239,7 +271,8 @@ impl Rig {
     }
 
     fn receive(&mut self, frame: &MemBuf, script: &mut impl Script) {
-        let segment = match frame::read(frame.data()) {
+        let summed = frame.tx_offload().is_none();
+        let segment = match frame::read(frame.data(), summed) {
             Heard::Answer => return,
             Heard::Question(question) => {
                 let mut answer = self.pool.alloc().expect("a buffer for an answer");
@@ -315,8 +348,15 @@ fn cpu_time() -> Duration {
 /// The configuration of the worker.
 fn configuration(setup: Setup) -> String {
     let Setup {
-        ring, max_sessions, ..
+        engine,
+        ring,
+        max_sessions,
+        ..
     } = setup;
+    let engine = match engine {
+        EngineKind::Native => "native",
+        EngineKind::Smoltcp => "smoltcp",
+    };
     let (listener_addr, listener_port) = LISTENER;
     let mut text = format!(
         r#"
@@ -333,6 +373,7 @@ routes = [{{ to = "198.18.0.0/15", via = "{ROUTER}" }}]
 name = "listener"
 addresses = ["{listener_addr}:{listener_port}"]
 backend_group = "backends"
+engine = "{engine}"
 [buffers]
 client_receive = "{ring}B"
 client_send = "{ring}B"
@@ -343,6 +384,7 @@ max_sessions = {max_sessions}
 source_ports = "1024-65535"
 [[backend_group]]
 name = "backends"
+engine = "{engine}"
 "#
     );
     for backend in (0..BACKENDS).map(backend_addr) {
