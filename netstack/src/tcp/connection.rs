@@ -646,10 +646,13 @@ impl<B: PacketBuf> Connection<B> {
             if self.state == State::TimeWait {
                 return reject(DropReason::TcpTimeWait, false);
             }
-            // RFC 5961 section 3.2: only the exact number resets; anything else may be a blind
-            // attacker's guess, and a peer that means it will answer the challenge exactly.
+            // RFC 5961 section 3.2: only the exact number resets; anything else in the window may
+            // be a blind attacker's guess, and a peer that means it will answer the challenge
+            // exactly. What lies beyond the largest window that there can be is not answered.
             if segment.header.seq != rcv_nxt {
-                return reject(DropReason::TcpResetNotExact, established);
+                let ahead = segment.header.seq.wrapping_sub(rcv_nxt) as usize;
+                let near = ahead <= self.options.receive_buffer;
+                return reject(DropReason::TcpResetNotExact, established && near);
             }
         } else if flags.contains(Flags::SYN) && established {
             // RFC 5961 section 4.2: whatever its number, a SYN gets a challenge ACK.
