@@ -31,3 +31,4 @@ mod handshake;
 mod link;
 mod rig;
 mod time_wait;
+mod validation;

@@ -14,7 +14,7 @@ use super::acknowledged::Acknowledgment;
 use super::connect::Agreement;
 use super::options::{Negotiated, SMALLEST_MSS, TIMESTAMPS_LEN};
 use super::paws::Verdict;
-use super::receive::{Acceptance, Arrival, Class, FinState, ReceiveHalf, ReceiveOptions};
+use super::receive::{Acceptance, Arrival, Class, FinState, ReceiveHalf, ReceiveOptions, Received};
 use super::segment::Outgoing;
 use super::timer::Fired;
 use super::transmit::{Fin, Part, Room, SendHalf, SendOptions};
@@ -124,7 +124,6 @@ impl<P: Payload> Open<P> {
     ) -> Result<(), Rejected> {
         let header = segment.header;
         let now = call.now;
-        let marked = segment.ecn() == CE;
         let len = segment.payload_len();
         let fin = header.flags.contains(Flags::FIN);
         let stamps = header
@@ -134,6 +133,11 @@ impl<P: Payload> Open<P> {
         // First check: RFC 7323 section 5.3, and the sequence number.
         match self.receive.check_age(now, stamps, false) {
             Verdict::Fresh => {}
+            // Two ends that find each other's stamps old would answer each other's answers for
+            // ever, if those were not limited as challenges are.
+            Verdict::Old if len == 0 && !fin => {
+                return Err(Rejected::with_challenge(DropReason::TcpPaws));
+            }
             Verdict::Old => {
                 self.receive.demand_ack();
                 return Err(Rejected::silently(DropReason::TcpPaws));
@@ -142,15 +146,21 @@ impl<P: Payload> Open<P> {
         }
         match self.receive.acceptance(header.seq, len as u32, fin) {
             Acceptance::Acceptable => {}
-            // What is old may still carry what is new in the other direction; a peer that sends
-            // only such segments is answered no faster than challenges are.
+            // A peer that sends only such segments is answered no faster than challenges are,
+            // unless it looks like a keepalive.
             Acceptance::Old if len == 0 && !fin => {
                 if header.seq.wrapping_add(1) != self.receive.rcv_nxt() {
                     return Err(Rejected::with_challenge(DropReason::TcpOutsideWindow));
                 }
                 self.receive.demand_ack();
+                return Ok(());
             }
-            Acceptance::Old => {}
+            // Its acknowledgment does not count: otherwise half of all sequence numbers would do
+            // for somebody who guesses. That it came twice is reported.
+            Acceptance::Old => {
+                self.take_in(now, stamps, segment);
+                return Ok(());
+            }
             Acceptance::Beyond if len == 0 && !fin => {
                 return Err(Rejected::with_challenge(DropReason::TcpOutsideWindow));
             }
@@ -180,17 +190,7 @@ impl<P: Payload> Open<P> {
         }
         self.send.handle_ack(call.now, &ack);
         // Seventh and eighth check: payload and FIN.
-        let mut packet = segment.packet;
-        packet.trim_front(segment.tcp_offset + header.header_len);
-        let arrival = Arrival {
-            seq: header.seq,
-            payload: packet.into_payload(),
-            fin,
-            timestamps: stamps,
-            congestion: marked,
-            window_reduced: header.flags.contains(Flags::CWR),
-        };
-        let received = self.receive.handle(now, self.stamp(now), arrival);
+        let received = self.take_in(now, stamps, segment);
         if received.fin && self.send.fin == Fin::Open {
             self.passive = true;
         }
@@ -208,6 +208,28 @@ impl<P: Payload> Open<P> {
             | Class::Duplicate
             | Class::Outside => Ok(()),
         }
+    }
+
+    /// Hands a segment's payload and FIN to the receive half.
+    fn take_in<B: PacketBuf<Payload = P>>(
+        &mut self,
+        now: Instant,
+        stamps: Option<Timestamps>,
+        segment: Segment<B>,
+    ) -> Received {
+        let header = segment.header;
+        let congestion = segment.ecn() == CE;
+        let mut packet = segment.packet;
+        packet.trim_front(segment.tcp_offset + header.header_len);
+        let arrival = Arrival {
+            seq: header.seq,
+            payload: packet.into_payload(),
+            fin: header.flags.contains(Flags::FIN),
+            timestamps: stamps,
+            congestion,
+            window_reduced: header.flags.contains(Flags::CWR),
+        };
+        self.receive.handle(now, self.stamp(now), arrival)
     }
 
     /// Sends at most `allowed` segments.
