@@ -1,7 +1,10 @@
 //! The differences that are meant to be there.
 
-use super::case::Case;
-use super::compare::Difference;
+use netstack::wire::tcp::Flags;
+
+use super::case::{Case, Segment, Stamp, Step};
+use super::compare::{Aspect, Difference};
+use super::peer::{Answer, Outcome};
 
 /// Whom ours is compared with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,7 +29,132 @@ pub struct Known {
 }
 
 /// All of them. The first that fits counts.
-pub const KNOWN: &[Known] = &[];
+pub const KNOWN: &[Known] = &[
+    Known {
+        name: "an acknowledgment from before the beginning",
+        from: &[Reference::Linux],
+        reason: "RFC 5961 section 5.2 lets acknowledgments be as old as the largest window. Linux \
+                 also wants them to be of octets that were sent, of which it keeps a count.",
+        is: |case, difference| {
+            segment(case, difference).is_some_and(|segment| segment.ack.wrapping_sub(1) >= 1 << 31)
+        },
+    },
+    Known {
+        name: "text after a FIN",
+        from: &[Reference::Linux],
+        reason: "RFC 9293 section 3.10.7.4, seventh step: it is ignored. Linux resets, or answers \
+                 in TIME-WAIT.",
+        is: |case, difference| {
+            let ended = matches!(
+                difference.before.state,
+                Some("TCP_CLOSE_WAIT" | "TCP_LAST_ACK" | "TCP_CLOSING" | "TCP_TIME_WAIT")
+            );
+            let closed = difference.before.state.is_none();
+            (ended || closed) && segment(case, difference).is_some_and(|it| reaches(it, difference))
+        },
+    },
+    Known {
+        name: "a FIN before octets that came already",
+        from: &[Reference::Linux],
+        reason: "The peer contradicts itself. Ours believes what it heard first and refuses the \
+                 FIN; Linux forgets the octets behind it.",
+        is: |case, difference| {
+            let ahead = case.steps[..difference.step].iter().any(|step| {
+                matches!(step, Step::Segment(it)
+                    if end(it).wrapping_sub(difference.before.acknowledged + 1) < 1 << 31)
+            });
+            ahead && has(case, difference, Flags::FIN)
+        },
+    },
+    Known {
+        name: "an old stamp on an old acknowledgment",
+        from: &[Reference::Linux],
+        reason: "RFC 7323 section 5.3 has it answered. Linux takes it for a reordered one.",
+        is: |case, difference| {
+            segment(case, difference).is_some_and(|it| {
+                it.len == 0 && matches!(it.stamp, Stamp::Stale(_)) && case.handshake.stamps
+            }) && difference.aspect == Aspect::Answer
+        },
+    },
+    Known {
+        name: "no stamps although they were agreed on",
+        from: &[Reference::Linux],
+        reason: "RFC 7323 section 3.2: such a segment is dropped. Linux takes it in.",
+        is: |case, difference| {
+            segment(case, difference)
+                .is_some_and(|it| it.stamp == Stamp::Missing && case.handshake.stamps)
+        },
+    },
+    Known {
+        name: "octets that nobody had read before a reset",
+        from: &[Reference::Linux],
+        reason: "RFC 9293 section 3.10.7.4, second step: all queues are flushed; a truncated \
+                 transfer must not look complete. Linux lets them be read.",
+        is: |case, difference| {
+            matches!(case.steps[difference.step], Step::Read(_))
+                && difference.ours.outcome == Some(Outcome::Failed("ECONNRESET"))
+        },
+    },
+    Known {
+        name: "a reset with octets, or at the end of what is held",
+        from: &[Reference::Linux],
+        reason: "RFC 5961 section 3.2 judges a reset by its first number. Linux looks at the end \
+                 of one with octets too, and takes the end of what was acknowledged selectively \
+                 for exact.",
+        is: |case, difference| {
+            has(case, difference, Flags::RST)
+                && segment(case, difference).is_some_and(|it| {
+                    it.len > 0 || it.seq.wrapping_sub(difference.before.acknowledged) < 1 << 20
+                })
+        },
+    },
+    Known {
+        name: "a SYN for a connection that is over, but held",
+        from: &[Reference::Linux],
+        reason: "Ours keeps a flow until its session has let go, and refuses a new connection of \
+                 it that long. Linux has cut the socket off.",
+        is: |case, difference| {
+            let over = matches!(
+                difference.before.state,
+                Some("TCP_TIME_WAIT" | "TCP_CLOSE") | None
+            );
+            over && has(case, difference, Flags::SYN)
+        },
+    },
+    Known {
+        name: "octets for a session that is gone, not in order or with a FIN",
+        from: &[Reference::Linux],
+        reason: "Ours resets when there are octets in order that nobody will read, unless both \
+                 directions have ended by then; Linux when there are any.",
+        is: |case, difference| {
+            difference.before.state.is_none()
+                && difference.theirs.answer == Answer::Reset
+                && segment(case, difference).is_some_and(|it| it.len > 0)
+        },
+    },
+];
+
+/// The segment after which two differ.
+fn segment<'c>(case: &'c Case, difference: &Difference) -> Option<&'c Segment> {
+    match &case.steps[difference.step] {
+        Step::Segment(segment) => Some(segment),
+        _ => None,
+    }
+}
+
+fn has(case: &Case, difference: &Difference, flags: Flags) -> bool {
+    segment(case, difference).is_some_and(|segment| segment.flags.contains(flags))
+}
+
+fn end(segment: &Segment) -> u32 {
+    segment.seq.wrapping_add(u32::from(segment.len))
+}
+
+/// Whether a segment has octets that were not acknowledged before.
+fn reaches(segment: &Segment, difference: &Difference) -> bool {
+    let new = end(segment).wrapping_sub(difference.before.acknowledged);
+    segment.len > 0 && new.cast_signed() > 0
+}
 
 /// The one that a difference is.
 pub(super) fn find(
