@@ -33,7 +33,7 @@ use super::listen::{Listener, ListenerId, Listeners};
 use super::ports::{PortShares, SourcePorts};
 use super::syncookie::SynCookies;
 use super::time_wait::{TimeWait, TimeWaitTable};
-use super::{Flow, Numbers, Output, PROTOCOL, State, seq};
+use super::{Flow, Numbers, Output, PROTOCOL, State};
 use crate::counters::{self, Counters};
 use crate::flow_table::FlowTable;
 use crate::io::PacketBuf;
@@ -504,6 +504,7 @@ impl<B: PacketBuf> Endpoint<B> {
             .map(|(snd_nxt, rcv_nxt)| TimeWait {
                 snd_nxt,
                 rcv_nxt,
+                stamps: entry.connection.stamps(),
                 since: now,
             });
         entry.connection.give_back(&mut self.context);
@@ -541,7 +542,7 @@ impl<B: PacketBuf> Endpoint<B> {
         };
         time_wait.remove(network, &flow);
         self.counters.increment(counters::Event::TcpTimeWaitReused);
-        above(numbers, old.snd_nxt)
+        old.numbers_after(numbers)
     }
 
     fn update_gauges(&self) {
@@ -560,18 +561,6 @@ impl<B: PacketBuf> Endpoint<B> {
         let evicted = time_wait.evicted() + time_wait_6.evicted();
         self.counters
             .set(counters::Event::TcpTimeWaitEvicted, evicted);
-    }
-}
-
-/// `numbers`, but no sequence number before the one after `old_snd_nxt`.
-fn above(numbers: Numbers, old_snd_nxt: u32) -> Numbers {
-    if seq::le(numbers.iss, old_snd_nxt) {
-        Numbers {
-            iss: old_snd_nxt.wrapping_add(1),
-            ..numbers
-        }
-    } else {
-        numbers
     }
 }
 

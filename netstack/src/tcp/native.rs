@@ -5,8 +5,8 @@
 //! called again. Nothing is copied on the way: what arrives stays in the buffer that it came in,
 //! and is attached by reference to what is sent.
 //!
-//! A connection is in one of four phases ([`Phase`]): two of the handshake, one in which octets
-//! flow, and the end. The states of RFC 9293 between ESTABLISHED and TIME-WAIT are all
+//! A connection is in one of these phases ([`Phase`]): two of the handshake, one in which octets
+//! flow, the same at rest, and the end. The states of RFC 9293 between ESTABLISHED and TIME-WAIT are all
 //! combinations of how far each direction has ended, so each half keeps its own end, and there is
 //! no combination that must not be.
 
@@ -16,6 +16,7 @@ mod budget;
 mod congestion;
 mod connect;
 mod gather;
+mod idle;
 mod info;
 mod open;
 mod options;
@@ -38,7 +39,8 @@ mod window;
 
 use core::hint::black_box;
 
-use self::connect::{Answered, Start, SynReceived, SynSent};
+use self::connect::{Agreement, Answered, Start, SynReceived, SynSent};
+use self::idle::Idle;
 use self::open::Open;
 use self::options::Offer;
 use self::segment::Outgoing;
@@ -67,6 +69,16 @@ pub(super) struct Call<'a> {
     pub(super) options: &'a ConnectionOptions,
 }
 
+impl Call<'_> {
+    /// When the next keepalive probe is due, after `probes` unanswered ones (RFC 9293 section
+    /// 3.8.4).
+    fn keepalive_due(&self, probes: u8) -> Option<Instant> {
+        let keepalive = self.options.keepalive?;
+        let wait = keepalive.interval.saturating_mul(u32::from(probes));
+        Some(self.heard_at + keepalive.idle.saturating_add(wait))
+    }
+}
+
 /// The sequence number and time stamp with which a connection begins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Numbers {
@@ -81,7 +93,9 @@ pub struct Numbers {
 enum Phase<P> {
     SynSent(Box<SynSent>),
     SynReceived(Box<SynReceived>),
-    Open(Open<P>),
+    Open(Box<Open<P>>),
+    /// The same, while nothing is under way.
+    Idle(Box<Idle>),
     /// Nothing any more, but perhaps an RST to be sent.
     Closed(Option<Reset>),
 }
@@ -191,6 +205,7 @@ impl<B: PacketBuf> Engine<B> {
         #[cfg(test)]
         assert!(!self.panic_on_next_segment, "panic asked for by a test");
         let now = call.now;
+        self.wake();
         let result = match &mut self.phase {
             Phase::SynSent(sent) => {
                 match sent.handle(now, &segment.header) {
@@ -200,7 +215,7 @@ impl<B: PacketBuf> Engine<B> {
                         self.phase = Phase::SynReceived(Box::new(received));
                     }
                     Answered::Agreed(agreement) => {
-                        let mut open = Open::new(call, &agreement);
+                        let mut open = Box::new(Open::new(call, &agreement));
                         // RFC 9293 section 3.10.7.3: the third segment of the handshake.
                         open.acknowledge_now();
                         self.phase = Phase::Open(open);
@@ -222,7 +237,7 @@ impl<B: PacketBuf> Engine<B> {
                     };
                 }
                 let agreement = received.agree(now, &segment.header);
-                let mut open = Open::new(call, &agreement);
+                let mut open = Box::new(Open::new(call, &agreement));
                 let result = if repeated {
                     // A simultaneous open: the SYN-ACK says nothing more.
                     open.acknowledge_now();
@@ -238,7 +253,7 @@ impl<B: PacketBuf> Engine<B> {
                 Ok(())
             }
             Phase::Open(open) => open.handle_segment(call, budget.pressure(), segment),
-            Phase::Closed(_) => Ok(()),
+            Phase::Idle(_) | Phase::Closed(_) => Ok(()),
         };
         self.settle(budget);
         self.unanswered = false;
@@ -265,6 +280,11 @@ impl<B: PacketBuf> Engine<B> {
         allowed: usize,
     ) -> Transmitted {
         let now = call.now;
+        if let Phase::Idle(_) = self.phase
+            && call.keepalive_due(0).is_some_and(|at| at <= now)
+        {
+            self.wake();
+        }
         let transmitted = match &mut self.phase {
             Phase::SynSent(sent) => {
                 if sent.attempts.due() > now {
@@ -306,8 +326,13 @@ impl<B: PacketBuf> Engine<B> {
                 let transmitted = open.poll_transmit(call, budget.pressure(), out, allowed);
                 self.retransmitted += open.retransmissions().wrapping_sub(before);
                 self.unanswered |= open.take_asked();
+                let rests_at = open.rests_at(call.heard_at);
+                if transmitted == Transmitted::All && rests_at.is_some_and(|at| at <= now) {
+                    self.phase = Phase::Idle(Box::new(open.rest()));
+                }
                 transmitted
             }
+            Phase::Idle(_) => Transmitted::All,
             Phase::Closed(reset) => {
                 if let Some(Reset { seq, ack }) = *reset {
                     if !send_bare(call.flow, header(seq, ack, Flags::RST | Flags::ACK), out) {
@@ -329,6 +354,7 @@ impl<B: PacketBuf> Engine<B> {
             Phase::SynSent(sent) => Some(sent.attempts.due()),
             Phase::SynReceived(received) => Some(received.attempts.due()),
             Phase::Open(open) => open.poll_timeout(call, budget.pressure()),
+            Phase::Idle(_) => call.keepalive_due(0),
             Phase::Closed(Some(_)) => Some(Instant::ZERO),
             Phase::Closed(None) => None,
         }
@@ -340,13 +366,14 @@ impl<B: PacketBuf> Engine<B> {
             Phase::SynSent(_) => State::SynSent,
             Phase::SynReceived(_) => State::SynReceived,
             Phase::Open(open) => open.state(),
+            Phase::Idle(_) => State::Established,
             Phase::Closed(_) => State::Closed,
         }
     }
 
     /// The next received payload.
     pub(super) fn received(&self) -> Option<&B::Payload> {
-        self.open().and_then(Open::received)
+        self.open().and_then(|open| open.received())
     }
 
     /// Forgets the first `len` received octets.
@@ -358,11 +385,12 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Octets received in order and not yet consumed.
     pub(super) fn receive_queue(&self) -> usize {
-        self.open().map_or(0, Open::receive_queue)
+        self.open().map_or(0, |open| open.receive_queue())
     }
 
     /// Queues as much of the front of `payload` as there is room for; returns how many octets.
     pub(super) fn send(&mut self, options: &ConnectionOptions, payload: &B::Payload) -> usize {
+        self.wake();
         match &mut self.phase {
             Phase::Open(open) => open.send(options, payload),
             _ => 0,
@@ -377,6 +405,7 @@ impl<B: PacketBuf> Engine<B> {
         octets: &[u8],
         out: &mut O,
     ) -> usize {
+        self.wake();
         match &mut self.phase {
             Phase::Open(open) => open.send_copied(options, octets, out),
             _ => 0,
@@ -385,11 +414,12 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Octets queued that the peer has not acknowledged.
     pub(super) fn send_queue(&self) -> usize {
-        self.open().map_or(0, Open::send_queue)
+        self.open().map_or(0, |open| open.send_queue())
     }
 
     /// Ends our direction after all that is queued.
     pub(super) fn close(&mut self) {
+        self.wake();
         if let Phase::Open(open) = &mut self.phase {
             open.close();
         }
@@ -397,9 +427,10 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Ends the connection; `poll_transmit` sends the RST.
     pub(super) fn abort(&mut self) {
+        self.wake();
         let reset = match &self.phase {
             // RFC 9293 section 3.10.5: in these states there is nothing to reset.
-            Phase::SynSent(_) | Phase::Closed(_) => None,
+            Phase::SynSent(_) | Phase::Idle(_) | Phase::Closed(_) => None,
             Phase::SynReceived(received) => Some(Reset {
                 seq: received.start.iss.wrapping_add(1),
                 ack: received.irs.wrapping_add(1),
@@ -423,7 +454,7 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Gives back what the worker's budget counts for this connection. Nothing is queued after.
     pub(super) fn release(&mut self, budget: &mut Budget) {
-        if let Phase::Open(_) = self.phase {
+        if let Phase::Open(_) | Phase::Idle(_) = self.phase {
             self.phase = Phase::Closed(None);
         }
         self.settle(budget);
@@ -431,7 +462,7 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Whether the peer has ended its direction (its FIN has been reached).
     pub(super) fn fin_received(&self) -> bool {
-        self.open().is_some_and(Open::fin_received)
+        self.open().is_some_and(|open| open.fin_received())
     }
 
     /// The first sequence number not yet acknowledged by the peer.
@@ -440,6 +471,7 @@ impl<B: PacketBuf> Engine<B> {
             Phase::SynSent(sent) => sent.start.iss,
             Phase::SynReceived(received) => received.start.iss,
             Phase::Open(open) => open.snd_una(),
+            Phase::Idle(idle) => idle.snd_una(),
             Phase::Closed(_) => 0,
         }
     }
@@ -452,6 +484,7 @@ impl<B: PacketBuf> Engine<B> {
                 received.irs.wrapping_add(1),
             )),
             Phase::Open(open) => Some((open.snd_nxt(), open.rcv_nxt())),
+            Phase::Idle(idle) => Some((idle.snd_una(), idle.rcv_nxt())),
             Phase::SynSent(_) | Phase::Closed(_) => None,
         }
     }
@@ -462,13 +495,14 @@ impl<B: PacketBuf> Engine<B> {
             Phase::SynSent(sent) => seq == sent.start.iss,
             Phase::SynReceived(received) => seq == received.start.iss,
             Phase::Open(open) => seq::le(open.snd_una(), seq) && seq::lt(seq, open.snd_nxt()),
-            Phase::Closed(_) => false,
+            Phase::Idle(_) | Phase::Closed(_) => false,
         }
     }
 
     /// The window field of a segment that says nothing but what the peer was told before, and its
     /// options.
     pub(super) fn challenge(&mut self, now: Instant) -> (u16, Options) {
+        self.wake();
         match &mut self.phase {
             Phase::Open(open) => open.challenge(now),
             _ => (0, Options::default()),
@@ -487,14 +521,20 @@ impl<B: PacketBuf> Engine<B> {
 
     /// The time stamps of the connection when it ends: the peer's newest, and our offset.
     pub(super) fn stamps(&self) -> Option<(u32, u32)> {
-        self.open().and_then(Open::stamps)
+        match &self.phase {
+            Phase::Open(open) => open.stamps(),
+            Phase::Idle(idle) => idle.stamps(),
+            _ => None,
+        }
     }
 
     /// Reads a field of each part that the next segment will need, so that they are fetched.
     pub(super) fn fetch(&self) {
         black_box((self.budgeted, self.unanswered));
-        if let Phase::Open(open) = &self.phase {
-            open.fetch();
+        match &self.phase {
+            Phase::Open(open) => open.fetch(),
+            Phase::Idle(idle) => _ = black_box(idle.snd_una()),
+            _ => {}
         }
     }
 
@@ -512,6 +552,7 @@ impl<B: PacketBuf> Engine<B> {
     pub(super) fn info(&self, now: Instant) -> Info {
         match &self.phase {
             Phase::Open(open) => open.info(now),
+            Phase::Idle(idle) => idle.resume::<B::Payload>().info(now),
             _ => Info {
                 state: self.state(),
                 ..Info::default()
@@ -526,9 +567,16 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
+    /// Makes a connection at rest ready for whatever comes.
+    fn wake(&mut self) {
+        if let Phase::Idle(idle) = &self.phase {
+            self.phase = Phase::Open(Box::new(idle.resume()));
+        }
+    }
+
     /// Tells the worker's budget how many buffers are held.
     fn settle(&mut self, budget: &mut Budget) {
-        let held = self.open().map_or(0, Open::buffers);
+        let held = self.open().map_or(0, |open| open.buffers());
         budget.change(self.budgeted, held);
         self.budgeted = held;
     }

@@ -89,7 +89,7 @@ impl<B: PacketBuf> Endpoint<B> {
     pub(super) fn accept_cookie<I: TcpIp, O: Output<Buf = B>>(
         &mut self,
         arrival: Arrival<I>,
-        listener: Listener,
+        listener: &Listener,
         opening: Opening,
         segment: Segment<B>,
         out: &mut O,
@@ -103,7 +103,7 @@ impl<B: PacketBuf> Endpoint<B> {
         let Opening { numbers, syn } = opening;
         let options = &listener.options;
         let connection = Connection::accept::<I>(options, numbers, I::flow(flow), &syn, mtu, now);
-        let id = self.admit(&listener, flow, connection);
+        let id = self.admit(listener, flow, connection);
         self.counters.increment(Event::TcpCookiesAccepted);
         self.handle_for(id, now, flow, segment, out);
     }

@@ -102,16 +102,28 @@ impl<P: Payload> Open<P> {
             max_ack_delay: MAX_ACK_DELAY,
             max_gaps: MAX_GAPS,
         };
+        let receive = ReceiveHalf::new(call.now, agreement.irs, &receive);
+        Self::joined(send, receive, *negotiated, start.stamp_offset, 0)
+    }
+
+    /// The connection of two halves in which nothing is under way.
+    pub(super) fn joined(
+        send: SendHalf<P>,
+        receive: ReceiveHalf<P>,
+        negotiated: Negotiated,
+        stamp_offset: u32,
+        retransmissions: u32,
+    ) -> Self {
         Self {
             send,
-            receive: ReceiveHalf::new(call.now, agreement.irs, &receive),
-            negotiated: *negotiated,
-            stamp_offset: start.stamp_offset,
+            receive,
+            negotiated,
+            stamp_offset,
             probes: 0,
             ask_window: false,
             asked: false,
             passive: false,
-            retransmissions: 0,
+            retransmissions,
         }
     }
 
@@ -427,6 +439,7 @@ impl<P: Payload> Open<P> {
             self.send.poll_timeout(call.now),
             acknowledge,
             self.keepalive_due(call),
+            self.rests_at(call.heard_at),
         ]
         .into_iter()
         .flatten()
@@ -436,12 +449,10 @@ impl<P: Payload> Open<P> {
     /// When the next keepalive probe is due (RFC 9293 section 3.8.4): not while there is anything
     /// to be acknowledged, which is a probe itself.
     fn keepalive_due(&self, call: &Call<'_>) -> Option<Instant> {
-        let keepalive = call.options.keepalive?;
         if !self.send.board.is_empty() || self.state() == State::TimeWait {
             return None;
         }
-        let wait = keepalive.interval.saturating_mul(u32::from(self.probes));
-        Some(call.heard_at + keepalive.idle.saturating_add(wait))
+        call.keepalive_due(self.probes)
     }
 
     /// Whether as many keepalive probes as there may be went unanswered, and the last for long
@@ -635,6 +646,16 @@ impl<P: Payload> Open<P> {
             receive.window_target(),
             receive.timestamp_echo(),
         ));
+    }
+
+    /// Whether something is asked of the peer that it has not answered.
+    pub(super) fn is_asking(&self) -> bool {
+        self.ask_window || self.probes > 0
+    }
+
+    /// What is added to the time in milliseconds to give our time stamps.
+    pub(super) fn stamp_offset(&self) -> u32 {
+        self.stamp_offset
     }
 
     /// Segments sent again, ever.

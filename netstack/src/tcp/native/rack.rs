@@ -43,6 +43,14 @@ pub(super) struct Rack {
     dsack_round: Option<u32>,
 }
 
+/// What is left of it when nothing is under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RestingRack {
+    reordering: bool,
+    multiplier: u8,
+    persist: u8,
+}
+
 /// What decides how patient RACK is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -68,6 +76,25 @@ impl Rack {
             multiplier: 1,
             persist: 0,
             dsack_round: None,
+        }
+    }
+
+    /// What is left to be remembered when nothing is under way.
+    pub(super) fn rest(&self) -> RestingRack {
+        RestingRack {
+            reordering: self.reordering,
+            multiplier: self.multiplier,
+            persist: self.persist,
+        }
+    }
+
+    /// The same again; the next number to be sent is `nxt`.
+    pub(super) fn resume(rest: RestingRack, nxt: u32) -> Self {
+        Self {
+            reordering: rest.reordering,
+            multiplier: rest.multiplier,
+            persist: rest.persist,
+            ..Self::new(nxt)
         }
     }
 

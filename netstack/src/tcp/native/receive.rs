@@ -10,6 +10,8 @@
 //! business; whoever looks at those asks [`ReceiveHalf::acceptance`] and [`ReceiveHalf::check_age`]
 //! first.
 
+mod rest;
+
 use core::time::Duration;
 
 use super::acknowledge::{Acknowledge, Acknowledgment};
@@ -23,6 +25,8 @@ use crate::io::Payload;
 use crate::tcp::seq;
 use crate::time::Instant;
 use crate::wire::tcp::{SackBlocks, Timestamps};
+
+pub(super) use rest::RestingReceive;
 
 /// What the handshake and the configuration say about the direction towards us.
 #[derive(Clone, Copy, Debug)]

@@ -109,7 +109,7 @@ pub(super) struct SendHalf<P> {
     /// repeated old octets.
     pub(super) loss_probe: Option<(u32, bool)>,
     /// When something was sent last.
-    sent_at: Instant,
+    pub(super) sent_at: Instant,
     /// Octets sent again, ever.
     pub(super) retransmitted: u32,
     /// Reductions of the window that were taken back.
