@@ -35,7 +35,6 @@ fn the_native_engine_differs_from_linux_only_as_is_known() {
     if !rig::can_run() {
         return;
     }
-    let _turn = rig::take_turn().expect("a turn");
     let mut ours = Memory::new(Engine::Native);
     let mut theirs = Linux::new().expect("two namespaces");
     let report = hunt(&EFFORT, Reference::Linux, &mut ours, &mut theirs);

@@ -45,10 +45,7 @@ fn main() -> ExitCode {
 fn run(effort: &Effort, reference: Reference) -> Result<Report, RigError> {
     let mut ours = Memory::new(Engine::Native);
     match reference {
-        Reference::Linux => {
-            let _turn = rig::take_turn()?;
-            hunt(effort, reference, &mut ours, &mut Linux::new()?)
-        }
+        Reference::Linux => hunt(effort, reference, &mut ours, &mut Linux::new()?),
         Reference::Smoltcp => {
             let mut theirs = Memory::new(Engine::Smoltcp);
             hunt(effort, reference, &mut ours, &mut theirs)

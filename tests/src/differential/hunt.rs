@@ -112,7 +112,7 @@ impl Both<'_> {
         let theirs = self.theirs.play(cases)?;
         let pairs = cases.iter().zip(ours.iter().zip(&theirs));
         Ok(pairs
-            .map(|(case, (ours, theirs))| difference(case, ours, theirs))
+            .map(|(case, (ours, theirs))| difference(self.reference, case, ours, theirs))
             .collect())
     }
 

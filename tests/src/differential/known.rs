@@ -41,6 +41,12 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         name: "text after a FIN",
+        from: &[Reference::Smoltcp],
+        reason: "RFC 9293 section 3.10.7.4, seventh step: it is ignored. smoltcp takes it in.",
+        is: |_, difference| difference.theirs.spoiled && !difference.ours.spoiled,
+    },
+    Known {
+        name: "text after a FIN",
         from: &[Reference::Linux],
         reason: "RFC 9293 section 3.10.7.4, seventh step: it is ignored. Linux resets, or answers \
                  in TIME-WAIT.",
