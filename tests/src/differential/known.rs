@@ -60,17 +60,55 @@ pub const KNOWN: &[Known] = &[
         },
     },
     Known {
-        name: "a FIN before octets that came already",
+        name: "a FIN before octets that came already, or octets behind a FIN that did",
         from: &[Reference::Linux],
-        reason: "The peer contradicts itself. Ours believes what it heard first and refuses the \
-                 FIN; Linux forgets the octets behind it.",
+        reason: "The peer contradicts itself. Ours believes what it heard first; Linux forgets \
+                 the one that is not in order.",
         is: |case, difference| {
-            let ahead = case.steps[..difference.step].iter().any(|step| {
-                matches!(step, Step::Segment(it)
-                    if end(it).wrapping_sub(difference.before.acknowledged + 1) < 1 << 31)
-            });
-            ahead && has(case, difference, Flags::FIN)
+            let fin = has(case, difference, Flags::FIN);
+            segments(case, difference).any(|it| {
+                let ahead = end(it).wrapping_sub(difference.before.acknowledged);
+                let contradicts = fin || it.flags.contains(Flags::FIN);
+                contradicts && ahead.cast_signed() > 0
+            })
         },
+    },
+    Known {
+        name: "stamps",
+        from: &[Reference::Smoltcp],
+        reason: "smoltcp does not look at the age of stamps (RFC 7323 section 5).",
+        is: |case, difference| {
+            case.handshake.stamps && segments(case, difference).any(|it| it.stamp != Stamp::Fresh)
+        },
+    },
+    Known {
+        name: "which segment's window counts",
+        from: &[Reference::Linux],
+        reason: "RFC 9293 section 3.10.7.4, fifth step: that of the segment with the highest \
+                 number. Linux also takes that of one which acknowledges more, and no smaller \
+                 one from a segment with the same number.",
+        is: |case, difference| {
+            difference.aspect == Aspect::Sent
+                && segments(case, difference).any(|it| it.window < SMALL_WINDOW)
+        },
+    },
+    Known {
+        name: "the congestion window after a timeout",
+        from: &[Reference::Linux],
+        reason: "What is not acknowledged for a step may time out, and the window is then that \
+                 of the controller; when timers fire is not compared.",
+        is: |case, difference| {
+            let wrote = |step: &Step| matches!(step, Step::Write(_));
+            difference.ours.sent != difference.theirs.sent
+                && case.steps[..difference.step].iter().any(wrote)
+        },
+    },
+    Known {
+        name: "neither ACK nor SYN nor RST",
+        from: &[Reference::Linux],
+        reason: "Such a segment is of no use to anybody and is dropped before any connection sees \
+                 it. Linux answers it in TIME-WAIT and FIN-WAIT-2 without a socket.",
+        is: |case, difference| segment(case, difference).is_some_and(|it| !it.flags.is_sane()),
     },
     Known {
         name: "an old stamp on an old acknowledgment",
@@ -92,13 +130,13 @@ pub const KNOWN: &[Known] = &[
         },
     },
     Known {
-        name: "octets that nobody had read before a reset",
+        name: "calls on a connection that was reset",
         from: &[Reference::Linux],
         reason: "RFC 9293 section 3.10.7.4, second step: all queues are flushed; a truncated \
-                 transfer must not look complete. Linux lets them be read.",
+                 transfer must not look complete. Linux lets what had come be read, and has \
+                 other errors for the calls after.",
         is: |case, difference| {
-            matches!(case.steps[difference.step], Step::Read(_))
-                && difference.ours.outcome == Some(Outcome::Failed("ECONNRESET"))
+            segment(case, difference).is_none() && difference.before.state == Some("TCP_CLOSE")
         },
     },
     Known {
@@ -139,6 +177,18 @@ pub const KNOWN: &[Known] = &[
         },
     },
 ];
+
+/// What is written at one time does not fit a smaller window.
+const SMALL_WINDOW: u16 = 3000;
+
+/// The segments before the difference.
+fn segments<'c>(case: &'c Case, difference: &Difference) -> impl Iterator<Item = &'c Segment> {
+    let before = case.steps[..difference.step].iter();
+    before.filter_map(|step| match step {
+        Step::Segment(segment) => Some(segment),
+        _ => None,
+    })
+}
 
 /// The segment after which two differ.
 fn segment<'c>(case: &'c Case, difference: &Difference) -> Option<&'c Segment> {
