@@ -7,10 +7,12 @@
 //!
 //! The others need nothing. A [`station`] is workers in memory, and frames that a test makes up; the
 //! [`sim`] drives a client, Weirgate and a server through a network in memory and virtual time; a
-//! [`script`] says packet by packet what a [`stack`] is to do.
+//! [`script`] says packet by packet what a [`stack`] is to do; the [`differential`] fuzzer plays the
+//! same to our TCP and to the kernel's; [`paths`] measures both over bad links.
 
 #![forbid(unsafe_code)]
 
+pub mod differential;
 pub mod paths;
 pub mod rig;
 pub mod script;

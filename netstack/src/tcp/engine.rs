@@ -269,7 +269,7 @@ impl<B: PacketBuf> Engine<B> {
     pub(super) fn is_in_window(&self, seq: u32) -> bool {
         match self {
             Self::Native(engine) => engine.is_in_window(seq),
-            Self::Smoltcp(_) => true,
+            Self::Smoltcp(engine) => engine.is_in_window(seq),
         }
     }
 

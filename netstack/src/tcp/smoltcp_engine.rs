@@ -288,6 +288,12 @@ impl Engine {
         seq::le(self.snd_una(), seq) && seq::lt(seq, self.snd_nxt())
     }
 
+    /// Whether `seq` is inside the window that we offer, or at its very end.
+    pub(super) fn is_in_window(&self, seq: u32) -> bool {
+        self.rcv_nxt()
+            .is_some_and(|rcv_nxt| self.wire.offers(rcv_nxt, seq))
+    }
+
     /// The next sequence number expected; `None` before the peer's SYN.
     pub(super) fn rcv_nxt(&self) -> Option<u32> {
         let after_syn = self.wire.irs?.wrapping_add(1);

@@ -13,6 +13,7 @@ mod arp;
 mod capture;
 mod checksum;
 mod config;
+mod connection;
 mod ethernet;
 mod icmp;
 mod ip;
@@ -30,6 +31,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("capture", capture::run),
     ("checksum", checksum::run),
     ("config", config::run),
+    ("connection_native", connection::native),
+    ("connection_smoltcp", connection::smoltcp),
     ("ethernet", ethernet::run),
     ("icmp_v4", icmp::v4),
     ("icmp_v6", icmp::v6),

@@ -84,6 +84,12 @@ impl Errno {
         Some(row.0)
     }
 
+    /// The error of that number.
+    pub fn from_number(number: i32) -> Option<Self> {
+        let row = TABLE.into_iter().find(|(_, _, known)| *known == number)?;
+        Some(row.0)
+    }
+
     fn row(self) -> (Self, &'static str, i32) {
         // The table is in the order of the variants; a test checks that.
         TABLE[self as usize]
@@ -99,6 +105,7 @@ mod tests {
         for (errno, name, number) in TABLE {
             assert_eq!((errno.name(), errno.number()), (name, number));
             assert_eq!(Errno::from_name(name), Some(errno));
+            assert_eq!(Errno::from_number(number), Some(errno));
         }
         assert_eq!(Errno::from_name("EWHATEVER"), None);
     }

@@ -76,6 +76,17 @@ pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> Result<(), Er
     Ok(())
 }
 
+/// Runs the differential fuzzer, which reads its options itself.
+pub(crate) fn differential(workspace: &Workspace, options: &[&str]) -> Result<(), Error> {
+    let mut command = Command::new("cargo");
+    command
+        .current_dir(workspace.root())
+        .args(["run", "--quiet", "--package", "weirgate-tests"])
+        .args(["--bin", "differential", "--"])
+        .args(options);
+    foreground(&mut command)
+}
+
 /// The names of all targets, as the package `fuzz-targets` prints them.
 fn list(root: &Path) -> Result<Vec<String>, Error> {
     let mut command = Command::new("cargo");

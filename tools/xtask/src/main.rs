@@ -37,6 +37,7 @@ fn run(arguments: &[&str]) -> Result<(), Error> {
     match arguments {
         ["ci"] => ci::run(&Workspace::load()?),
         ["rules"] => rules::check(&Workspace::load()?),
+        ["fuzz", "differential", options @ ..] => fuzz::differential(&Workspace::load()?, options),
         ["fuzz", options @ ..] => fuzz::run(&Workspace::load()?, &fuzz::Options::parse(options)?),
         ["golden-update"] => golden::update(&Workspace::load()?),
         ["bench", "paths", options @ ..] => bench::paths(&Workspace::load()?, options),
@@ -105,6 +106,8 @@ usage: cargo xtask COMMAND
   ci                             all checks and tests; what CI runs
   rules                          dependency rule, where `unsafe` may stand, sizes and names
   fuzz [--seconds N] [TARGET]    fuzz one target or all of them, N seconds in total
+  fuzz differential [--seconds N] [--seed S] [linux|smoltcp]
+                                 play the same to our TCP and to others; the kernel needs root
   golden-update                  write the captures in tests/goldens anew
   bench NAME [FIGURE ...]        measure something on this machine; `tcp` is the TCP proxy
   bench paths [OPTIONS]          TCP beside that of Linux over bad paths, in namespaces

@@ -141,7 +141,8 @@ impl<B: PacketBuf> Endpoint<B> {
         segment: Segment<B>,
         out: &mut O,
     ) {
-        let connection = &mut self.connections[id.index()].connection;
+        let entry = &mut self.connections[id.index()];
+        let connection = &mut entry.connection;
         // Somebody has yet to take note that it is over; to the peer it is over already.
         if connection.state() == State::Closed {
             self.counters.drop_packet(DropReason::TcpNoConnection);
@@ -152,6 +153,10 @@ impl<B: PacketBuf> Endpoint<B> {
         match connection.handle_segment(&mut self.context, now, &I::flow(flow), segment, out) {
             Ok(()) => {
                 self.counters.increment(Event::Consumed);
+                // RFC 9293 section 3.6.1: nobody will read it, and the peer must know.
+                if entry.holder == Holder::Orphan && connection.received().is_some() {
+                    connection.abort();
+                }
                 if matches!(
                     connection.ended(),
                     Some(CloseCause::Reset | CloseCause::Refused)

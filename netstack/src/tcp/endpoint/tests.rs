@@ -62,3 +62,4 @@ mod path_mtu;
 mod rig;
 mod sums;
 mod time_wait;
+mod validation;

@@ -113,7 +113,6 @@ impl Idle {
             sent_at: self.sent_at,
             retransmitted: self.retransmitted,
             undone: self.undone,
-            tally: Tally::default(),
         };
         Open::joined(
             send,

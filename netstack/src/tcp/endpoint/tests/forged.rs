@@ -31,6 +31,11 @@ fn only_the_exact_number_resets<I: TcpIp>(engine: EngineKind) {
         };
         rig.pass(CHALLENGE_INTERVAL);
         let replies = rig.send(&forged, RST, &[]);
+        if offset > 4096 {
+            // RFC 5961 section 3.2: outside the window there is no answer.
+            assert!(replies.is_empty(), "{offset}");
+            continue;
+        }
         assert_eq!((replies.len(), replies[0].flags()), (1, ACK));
         assert_eq!(replies[0].header.seq, peer.ack);
         assert_eq!(replies[0].header.ack, peer.seq);
@@ -40,7 +45,7 @@ fn only_the_exact_number_resets<I: TcpIp>(engine: EngineKind) {
         ("consumed", 2),
         ("drop_tcp_reset_not_exact", 6),
         ("tcp_accepted", 1),
-        ("tcp_challenge_acks", 6),
+        ("tcp_challenge_acks", 3),
         ("tcp_connections", 1),
     ]);
     assert!(rig.send(&peer, RST, &[]).is_empty());

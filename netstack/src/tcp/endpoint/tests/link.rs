@@ -12,6 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::rig::*;
+use crate::counters;
 use crate::io::PacketBuf;
 use crate::ip::{FiveTuple, NetworkId, V4, V6};
 use crate::tcp::endpoint::{ConnId, ConnectTarget, EndpointConfig, Event};
@@ -19,6 +20,7 @@ use crate::tcp::{
     Algorithm, Chunk, CloseCause, ConnectionOptions, EngineKind, PROTOCOL, TcpIp, Timeouts,
 };
 use crate::time::Instant;
+use crate::wire::tcp::Flags;
 
 /// What a session does.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,12 @@ struct Weather {
     /// Packets lost and duplicated, each of 100.
     lost: u64,
     duplicated: u64,
+    /// Packets that follow a lost one and are lost with it, at most.
+    burst: u64,
+    /// Segments of an attacker for each 100 packets.
+    forged: u64,
+    /// Nothing is lost any more once the sessions only want to end.
+    heals: bool,
     /// Milliseconds that a packet takes: at least, and how much more by chance.
     delay: u64,
     jitter: u64,
@@ -104,11 +112,17 @@ fn ops() -> impl Strategy<Value = Vec<(bool, Op)>> {
 
 fn weather() -> impl Strategy<Value = Weather> {
     let lost = prop_oneof![1 => Just(0), 3 => 1_u64..16];
-    (any::<u64>(), lost, 0_u64..20, 0_u64..100, 0_u64..100).prop_map(
-        |(seed, lost, duplicated, delay, jitter)| Weather {
+    let burst = prop_oneof![2 => Just(0), 1 => 1_u64..6];
+    let forged = prop_oneof![2 => Just(0), 1 => 1_u64..100];
+    let packets = (lost, 0_u64..20, burst, forged);
+    (any::<u64>(), packets, any::<bool>(), 0_u64..100, 0_u64..100).prop_map(
+        |(seed, (lost, duplicated, burst, forged), heals, delay, jitter)| Weather {
             seed,
             lost,
             duplicated,
+            burst,
+            forged,
+            heals,
             delay,
             jitter,
         },
@@ -131,6 +145,11 @@ struct Link<I: TcpIp> {
     in_flight: Vec<(Instant, usize, Vec<u8>)>,
     weather: Weather,
     random: u64,
+    /// Packets that the ends sent, and how many of them were lost.
+    packets: u64,
+    lost: u64,
+    /// Packets that are still lost in this burst.
+    burst: u64,
 }
 
 /// The octet at `position` of what `side` sends.
@@ -174,6 +193,9 @@ impl<I: TcpIp> Link<I> {
             in_flight: Vec::new(),
             weather,
             random: weather.seed | 1,
+            packets: 0,
+            lost: 0,
+            burst: 0,
         };
         let target = ConnectTarget::<I> {
             mtu: MTU,
@@ -205,7 +227,8 @@ impl<I: TcpIp> Link<I> {
         for side in 0..2 {
             let packets = core::mem::take(&mut self.ends[side].rig.lane.sent);
             for packet in packets {
-                let copies = if self.chance(100) < self.weather.lost {
+                self.packets += 1;
+                let copies = if self.is_lost() {
                     0
                 } else if self.chance(100) < self.weather.duplicated {
                     2
@@ -217,8 +240,58 @@ impl<I: TcpIp> Link<I> {
                     let at = self.now + Duration::from_millis(delay);
                     self.in_flight.push((at, 1 - side, packet.data().to_vec()));
                 }
+                if self.chance(100) < self.weather.forged {
+                    self.forge(side, packet.data());
+                }
             }
         }
+    }
+
+    fn is_lost(&mut self) -> bool {
+        let begins = self.chance(100) < self.weather.lost;
+        if begins {
+            self.burst = 1 + self.chance(self.weather.burst + 1);
+        }
+        let lost = self.burst > 0;
+        self.burst = self.burst.saturating_sub(1);
+        self.lost += u64::from(lost);
+        lost
+    }
+
+    /// Sends a segment with the flow of `packet`, of which the attacker knows no more.
+    fn forge(&mut self, side: usize, packet: &[u8]) {
+        // Whoever is no connection yet, or no more, has to believe what a stranger says.
+        if self.ends.iter().any(|end| end.id.is_none()) {
+            return;
+        }
+        let header = parse::<I>(packet).header;
+        let flags = [
+            Flags::ACK,
+            Flags::RST,
+            RST_ACK,
+            SYN,
+            SYN_ACK,
+            FIN_ACK,
+            Flags::ACK | Flags::PSH,
+        ];
+        let mut options = crate::wire::tcp::Options::default();
+        if self.chance(2) == 0 {
+            let left = self.chance(1 << 32) as u32;
+            options.sack_blocks.push(left, left.wrapping_add(1000));
+        }
+        let forged = Peer {
+            sport: header.sport,
+            dport: header.dport,
+            seq: self.chance(1 << 32) as u32,
+            ack: self.chance(1 << 32) as u32,
+            window: self.chance(1 << 16) as u16,
+            options,
+        };
+        let payload = vec![0xee; self.chance(3) as usize * 500];
+        let flags = flags[self.chance(flags.len() as u64) as usize];
+        let to = 1 - side;
+        let octets = segment_between::<I>((host(side), host(to)), &forged, flags, &payload);
+        self.in_flight.push((self.now, to, octets));
     }
 
     /// Does everything that is due now.
@@ -338,6 +411,21 @@ impl<I: TcpIp> Link<I> {
         self.pass(millis(pause));
     }
 
+    /// What is sent again is in proportion to what was lost, and to what may have looked so.
+    fn check_retransmissions(&self) {
+        let ends = self.ends.iter();
+        let again: u64 = ends
+            .map(|end| end.rig.counters.event(counters::Event::TcpRetransmits))
+            .sum();
+        let reordered = if self.weather.jitter > 0 {
+            self.packets / 4
+        } else {
+            0
+        };
+        let most = 30 + 10 * self.lost + reordered;
+        assert!(again <= most, "{again} sent again, {} lost", self.lost);
+    }
+
     fn next(&self) -> Option<Instant> {
         let ends = self
             .ends
@@ -382,9 +470,22 @@ fn what_arrives_was_sent<I: TcpIp>(made: &Ends, ops: &[(bool, Op)], weather: Wea
         end.rig.lane.blocked = false;
     }
     link.turn();
-    for _ in 0..300 {
+    // A reset that is lost is not sent again: then only deadlines end the other side.
+    let aborted = ops.iter().any(|(_, op)| matches!(op, Op::Abort));
+    if weather.heals && !aborted {
+        // Two timeouts of a minute, with what backed off before, are far less than this.
+        link.weather.lost = 0;
+        link.weather.forged = 0;
+        link.pass(seconds(300));
+        assert!(
+            link.ends[0].ended.is_some(),
+            "stuck although nothing is lost"
+        );
+    }
+    for _ in 0..600 {
         link.pass(seconds(10));
     }
+    link.check_retransmissions();
     let causes = [link.ends[0].ended, link.ends[1].ended];
     for side in 0..2 {
         if causes[side] == Some(CloseCause::Finished) {
@@ -395,10 +496,11 @@ fn what_arrives_was_sent<I: TcpIp>(made: &Ends, ops: &[(bool, Op)], weather: Wea
             );
         }
         link.ends[side].rig.assert_empty();
+        assert_eq!(link.ends[side].rig.endpoint.context.buffers_held(), 0);
         assert_eq!(link.ends[side].rig.endpoint.poll_timeout(), None);
     }
     assert!(causes[0].is_some());
-    if !ops.iter().any(|(_, op)| matches!(op, Op::Abort)) {
+    if !aborted {
         assert_eq!(causes, [Some(CloseCause::Finished); 2], "no reason to fail");
     }
 }

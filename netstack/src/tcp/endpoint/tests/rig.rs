@@ -441,6 +441,16 @@ impl<I: TcpIp> Rig<I> {
 
 /// A segment of the peer in an IP packet.
 fn segment<I: HeaderIp>(peer: &Peer, flags: Flags, payload: &[u8]) -> Vec<u8> {
+    segment_between::<I>((1, 2), peer, flags, payload)
+}
+
+/// A segment that says what `peer` says, from one host to another.
+pub(super) fn segment_between<I: HeaderIp>(
+    (from, to): (u8, u8),
+    peer: &Peer,
+    flags: Flags,
+    payload: &[u8],
+) -> Vec<u8> {
     let header = Header {
         sport: peer.sport,
         dport: peer.dport,
@@ -452,13 +462,12 @@ fn segment<I: HeaderIp>(peer: &Peer, flags: Flags, payload: &[u8]) -> Vec<u8> {
         header_len: HEADER_LEN,
         options: peer.options,
     };
-    let flow = peer.flow::<I>();
     let mut octets = vec![0; I::HEADER_LEN + header.emit_len()];
     header.emit(&mut octets[I::HEADER_LEN..]);
     octets.extend_from_slice(payload);
     let ip = ip_header::Header::<I> {
-        src: flow.src,
-        dst: flow.dst,
+        src: address::<I>(from),
+        dst: address::<I>(to),
         protocol: PROTOCOL,
         hop_limit: 64,
         ecn: 0,

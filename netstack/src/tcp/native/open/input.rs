@@ -7,7 +7,7 @@
 use super::Open;
 use crate::drop::DropReason;
 use crate::io::{PacketBuf, Payload};
-use crate::tcp::Segment;
+use crate::tcp::{Segment, seq};
 use crate::tcp::connection::Rejected;
 use crate::tcp::native::Call;
 use crate::tcp::native::acknowledged::Acknowledgment;
@@ -19,6 +19,15 @@ use crate::wire::tcp::{Flags, Header, Timestamps};
 
 /// RFC 3168 section 5: the field of a packet that was marked.
 const CE: u8 = 3;
+
+/// Where a segment belongs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    /// Into the window, at least in part.
+    Window,
+    /// Before it: all of it came earlier.
+    Before,
+}
 
 impl<P: Payload> Open<P> {
     /// Takes in a segment. RSTs and SYNs were checked before.
@@ -34,11 +43,16 @@ impl<P: Payload> Open<P> {
             .timestamps
             .filter(|_| self.negotiated.timestamps);
         let len = segment.payload_len();
-        self.check_age(call, stamps)?;
+        self.check_age(call, stamps, len == 0 && !header.flags.contains(Flags::FIN))?;
         let placed = self.check_sequence(&header, len);
-        // A closed window has no place for anything, and takes acknowledgments all the same.
-        if placed.is_err() && !(self.receive.is_closed() && header.seq == self.receive.rcv_nxt()) {
-            return placed;
+        match placed {
+            Ok(Place::Window) => {}
+            // Its acknowledgment does not count: otherwise half of all sequence numbers would do
+            // for somebody who guesses. That it came twice is reported.
+            Ok(Place::Before) => return self.take_payload(call, pressure, stamps, segment),
+            // A closed window has no place for anything, and takes acknowledgments all the same.
+            Err(_) if self.receive.is_closed() && header.seq == self.receive.rcv_nxt() => {}
+            Err(rejected) => return Err(rejected),
         }
         self.check_acknowledgment(&header)?;
         self.probes = 0;
@@ -61,9 +75,17 @@ impl<P: Payload> Open<P> {
     }
 
     /// RFC 7323 section 5.3, R1: an old segment is acknowledged and dropped.
-    fn check_age(&mut self, call: &Call<'_>, stamps: Option<Timestamps>) -> Result<(), Rejected> {
+    fn check_age(
+        &mut self,
+        call: &Call<'_>,
+        stamps: Option<Timestamps>,
+        bare: bool,
+    ) -> Result<(), Rejected> {
         match self.receive.check_age(call.now, stamps, false) {
             Verdict::Fresh => Ok(()),
+            // Two ends that find each other's stamps old would answer each other's answers for
+            // ever, if those were not limited as challenges are.
+            Verdict::Old if bare => Err(Rejected::with_challenge(DropReason::TcpPaws)),
             Verdict::Old => {
                 self.receive.demand_ack();
                 Err(Rejected::silently(DropReason::TcpPaws))
@@ -74,21 +96,20 @@ impl<P: Payload> Open<P> {
 
     /// First check: the sequence number. Whoever sends only segments without a place in the window
     /// is answered no faster than challenges are.
-    fn check_sequence(&mut self, header: &Header, len: usize) -> Result<(), Rejected> {
+    fn check_sequence(&mut self, header: &Header, len: usize) -> Result<Place, Rejected> {
         let fin = header.flags.contains(Flags::FIN);
         let bare = len == 0 && !fin;
         match self.receive.acceptance(header.seq, len as u32, fin) {
-            Acceptance::Acceptable => Ok(()),
+            Acceptance::Acceptable => Ok(Place::Window),
             // A keepalive or a window probe (RFC 9293 section 3.8.4).
             Acceptance::Old if bare && header.seq.wrapping_add(1) == self.receive.rcv_nxt() => {
                 self.receive.demand_ack();
-                Ok(())
+                Ok(Place::Before)
             }
             Acceptance::Old | Acceptance::Beyond if bare => {
                 Err(Rejected::with_challenge(DropReason::TcpOutsideWindow))
             }
-            // What is old may still carry what is new in the other direction.
-            Acceptance::Old => Ok(()),
+            Acceptance::Old => Ok(Place::Before),
             Acceptance::Beyond => {
                 self.receive.demand_ack();
                 Err(Rejected::silently(DropReason::TcpOutsideWindow))
@@ -118,6 +139,12 @@ impl<P: Payload> Open<P> {
         segment: Segment<B>,
     ) -> Result<(), Rejected> {
         let header = segment.header;
+        let ahead = seq::lt(self.receive.rcv_nxt(), header.seq);
+        if pressure == Pressure::Critical && ahead && segment.payload_len() > 0 {
+            // What is missing before it comes first. It was not reported, so it comes again.
+            self.receive.demand_ack();
+            return Err(Rejected::silently(DropReason::TcpNoMemory));
+        }
         let congestion = segment.ecn() == CE;
         let mut packet = segment.packet;
         packet.trim_front(segment.tcp_offset + header.header_len);
@@ -132,11 +159,6 @@ impl<P: Payload> Open<P> {
         let received = self.receive.handle(call.now, self.stamp(call.now), arrival);
         if received.fin && self.send.fin == Fin::Open {
             self.passive = true;
-        }
-        if pressure == Pressure::Critical && received.class == Class::Ahead {
-            // Not yet acknowledged but selectively, so the peer still has it (RFC 2018 section 8).
-            self.receive.discard_ahead();
-            return Err(Rejected::silently(DropReason::TcpNoMemory));
         }
         match received.class {
             Class::Refused(_) => Err(Rejected::silently(DropReason::TcpRefused)),
