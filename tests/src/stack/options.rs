@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-use netstack::tcp::Timeouts;
+use netstack::tcp::{Algorithm, ConnectionOptions, Timeouts};
 
 /// What runs the state machine of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,6 +47,14 @@ pub struct StackOptions {
     pub keepalive: Option<Duration>,
     /// How long before the first probe, once keepalive is switched on.
     pub keepalive_idle: Duration,
+    /// How long between probes; as long as before the first if it does not say.
+    pub keepalive_interval: Option<Duration>,
+    /// The connection is given up when so many probes are not answered.
+    pub keepalive_probes: u8,
+    /// How the native engine reacts to congestion.
+    pub congestion: Algorithm,
+    /// Whether the native engine asks for ECN.
+    pub ecn: bool,
     /// Deadlines.
     pub timeouts: Timeouts,
 }
@@ -62,6 +70,10 @@ impl StackOptions {
             send_buffer: 65_536,
             keepalive: None,
             keepalive_idle: Duration::from_hours(2),
+            keepalive_interval: None,
+            keepalive_probes: 9,
+            congestion: Algorithm::default(),
+            ecn: ConnectionOptions::default().ecn,
             timeouts: Timeouts {
                 handshake: Duration::from_mins(1),
                 connect: Duration::from_mins(2),

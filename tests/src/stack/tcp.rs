@@ -179,6 +179,15 @@ impl Tcp {
         self.connection(conn).send_queue()
     }
 
+    /// Octets received and not read; of smoltcp's, those that are contiguous in memory.
+    pub(super) fn receive_queue(&mut self, conn: Conn) -> usize {
+        let now = self.now();
+        let connection = self.connection(conn);
+        let told = connection.info(now).receive_queue as usize;
+        let next = connection.received().map(|chunk| chunk.octets().len());
+        next.map_or(0, |next| next.max(told))
+    }
+
     /// Why the network said that the peer of a connection cannot be reached.
     pub(super) fn unreachable(&self, conn: Conn) -> Option<Errno> {
         self.unreachable.get(&conn.port).copied()
@@ -441,9 +450,11 @@ fn connection_options(options: &StackOptions) -> ConnectionOptions {
         mss: options.mss.unwrap_or(u16::MAX),
         keepalive: options.keepalive.map(|idle| Keepalive {
             idle,
-            interval: idle,
-            probes: 9,
+            interval: options.keepalive_interval.unwrap_or(idle),
+            probes: options.keepalive_probes,
         }),
+        congestion: options.congestion,
+        ecn: options.ecn,
         ..ConnectionOptions::default()
     }
 }
