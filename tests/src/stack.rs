@@ -146,14 +146,14 @@ pub enum SocketOption {
     KeepInterval(Duration),
     /// `TCP_KEEPCNT`.
     KeepCount(u8),
-    /// `TCP_CONGESTION`.
-    Congestion(Algorithm),
     /// `TCP_MAXSEG`, in octets of payload.
     MaxSegment(u16),
     /// `TCP_NODELAY`. Taken, without effect: what is written is never held back.
     NoDelay(bool),
     /// `TCP_USER_TIMEOUT`.
     UserTimeout(Duration),
+    /// `TCP_CONGESTION`.
+    Congestion(Algorithm),
 }
 
 /// An option whose value can be asked for.

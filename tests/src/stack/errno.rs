@@ -78,6 +78,12 @@ impl Errno {
         self.row().1
     }
 
+    /// The error that Linux gives that number.
+    pub fn from_number(number: i32) -> Option<Self> {
+        let row = TABLE.into_iter().find(|(_, _, known)| *known == number)?;
+        Some(row.0)
+    }
+
     /// The error of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         let row = TABLE.into_iter().find(|(_, known, _)| *known == name)?;
@@ -99,6 +105,7 @@ mod tests {
         for (errno, name, number) in TABLE {
             assert_eq!((errno.name(), errno.number()), (name, number));
             assert_eq!(Errno::from_name(name), Some(errno));
+            assert_eq!(Errno::from_number(number), Some(errno));
         }
         assert_eq!(Errno::from_name("EWHATEVER"), None);
     }

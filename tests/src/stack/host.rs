@@ -380,7 +380,10 @@ impl Stack for Host {
             SocketOption::Linger(time) => socket.resets_on_close = time == Some(Duration::ZERO),
             // A connection is made with the others.
             _ if !fresh => return Err(Errno::Invalid),
-            SocketOption::ReceiveBuffer(octets) => socket.options.receive_buffer = octets,
+            SocketOption::ReceiveBuffer(octets) => {
+                socket.options.receive_buffer = octets;
+                socket.options.first_window = None;
+            }
             SocketOption::SendBuffer(octets) => socket.options.send_buffer = octets,
             SocketOption::KeepAlive(on) => {
                 socket.options.keepalive = on.then_some(socket.options.keepalive_idle);
@@ -394,9 +397,9 @@ impl Stack for Host {
                 socket.options.keepalive_interval = Some(interval);
             }
             SocketOption::KeepCount(probes) => socket.options.keepalive_probes = probes,
-            SocketOption::Congestion(algorithm) => socket.options.congestion = algorithm,
             SocketOption::MaxSegment(octets) => socket.options.mss = Some(octets),
             SocketOption::UserTimeout(time) => socket.options.timeouts.user = time,
+            SocketOption::Congestion(algorithm) => socket.options.congestion = algorithm,
         }
         Ok(())
     }

@@ -446,6 +446,7 @@ fn connection_options(options: &StackOptions) -> ConnectionOptions {
             super::Engine::Smoltcp => EngineKind::Smoltcp,
         },
         receive_buffer: options.receive_buffer,
+        first_window: options.first_window.unwrap_or(options.receive_buffer),
         send_buffer: options.send_buffer,
         mss: options.mss.unwrap_or(u16::MAX),
         keepalive: options.keepalive.map(|idle| Keepalive {
@@ -454,8 +455,9 @@ fn connection_options(options: &StackOptions) -> ConnectionOptions {
             probes: options.keepalive_probes,
         }),
         congestion: options.congestion,
+        pacing: options.pacing,
         ecn: options.ecn,
-        ..ConnectionOptions::default()
+        rto_floor: options.rto_floor,
     }
 }
 
