@@ -3,7 +3,7 @@
 //! [`packetdrill_interface_init`] fills the [`Interface`] that packetdrill gives it. Each function
 //! turns its pointers into safe values, makes the call of that name on the [`Session`], and puts
 //! back what came of it: the result, or -1 and `errno`. Nothing else happens here. A panic would
-//! end the process at this border. [`data`] has the calls that move octets, [`memory`] what reads
+//! end the process at this border. `data` has the calls that move octets, `memory` what reads
 //! and writes the caller's memory.
 //!
 //! # Invariants

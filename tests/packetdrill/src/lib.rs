@@ -4,7 +4,7 @@
 //! of `--so_flags=`, and gets a table of functions: socket calls, packets in and out, and a clock.
 //! [`abi`] is that table and all the unsafe code; the rest is safe. A [`Session`] is one stack
 //! behind one lock, a [`Host`](weirgate_tests::stack::Host) of the tests; what its calls mean is in
-//! [`calls`], options are in [`options`], and the text of the flags becomes [`Flags`].
+//! `calls`, options are in `options`, and the text of the flags becomes [`Flags`].
 //!
 //! In: calls, from any thread, and raw IP packets. Out: results as the C library has them, with
 //! `errno`, and raw IP packets with the time they were sent. Nothing here waits for real time to
