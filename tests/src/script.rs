@@ -10,6 +10,7 @@
 //! that follows from the place in the stream, checked wherever it comes out.
 
 mod assertion;
+mod cases;
 mod directives;
 mod event;
 mod failure;
@@ -23,6 +24,7 @@ mod wire;
 
 use core::net::IpAddr;
 
+pub use cases::Case;
 pub use directives::Directives;
 pub use failure::{Failure, ParseError};
 
@@ -48,6 +50,16 @@ impl Script {
     /// How the script wants to be played.
     pub fn directives(&self) -> &Directives {
         &self.directives
+    }
+
+    /// The settings that the script changes on its way, by their names on Linux.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &str)> {
+        let settings = self.events.iter().filter_map(|event| match &event.action {
+            event::Action::Settings(settings) => Some(settings),
+            _ => None,
+        });
+        let pairs = settings.flatten();
+        pairs.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Plays the script against a fresh stack that has the address [`local_address`].

@@ -22,11 +22,12 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use netstack::tcp::Algorithm;
 use netstack::time::Instant;
 
 pub use blocking::{BlockingCall, Completed};
 pub use errno::Errno;
-pub use host::Host;
+pub use host::{Host, Queues};
 pub use options::{Engine, SettingError, StackOptions};
 
 /// Names a socket of a stack.
@@ -86,6 +87,15 @@ pub trait Stack {
     /// Sets or clears `O_NONBLOCK`.
     fn set_blocking(&mut self, fd: Fd, blocking: bool) -> Result<(), Errno>;
 
+    /// Goes on with a call that may have to wait. A stack whose own calls can wait makes the call
+    /// itself when it is told the first time, and says [`Errno::Again`] until that has returned.
+    fn proceed(&mut self, call: &mut BlockingCall, waits: bool) -> Result<Completed, Errno>
+    where
+        Self: Sized,
+    {
+        call.proceed(self, waits)
+    }
+
     /// What a socket is ready for, whatever was asked for.
     fn poll(&mut self, fd: Fd) -> Result<PollEvents, Errno>;
 
@@ -143,6 +153,8 @@ pub enum SocketOption {
     NoDelay(bool),
     /// `TCP_USER_TIMEOUT`.
     UserTimeout(Duration),
+    /// `TCP_CONGESTION`.
+    Congestion(Algorithm),
 }
 
 /// An option whose value can be asked for.

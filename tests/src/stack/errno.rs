@@ -78,6 +78,12 @@ impl Errno {
         self.row().1
     }
 
+    /// The error that Linux gives that number.
+    pub fn from_number(number: i32) -> Option<Self> {
+        let row = TABLE.into_iter().find(|(_, _, known)| *known == number)?;
+        Some(row.0)
+    }
+
     /// The error of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         let row = TABLE.into_iter().find(|(_, known, _)| *known == name)?;

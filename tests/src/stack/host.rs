@@ -34,6 +34,15 @@ pub struct Host {
     next_port: u16,
 }
 
+/// Octets that wait at a socket.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Queues {
+    /// Received and not read.
+    pub received: usize,
+    /// Written and not acknowledged by the peer.
+    pub unacknowledged: usize,
+}
+
 impl Host {
     /// A host without sockets that has these addresses. Its clock stands at `now`.
     pub fn new(now: Instant, addresses: Vec<IpAddr>, options: StackOptions) -> Self {
@@ -44,6 +53,23 @@ impl Host {
             addresses,
             next_port: FIRST_EPHEMERAL_PORT,
         }
+    }
+
+    /// What the socket's connection is made with, or was.
+    pub fn socket_options(&self, fd: Fd) -> Result<StackOptions, Errno> {
+        Ok(self.at(fd)?.options)
+    }
+
+    /// What waits at a socket; nothing at one without a connection.
+    pub fn queues(&mut self, fd: Fd) -> Result<Queues, Errno> {
+        let socket = self.sockets.get(&fd).ok_or(Errno::BadFd)?;
+        Ok(match &socket.role {
+            Role::Fresh | Role::Listening { .. } => Queues::default(),
+            Role::Stream(stream) => Queues {
+                received: self.tcp.receive_queue(stream.conn),
+                unacknowledged: self.tcp.send_queue(stream.conn),
+            },
+        })
     }
 
     fn open(&mut self, socket: Socket) -> Fd {
@@ -374,6 +400,7 @@ impl Stack for Host {
             SocketOption::KeepCount(probes) => socket.options.keepalive_probes = probes,
             SocketOption::MaxSegment(octets) => socket.options.mss = Some(octets),
             SocketOption::UserTimeout(time) => socket.options.timeouts.user = time,
+            SocketOption::Congestion(algorithm) => socket.options.congestion = algorithm,
         }
         Ok(())
     }

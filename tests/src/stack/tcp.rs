@@ -185,6 +185,15 @@ impl Tcp {
         self.connection(conn).send_queue()
     }
 
+    /// Octets received and not read; of smoltcp's, those that are contiguous in memory.
+    pub(super) fn receive_queue(&mut self, conn: Conn) -> usize {
+        let now = self.now();
+        let connection = self.connection(conn);
+        let told = connection.info(now).receive_queue as usize;
+        let next = connection.received().map(|chunk| chunk.octets().len());
+        next.map_or(0, |next| next.max(told))
+    }
+
     /// Why the network said that the peer of a connection cannot be reached.
     pub(super) fn unreachable(&self, conn: Conn) -> Option<Errno> {
         self.unreachable.get(&conn.port).copied()
@@ -462,7 +471,6 @@ fn connection_options(options: &StackOptions) -> ConnectionOptions {
         pacing: options.pacing,
         ecn: options.ecn,
         rto_floor: options.rto_floor,
-        ..ConnectionOptions::default()
     }
 }
 

@@ -181,7 +181,7 @@ impl<S: Stack> Player<'_, S> {
     fn ask(&mut self, waiting: &mut Waiting) -> Option<Ended> {
         match &mut waiting.call {
             Unfinished::Stack(call) => {
-                let result = call.proceed(self.stack, !waiting.at_once);
+                let result = self.stack.proceed(call, !waiting.at_once);
                 if let BlockingCall::Connect { remote, .. } = call
                     && result == Err(Errno::InProgress)
                 {
