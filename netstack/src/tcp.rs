@@ -12,7 +12,9 @@
 //! [`Endpoint::poll_event`].
 
 mod bare;
+mod chunk;
 mod connection;
+mod connection_options;
 mod deadline;
 mod demux;
 mod endpoint;
@@ -26,7 +28,9 @@ mod smoltcp_engine;
 mod syncookie;
 mod time_wait;
 
-pub use connection::{Chunk, CloseCause, Connection, ConnectionOptions, Keepalive, State, Timeout};
+pub use chunk::Chunk;
+pub use connection::{CloseCause, Connection, State, Timeout};
+pub use connection_options::{ConnectionOptions, Keepalive};
 pub use deadline::Timeouts;
 pub use demux::TcpIp;
 pub use endpoint::{

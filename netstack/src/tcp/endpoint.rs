@@ -25,7 +25,8 @@ use slab::Slab;
 pub use config::EndpointConfig;
 pub use receive::Arrival;
 
-use super::connection::{Connection, ConnectionOptions};
+use super::connection::Connection;
+use super::connection_options::ConnectionOptions;
 use super::demux::{Demux, FlowTables, TcpIp};
 use super::engine::{Context, Engine};
 use super::isn::IsnGenerator;

@@ -4,7 +4,8 @@
 //! differ in what they keep received octets in: ours holds packet buffers and gives them on by
 //! reference, smoltcp has rings and copies.
 
-use super::connection::{Chunk, Rejected, Transmitted};
+use super::chunk::Chunk;
+use super::connection::{Rejected, Transmitted};
 use super::native::{self, Call, Info, Numbers};
 use super::smoltcp_engine;
 use super::{ConnectionOptions, Flow, Output, Segment, State};
@@ -61,7 +62,8 @@ impl<B: PacketBuf> Engine<B> {
     ) -> Self {
         match options.engine {
             EngineKind::Native => {
-                Self::Native(native::Engine::accept(options, numbers, header, now))
+                let start = native::start(options, numbers, flow.version());
+                Self::Native(native::Engine::accept(start, header, now))
             }
             EngineKind::Smoltcp => Self::Smoltcp(Box::new(smoltcp_engine::Engine::listen(
                 options,
@@ -80,7 +82,10 @@ impl<B: PacketBuf> Engine<B> {
         now: Instant,
     ) -> Self {
         match options.engine {
-            EngineKind::Native => Self::Native(native::Engine::connect(options, numbers, now)),
+            EngineKind::Native => {
+                let start = native::start(options, numbers, flow.version());
+                Self::Native(native::Engine::connect(start, now))
+            }
             EngineKind::Smoltcp => Self::Smoltcp(Box::new(smoltcp_engine::Engine::connect(
                 &mut context.smoltcp,
                 options,
@@ -273,6 +278,14 @@ impl<B: PacketBuf> Engine<B> {
         match self {
             Self::Native(engine) => engine.is_unanswered(),
             Self::Smoltcp(engine) => engine.is_unanswered(),
+        }
+    }
+
+    /// Whether the session could not write for want of a buffer since this was last asked.
+    pub(super) fn take_starved(&mut self) -> bool {
+        match self {
+            Self::Native(engine) => engine.take_starved(),
+            Self::Smoltcp(_) => false,
         }
     }
 

@@ -39,11 +39,12 @@ mod window;
 
 use core::hint::black_box;
 
-use self::connect::{Agreement, Answered, Start, SynReceived, SynSent};
+use self::connect::{Answered, Start, SynReceived, SynSent};
 use self::idle::Idle;
 use self::open::Open;
 use self::options::Offer;
-use self::segment::Outgoing;
+use self::segment::{Attaching, Emitted, Outgoing};
+use self::window::Pressure;
 use super::bare::Bare;
 use super::connection::{Rejected, Transmitted};
 use super::{ConnectionOptions, Flow, Output, Segment, State, seq};
@@ -110,7 +111,7 @@ struct Reset {
 impl Numbers {
     /// The time stamp at `now` of a connection that begins with these.
     pub(super) fn stamp(&self, now: Instant) -> u32 {
-        (now.as_micros() / 1000).wrapping_add(u64::from(self.stamp_offset)) as u32
+        stamp_at(now, self.stamp_offset)
     }
 }
 
@@ -118,18 +119,18 @@ impl Numbers {
 /// our time stamp.
 pub(super) fn stateless_answer(
     options: &ConnectionOptions,
-    numbers: Numbers,
+    start: Start,
     syn: &Header,
     stamp: Option<u32>,
     now: Instant,
 ) -> Bare {
-    let received = SynReceived::new(start(options, numbers), syn, now);
+    let received = SynReceived::new(start, syn, now);
     let mut options_sent = received.options(now);
     if let (Some(stamps), Some(value)) = (&mut options_sent.timestamps, stamp) {
         stamps.value = value;
     }
     Bare {
-        seq: numbers.iss,
+        seq: start.iss,
         ack: received.irs.wrapping_add(1),
         window: first_window(options),
         flags: received.flags(),
@@ -149,16 +150,20 @@ pub(super) struct Engine<B: PacketBuf> {
     budgeted: u32,
     /// Something was sent that the peer has to answer, and it was not heard since.
     unanswered: bool,
+    /// The session was told that there is no room because there was no buffer to copy into.
+    starved: bool,
     #[cfg(test)]
     pub(super) panic_on_next_segment: bool,
 }
 
-fn start(options: &ConnectionOptions, numbers: Numbers) -> Start {
+/// Where a connection over that version of IP begins.
+pub(super) fn start(options: &ConnectionOptions, numbers: Numbers, version: u8) -> Start {
     Start {
         iss: numbers.iss,
         stamp_offset: numbers.stamp_offset,
         offer: Offer {
             mss: options.mss,
+            default_mss: options::default_mss(version),
             largest_window: u32::try_from(options.receive_buffer).unwrap_or(u32::MAX),
             ecn: options.ecn,
         },
@@ -167,19 +172,14 @@ fn start(options: &ConnectionOptions, numbers: Numbers) -> Start {
 
 impl<B: PacketBuf> Engine<B> {
     /// An engine that answers the SYN `header`.
-    pub(super) fn accept(
-        options: &ConnectionOptions,
-        numbers: Numbers,
-        header: &Header,
-        now: Instant,
-    ) -> Self {
-        let received = SynReceived::new(start(options, numbers), header, now);
+    pub(super) fn accept(start: Start, header: &Header, now: Instant) -> Self {
+        let received = SynReceived::new(start, header, now);
         Self::new(Phase::SynReceived(Box::new(received)))
     }
 
     /// An engine that sends a SYN at its first `poll_transmit`.
-    pub(super) fn connect(options: &ConnectionOptions, numbers: Numbers, now: Instant) -> Self {
-        let sent = SynSent::new(start(options, numbers), now);
+    pub(super) fn connect(start: Start, now: Instant) -> Self {
+        let sent = SynSent::new(start, now);
         Self::new(Phase::SynSent(Box::new(sent)))
     }
 
@@ -190,6 +190,7 @@ impl<B: PacketBuf> Engine<B> {
             resets: 0,
             budgeted: 0,
             unanswered: false,
+            starved: false,
             #[cfg(test)]
             panic_on_next_segment: false,
         }
@@ -204,71 +205,79 @@ impl<B: PacketBuf> Engine<B> {
     ) -> Result<(), Rejected> {
         #[cfg(test)]
         assert!(!self.panic_on_next_segment, "panic asked for by a test");
-        let now = call.now;
         self.wake();
+        let reset = segment.header.flags.contains(Flags::RST);
         let result = match &mut self.phase {
             Phase::SynSent(sent) => {
-                match sent.handle(now, &segment.header) {
-                    Answered::Not => return self.not_an_answer(&segment.header),
-                    Answered::Refused => self.phase = Phase::Closed(None),
-                    Answered::Simultaneous(received) => {
-                        self.phase = Phase::SynReceived(Box::new(received));
-                    }
-                    Answered::Agreed(agreement) => {
-                        let mut open = Box::new(Open::new(call, &agreement));
-                        // RFC 9293 section 3.10.7.3: the third segment of the handshake.
-                        open.acknowledge_now();
-                        self.phase = Phase::Open(open);
-                    }
-                }
-                Ok(())
+                let answered = sent.handle(call.now, &segment.header);
+                self.answered(call, answered, &segment.header)
             }
-            Phase::SynReceived(received) => {
-                if segment.header.flags.contains(Flags::RST) {
-                    self.phase = Phase::Closed(None);
-                    return Ok(());
-                }
-                let repeated = received.repeats_syn(now, &segment.header);
-                if !received.is_acknowledged_by(&segment.header) {
-                    return if repeated {
-                        Ok(())
-                    } else {
-                        self.not_an_answer(&segment.header)
-                    };
-                }
-                let agreement = received.agree(now, &segment.header);
-                let mut open = Box::new(Open::new(call, &agreement));
-                let result = if repeated {
-                    // A simultaneous open: the SYN-ACK says nothing more.
-                    open.acknowledge_now();
-                    Ok(())
-                } else {
-                    open.handle_segment(call, budget.pressure(), segment)
-                };
-                self.phase = Phase::Open(open);
-                result
-            }
-            Phase::Open(_) if segment.header.flags.contains(Flags::RST) => {
+            Phase::SynReceived(_) | Phase::Open(_) if reset => {
                 self.phase = Phase::Closed(None);
                 Ok(())
             }
+            Phase::SynReceived(_) => self.finish_handshake(budget.pressure(), call, segment),
             Phase::Open(open) => open.handle_segment(call, budget.pressure(), segment),
             Phase::Idle(_) | Phase::Closed(_) => Ok(()),
         };
         self.settle(budget);
-        self.unanswered = false;
+        // Anybody can make up segments that are refused; they say nothing of the peer.
+        if result.is_ok() {
+            self.unanswered = false;
+        }
         result
     }
 
-    /// RFC 9293 section 3.10.7.3 and 3.10.7.4: an acknowledgment of anything but our SYN gets an
-    /// RST, while the handshake lasts.
-    fn not_an_answer(&mut self, header: &Header) -> Result<(), Rejected> {
-        let flags = header.flags;
-        let stray = flags.contains(Flags::ACK) && !flags.contains(Flags::RST);
-        Err(Rejected {
-            reset: stray,
-            ..Rejected::silently(DropReason::TcpBadAck)
-        })
+    /// RFC 9293 section 3.10.7.3: a segment came while we waited for the answer to our SYN.
+    fn answered(
+        &mut self,
+        call: &Call<'_>,
+        answered: Answered,
+        header: &Header,
+    ) -> Result<(), Rejected> {
+        self.phase = match answered {
+            Answered::Not => return Err(not_an_answer(header)),
+            Answered::Refused => Phase::Closed(None),
+            Answered::Simultaneous(received) => Phase::SynReceived(Box::new(received)),
+            Answered::Agreed(agreement) => {
+                let mut open = Box::new(Open::new(call, &agreement));
+                // The third segment of the handshake.
+                open.acknowledge_now();
+                Phase::Open(open)
+            }
+        };
+        Ok(())
+    }
+
+    /// RFC 9293 section 3.10.7.4: a segment came while we waited for the end of the handshake.
+    fn finish_handshake(
+        &mut self,
+        pressure: Pressure,
+        call: &Call<'_>,
+        segment: Segment<B>,
+    ) -> Result<(), Rejected> {
+        let Phase::SynReceived(received) = &mut self.phase else {
+            return Ok(());
+        };
+        let repeated = received.repeats_syn(call.now, &segment.header);
+        if !received.is_acknowledged_by(&segment.header) {
+            return if repeated {
+                Ok(())
+            } else {
+                Err(not_an_answer(&segment.header))
+            };
+        }
+        let agreement = received.agree(call.now, &segment.header);
+        let mut open = Box::new(Open::new(call, &agreement));
+        let result = if repeated {
+            // A simultaneous open: the SYN-ACK says nothing more.
+            open.acknowledge_now();
+            Ok(())
+        } else {
+            open.handle_segment(call, pressure, segment)
+        };
+        self.phase = Phase::Open(open);
+        result
     }
 
     /// Sends at most `allowed` segments.
@@ -287,39 +296,12 @@ impl<B: PacketBuf> Engine<B> {
         }
         let transmitted = match &mut self.phase {
             Phase::SynSent(sent) => {
-                if sent.attempts.due() > now {
-                    return Transmitted::All;
-                }
-                let header = Header {
-                    options: sent.start.offer.options(sent.start.stamp(now)),
-                    window: first_window(call.options),
-                    ..header(sent.start.iss, 0, sent.flags())
-                };
-                if !send_bare(call.flow, header, out) {
-                    return Transmitted::NoBuffer;
-                }
-                self.retransmitted += u32::from(sent.attempts.made_any());
-                sent.attempts.sent(now);
-                self.unanswered = true;
-                Transmitted::All
+                let syn = sent.syn(now, first_window(call.options));
+                self.send_syn(call, syn, out)
             }
             Phase::SynReceived(received) => {
-                if received.attempts.due() > now {
-                    return Transmitted::All;
-                }
-                let ack = received.irs.wrapping_add(1);
-                let header = Header {
-                    options: received.options(now),
-                    window: first_window(call.options),
-                    ..header(received.start.iss, ack, received.flags())
-                };
-                if !send_bare(call.flow, header, out) {
-                    return Transmitted::NoBuffer;
-                }
-                self.retransmitted += u32::from(received.attempts.made_any());
-                received.attempts.sent(now);
-                self.unanswered = true;
-                Transmitted::All
+                let syn_ack = received.syn_ack(now, first_window(call.options));
+                self.send_syn(call, syn_ack, out)
             }
             Phase::Open(open) => {
                 let before = open.retransmissions();
@@ -332,20 +314,43 @@ impl<B: PacketBuf> Engine<B> {
                 }
                 transmitted
             }
-            Phase::Idle(_) => Transmitted::All,
-            Phase::Closed(reset) => {
-                if let Some(Reset { seq, ack }) = *reset {
-                    if !send_bare(call.flow, header(seq, ack, Flags::RST | Flags::ACK), out) {
-                        return Transmitted::NoBuffer;
-                    }
-                    *reset = None;
-                    self.resets += 1;
+            Phase::Closed(Some(Reset { seq, ack })) => {
+                let header = header(*seq, *ack, Flags::RST | Flags::ACK);
+                if !send_bare(call.flow, header, out) {
+                    return Transmitted::NoBuffer;
                 }
+                self.phase = Phase::Closed(None);
+                self.resets += 1;
                 Transmitted::All
             }
+            Phase::Idle(_) | Phase::Closed(None) => Transmitted::All,
         };
         self.settle(budget);
         transmitted
+    }
+
+    /// Sends our SYN or SYN-ACK, if it is due.
+    fn send_syn<O: Output<Buf = B>>(
+        &mut self,
+        call: &Call<'_>,
+        header: Header,
+        out: &mut O,
+    ) -> Transmitted {
+        let attempts = match &mut self.phase {
+            Phase::SynSent(sent) => &mut sent.attempts,
+            Phase::SynReceived(received) => &mut received.attempts,
+            Phase::Open(_) | Phase::Idle(_) | Phase::Closed(_) => return Transmitted::All,
+        };
+        if attempts.due() > call.now {
+            return Transmitted::All;
+        }
+        if !send_bare(call.flow, header, out) {
+            return Transmitted::NoBuffer;
+        }
+        self.retransmitted += u32::from(attempts.made_any());
+        attempts.sent(call.now);
+        self.unanswered = true;
+        Transmitted::All
     }
 
     /// When `poll_transmit` must be called again at the latest.
@@ -407,7 +412,12 @@ impl<B: PacketBuf> Engine<B> {
     ) -> usize {
         self.wake();
         match &mut self.phase {
-            Phase::Open(open) => open.send_copied(options, octets, out),
+            Phase::Open(open) => {
+                let room = octets.len().min(open.room(options));
+                let taken = open.send_copied(options, octets, out);
+                self.starved |= taken < room;
+                taken
+            }
             _ => 0,
         }
     }
@@ -514,6 +524,12 @@ impl<B: PacketBuf> Engine<B> {
         self.unanswered
     }
 
+    /// Whether the session could not write for want of a buffer since this was last asked. Nothing
+    /// that the peer does will tell it when there is one.
+    pub(super) fn take_starved(&mut self) -> bool {
+        core::mem::take(&mut self.starved)
+    }
+
     /// Whether the peer has not answered as many keepalive probes as it may.
     pub(super) fn is_dead(&self, call: &Call<'_>) -> bool {
         self.open().is_some_and(|open| open.is_dead(call))
@@ -582,10 +598,25 @@ impl<B: PacketBuf> Engine<B> {
     }
 }
 
+/// RFC 9293 sections 3.10.7.3 and 3.10.7.4: an acknowledgment of anything but our SYN gets an RST,
+/// while the handshake lasts.
+fn not_an_answer(header: &Header) -> Rejected {
+    let flags = header.flags;
+    Rejected {
+        reset: flags.contains(Flags::ACK) && !flags.contains(Flags::RST),
+        ..Rejected::silently(DropReason::TcpBadAck)
+    }
+}
+
 /// The window of our SYN (RFC 7323 section 2.2: never shifted).
 fn first_window(options: &ConnectionOptions) -> u16 {
     let most = options.first_window.min(options.receive_buffer);
     u16::try_from(most).unwrap_or(u16::MAX)
+}
+
+/// Our time stamp at `now` in a connection whose stamps have this offset: milliseconds.
+fn stamp_at(now: Instant, offset: u32) -> u32 {
+    (now.as_micros() / 1000).wrapping_add(u64::from(offset)) as u32
 }
 
 fn header(seq: u32, ack: u32, flags: Flags) -> Header {
@@ -611,5 +642,5 @@ fn send_bare<O: Output>(flow: &Flow, header: Header, out: &mut O) -> bool {
         len: 0,
         segment_size: None,
     };
-    segment.send(out, core::iter::empty())
+    segment.send(out, core::iter::empty(), Attaching::Never) == Emitted::Sent
 }

@@ -14,8 +14,8 @@ use netstack::io::mem::MemBuf;
 use netstack::ip::{FiveTuple, Ip, NetworkId, V4, V6};
 use netstack::tcp::{
     Arrival, Chunk, CloseCause, ConnId, ConnectError, ConnectTarget, ConnectionOptions, Endpoint,
-    EndpointConfig, EngineKind, Event, Keepalive, Listener, ListenerId, Segment, State, TcpIp,
-    UnreachableError,
+    EndpointConfig, EngineKind, Event, Info, Keepalive, Listener, ListenerId, Segment, State,
+    TcpIp, UnreachableError,
 };
 use netstack::time::Instant;
 use netstack::wire::checksum::verify_transport_checksum;
@@ -152,6 +152,12 @@ impl Tcp {
     /// The connection's state.
     pub(super) fn state(&mut self, conn: Conn) -> State {
         self.connection(conn).state()
+    }
+
+    /// What the engine of the connection knows of it.
+    pub(super) fn info(&mut self, conn: Conn) -> Info {
+        let now = self.now();
+        self.connection(conn).info(now)
     }
 
     /// How the connection ended; `None` while it lives.
@@ -437,13 +443,18 @@ fn connection_options(options: &StackOptions) -> ConnectionOptions {
             super::Engine::Smoltcp => EngineKind::Smoltcp,
         },
         receive_buffer: options.receive_buffer,
+        first_window: options.first_window.unwrap_or(options.receive_buffer),
         send_buffer: options.send_buffer,
         mss: options.mss.unwrap_or(u16::MAX),
         keepalive: options.keepalive.map(|idle| Keepalive {
             idle,
-            interval: idle,
-            probes: 9,
+            interval: options.keepalive_interval.unwrap_or(idle),
+            probes: options.keepalive_probes,
         }),
+        congestion: options.congestion,
+        pacing: options.pacing,
+        ecn: options.ecn,
+        rto_floor: options.rto_floor,
         ..ConnectionOptions::default()
     }
 }

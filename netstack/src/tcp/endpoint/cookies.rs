@@ -44,7 +44,8 @@ impl<B: PacketBuf> Endpoint<B> {
             ..numbers
         };
         let options = listener.options.on_path::<I>(mtu);
-        let answer = native::stateless_answer(&options, numbers, &cookie.syn, cookie.stamp, now);
+        let start = native::start(&options, numbers, I::VERSION);
+        let answer = native::stateless_answer(&options, start, &cookie.syn, cookie.stamp, now);
         let sent = bare::send(out, flow, answer);
         if sent {
             self.counters.increment(Event::TcpCookiesSent);

@@ -53,7 +53,13 @@ impl<B: PacketBuf> Endpoint<B> {
             }
         }
         let over = entry.connection.ended().is_some();
+        let starved = entry.connection.take_starved();
+        // The session is to try again when there may be a buffer.
+        entry.news |= starved;
         match (transmitted, entry.holder) {
+            (Transmitted::All, Holder::Session(_)) if starved => {
+                self.postpone(id, now, now + BUFFER_RETRY);
+            }
             (Transmitted::All, Holder::Handshake(_) | Holder::Orphan) if over => {
                 self.bury(id, now);
             }

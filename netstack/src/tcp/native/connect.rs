@@ -18,7 +18,7 @@ const ECN_ATTEMPTS: u8 = 2;
 
 /// Where a connection begins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Start {
+pub(in crate::tcp) struct Start {
     /// Our initial sequence number.
     pub(super) iss: u32,
     /// What is added to the time in milliseconds to give our time stamps.
@@ -30,7 +30,7 @@ pub(super) struct Start {
 impl Start {
     /// Our time stamp now.
     pub(super) fn stamp(&self, now: Instant) -> u32 {
-        (now.as_micros() / 1000).wrapping_add(u64::from(self.stamp_offset)) as u32
+        super::stamp_at(now, self.stamp_offset)
     }
 }
 
@@ -136,8 +136,16 @@ impl SynSent {
         }
     }
 
-    /// The flags of our SYN.
-    pub(super) fn flags(&self) -> Flags {
+    /// Our SYN, with this window.
+    pub(super) fn syn(&self, now: Instant, window: u16) -> Header {
+        Header {
+            options: self.start.offer.options(self.start.stamp(now)),
+            window,
+            ..super::header(self.start.iss, 0, self.flags())
+        }
+    }
+
+    fn flags(&self) -> Flags {
         if self.attempts.made < ECN_ATTEMPTS {
             self.start.offer.flags()
         } else {
@@ -217,6 +225,16 @@ impl SynReceived {
             flags | Flags::ECE
         } else {
             flags
+        }
+    }
+
+    /// Our SYN-ACK, with this window.
+    pub(super) fn syn_ack(&self, now: Instant, window: u16) -> Header {
+        let ack = self.irs.wrapping_add(1);
+        Header {
+            options: self.options(now),
+            window,
+            ..super::header(self.start.iss, ack, self.flags())
         }
     }
 

@@ -84,6 +84,7 @@ impl Idle {
             fin: Fin::Open,
             probe: false,
             reduced: self.reduced,
+            recovered: false,
             cwnd_limited: false,
             queue: SendQueue::new(self.una),
             board: Scoreboard::default(),

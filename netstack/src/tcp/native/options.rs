@@ -4,10 +4,13 @@
 //! use only if both ends offered it (RFC 7323 sections 2.2 and 3.2, RFC 2018 section 2, RFC 3168
 //! section 6.1.1).
 
+use crate::ip::{Ip, V4};
 use crate::wire::tcp::{self, Flags, Header, MAX_WINDOW_SCALE, Timestamps};
 
-/// RFC 9293 section 3.7.1: what a peer takes that does not say.
-const DEFAULT_MSS: u16 = 536;
+/// RFC 9293 section 3.7.1 (MUST-15): what a peer takes that does not say, over that version of IP.
+pub(super) fn default_mss(version: u8) -> u16 {
+    if version == V4::VERSION { 536 } else { 1220 }
+}
 
 /// No smaller segments are sent, whatever the peer asks for: each costs as much as a large one
 /// (CVE-2019-11479). A path with an MTU of 140 octets still takes it over IPv4.
@@ -21,6 +24,8 @@ pub(super) const TIMESTAMPS_LEN: u16 = 12;
 pub(super) struct Offer {
     /// The largest payload of a segment that we take and send, in octets.
     pub(super) mss: u16,
+    /// What the peer takes if it does not say, in octets.
+    pub(super) default_mss: u16,
     /// The largest window that we shall offer, in octets.
     pub(super) largest_window: u32,
     /// Whether we ask for ECN.
@@ -83,7 +88,7 @@ impl Negotiated {
     pub(super) fn new(offer: &Offer, syn: &Header) -> Self {
         let timestamps = syn.options.timestamps.is_some();
         let spent = if timestamps { TIMESTAMPS_LEN } else { 0 };
-        let wanted = syn.options.mss.unwrap_or(DEFAULT_MSS);
+        let wanted = syn.options.mss.unwrap_or(offer.default_mss);
         let scaled = syn.options.window_scale;
         let (ece, cwr) = (
             syn.flags.contains(Flags::ECE),
@@ -121,6 +126,7 @@ mod tests {
 
     const OFFER: Offer = Offer {
         mss: 1460,
+        default_mss: 536,
         largest_window: 4 << 20,
         ecn: true,
     };
@@ -169,6 +175,7 @@ mod tests {
     fn what_both_offer_is_in_use() {
         let theirs = Offer {
             mss: 1200,
+            default_mss: 536,
             largest_window: 1 << 20,
             ecn: true,
         };

@@ -276,7 +276,8 @@ impl<P: Payload> SendHalf<P> {
         // RFC 5681 section 3.2 step 2, and RFC 6582 section 3.2 step 3: the first segment is lost
         // after three duplicates, and after each acknowledgment that leaves some of the episode.
         let partial = progress.advanced && matches!(self.phase, Phase::Recovery(_));
-        let repeated = self.dup_acks >= DUP_ACKS && matches!(self.phase, Phase::Open);
+        let repeated =
+            self.dup_acks >= DUP_ACKS && matches!(self.phase, Phase::Open) && !self.recovered;
         if (partial || repeated) && !self.board.is_empty() {
             return (self.board.mark_lost(0), None);
         }
@@ -285,6 +286,10 @@ impl<P: Payload> SendHalf<P> {
 
     fn begin_episode(&mut self, progress: &Progress) {
         let lost = self.board.lost() > 0;
+        if lost {
+            // What the probe may show is known (RFC 8985 section 7.4).
+            self.loss_probe = None;
+        }
         match &self.phase {
             Phase::Open | Phase::Reducing(_) if lost => {
                 if matches!(self.phase, Phase::Open) {
@@ -328,11 +333,11 @@ impl<P: Payload> SendHalf<P> {
             Phase::Reducing(prr) | Phase::Recovery(prr) => prr.end,
             Phase::Timeout(after) => after.end,
         };
-        // RFC 6582 section 3.2 step 3: without SACK, what was sent again last must be acknowledged
-        // too, else its duplicates would begin another episode.
         if seq::lt(self.una, end) {
             return;
         }
+        // RFC 6582 section 3.2 step 1: only what lies beyond the last episode begins another.
+        self.recovered = self.una == end;
         match self.phase {
             Phase::Recovery(_) => {
                 self.rack.recovered();

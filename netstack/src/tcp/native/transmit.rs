@@ -88,6 +88,8 @@ pub(super) struct SendHalf<P> {
     pub(super) sack: bool,
     pub(super) paced: bool,
     pub(super) fin: Fin,
+    /// `una` is where the last recovery ended: duplicates of it are of what was sent again.
+    pub(super) recovered: bool,
     /// A loss probe, or a segment smaller than the window would like, is to be sent.
     pub(super) probe: bool,
     /// The window was reduced, and the peer is to be told (RFC 3168 section 6.1.2).
@@ -130,6 +132,7 @@ impl<P: Payload> SendHalf<P> {
             sack: negotiated.sack,
             paced: options.pacing || options.algorithm == Algorithm::Bbr,
             fin: Fin::Open,
+            recovered: false,
             probe: false,
             reduced: false,
             cwnd_limited: false,

@@ -1,9 +1,10 @@
 //! How connections end.
 
+use super::manners::Manners;
 use super::rig::*;
-use crate::tcp::{CloseCause, State, TcpIp};
+use crate::tcp::{CloseCause, EngineKind, State, TcpIp};
 
-ip_tests! {
+engine_tests! {
     we_close_first
     the_peer_closes_first
     both_close_at_once
@@ -18,8 +19,8 @@ ip_tests! {
     a_panic_while_nothing_arrives_is_told
 }
 
-fn we_close_first<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn we_close_first<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let (id, mut peer) = rig.establish(5000);
     rig.close(id);
     let fin = rig.take(&peer);
@@ -48,13 +49,15 @@ fn we_close_first<I: TcpIp>() {
     ]);
 }
 
-fn the_peer_closes_first<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn the_peer_closes_first<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let (id, mut peer) = rig.establish(5000);
-    rig.send(&peer, FIN_ACK, b"bye");
-    rig.pass(millis(20));
+    let mut replies = rig.send(&peer, FIN_ACK, b"bye");
+    rig.pass(Manners::of(engine).delayed_ack);
+    replies.extend(rig.take(&peer));
     peer.seq = peer.seq.wrapping_add(4);
-    assert_eq!(rig.take(&peer).pop().unwrap().header.ack, peer.seq);
+    assert_eq!(replies.pop().unwrap().header.ack, peer.seq);
+    assert!(replies.is_empty(), "{replies:?}");
     assert_eq!(rig.endpoint.connection(id).state(), State::CloseWait);
     assert!(!rig.endpoint.connection(id).receive_finished());
     assert_eq!(rig.read(id), b"bye");
@@ -72,8 +75,8 @@ fn the_peer_closes_first<I: TcpIp>() {
     rig.assert_counters(&[("consumed", 5), ("tcp_accepted", 1)]);
 }
 
-fn both_close_at_once<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn both_close_at_once<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let (id, mut peer) = rig.establish(5000);
     rig.close(id);
     rig.lane.sent.clear();
@@ -92,8 +95,8 @@ fn both_close_at_once<I: TcpIp>() {
     );
 }
 
-fn data_with_the_last_fin_is_acknowledged<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn data_with_the_last_fin_is_acknowledged<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let (id, mut peer) = rig.establish(5000);
     rig.close(id);
     rig.release(id);
@@ -105,8 +108,8 @@ fn data_with_the_last_fin_is_acknowledged<I: TcpIp>() {
     rig.assert_empty();
 }
 
-fn a_fin_outlives_repeated_acknowledgments<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn a_fin_outlives_repeated_acknowledgments<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let (id, mut peer) = rig.establish(5000);
     rig.close(id);
     rig.lane.sent.clear();
@@ -120,7 +123,7 @@ fn a_fin_outlives_repeated_acknowledgments<I: TcpIp>() {
     for _ in 0..5 {
         rig.send(&ahead, ACK, &[]);
     }
-    rig.pass(millis(1_100));
+    rig.pass(Manners::of(engine).timeout + millis(100));
     let again = rig.take(&peer);
     assert_eq!((again.len(), again[0].flags()), (1, FIN_ACK));
     peer.ack = peer.ack.wrapping_add(1);
@@ -128,8 +131,8 @@ fn a_fin_outlives_repeated_acknowledgments<I: TcpIp>() {
     assert_eq!(rig.endpoint.connection(id).state(), State::FinWait2);
 }
 
-fn unread_octets_survive_time_wait<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn unread_octets_survive_time_wait<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let (id, mut peer) = rig.establish(5000);
     rig.close(id);
     peer.ack = peer.ack.wrapping_add(1);
@@ -152,8 +155,8 @@ fn unread_octets_survive_time_wait<I: TcpIp>() {
     rig.assert_empty();
 }
 
-fn unread_octets_survive_last_ack<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn unread_octets_survive_last_ack<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let (id, mut peer) = rig.establish(5000);
     rig.send(&peer, FIN_ACK, b"read me later");
     rig.close(id);
@@ -170,8 +173,8 @@ fn unread_octets_survive_last_ack<I: TcpIp>() {
     rig.assert_empty();
 }
 
-fn a_reset_makes_unread_octets_unreadable<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn a_reset_makes_unread_octets_unreadable<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let (id, mut peer) = rig.establish(5000);
     rig.send(&peer, ACK, b"half of it");
     peer.seq = peer.seq.wrapping_add(10);
@@ -189,8 +192,8 @@ fn a_reset_makes_unread_octets_unreadable<I: TcpIp>() {
     ]);
 }
 
-fn an_abort_is_a_reset<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn an_abort_is_a_reset<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let (id, peer) = rig.establish(5000);
     rig.send(&peer, ACK, b"unread");
     rig.endpoint.connection(id).abort();
@@ -202,8 +205,8 @@ fn an_abort_is_a_reset<I: TcpIp>() {
     rig.assert_counters(&[("consumed", 3), ("tcp_accepted", 1), ("tcp_resets_sent", 1)]);
 }
 
-fn segments_after_an_abort_are_reset<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn segments_after_an_abort_are_reset<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let (id, peer) = rig.establish(5000);
     rig.endpoint.connection(id).abort();
     rig.flush(id);
@@ -215,8 +218,8 @@ fn segments_after_an_abort_are_reset<I: TcpIp>() {
     rig.assert_empty();
 }
 
-fn a_panic_takes_one_connection_only<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn a_panic_takes_one_connection_only<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let (id, peer) = rig.establish(5000);
     let (other, other_peer) = rig.establish(5001);
     rig.endpoint.connection(id).panic_on_next_segment();
@@ -242,8 +245,8 @@ fn a_panic_takes_one_connection_only<I: TcpIp>() {
     ]);
 }
 
-fn a_panic_while_nothing_arrives_is_told<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn a_panic_while_nothing_arrives_is_told<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let (id, peer) = rig.establish(5000);
     rig.endpoint.connection(id).panic_now();
     rig.release(id);

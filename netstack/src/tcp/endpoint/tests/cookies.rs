@@ -20,10 +20,9 @@ ip_tests! {
 
 fn native() -> ConnectionOptions {
     ConnectionOptions {
-        engine: EngineKind::Native,
         receive_buffer: 1 << 20,
         ecn: true,
-        ..options()
+        ..options(EngineKind::Native)
     }
 }
 
@@ -214,11 +213,7 @@ fn smoltcp_has_no_cookies<I: TcpIp>() {
         syn_backlog: 1,
         ..config()
     };
-    let options = ConnectionOptions {
-        engine: EngineKind::Smoltcp,
-        ..options()
-    };
-    let mut rig = Rig::<I>::with(config, options);
+    let mut rig = Rig::<I>::with(config, options(EngineKind::Smoltcp));
     rig.send(&Peer::client(6000), SYN, &[]);
     assert!(rig.send(&client(), SYN, &[]).is_empty());
     assert_eq!(rig.counters.drops(DropReason::TcpBacklogFull), 1);

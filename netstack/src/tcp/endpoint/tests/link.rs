@@ -1,7 +1,12 @@
 //! Two endpoints, a link that loses, delays, reorders and duplicates, and sessions that do
 //! anything in any order: what arrives is what was sent, or it is plain that it is not.
+//!
+//! Every pair of engines meets here, with what connections can be made with drawn at random too. In
+//! the end nothing is left of the connections, no buffer is held, and the budget of the worker
+//! counts none.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -10,7 +15,9 @@ use super::rig::*;
 use crate::io::PacketBuf;
 use crate::ip::{FiveTuple, NetworkId, V4, V6};
 use crate::tcp::endpoint::{ConnId, ConnectTarget, EndpointConfig, Event};
-use crate::tcp::{Chunk, CloseCause, ConnectionOptions, PROTOCOL, TcpIp, Timeouts};
+use crate::tcp::{
+    Algorithm, Chunk, CloseCause, ConnectionOptions, EngineKind, PROTOCOL, TcpIp, Timeouts,
+};
 use crate::time::Instant;
 
 /// What a session does.
@@ -21,6 +28,8 @@ enum Op {
     Close,
     Abort,
     Pause(u16),
+    /// From now on there are buffers to send with, or none.
+    Buffers(bool),
 }
 
 /// How bad the link is.
@@ -35,11 +44,48 @@ struct Weather {
     jitter: u64,
 }
 
+/// What both ends are made with.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    /// The engines of the client and of the server.
+    engines: [EngineKind; 2],
+    /// Octets of their receive and send buffers.
+    buffers: [usize; 2],
+    /// Packet buffers that the connections of either may hold.
+    budget: usize,
+    congestion: Algorithm,
+    pacing: bool,
+    ecn: bool,
+}
+
+fn ends(engines: [EngineKind; 2]) -> impl Strategy<Value = Ends> {
+    let buffer = || prop_oneof![2 => Just(3000), 2 => Just(8192_usize), 1 => Just(1 << 17)];
+    let congestion = prop_oneof![
+        Just(Algorithm::NewReno),
+        Just(Algorithm::Cubic),
+        Just(Algorithm::Bbr)
+    ];
+    let budget = prop_oneof![3 => Just(200), 1 => Just(8_usize)];
+    let buffers = (buffer(), buffer()).prop_map(|(client, server)| [client, server]);
+    (buffers, budget, congestion, any::<bool>(), any::<bool>()).prop_map(
+        move |(buffers, budget, congestion, pacing, ecn)| Ends {
+            engines,
+            buffers,
+            budget,
+            congestion,
+            pacing,
+            ecn,
+        },
+    )
+}
+
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (1_u16..6000).prop_map(Op::Send),
+        1 => (6000_u16..40_000).prop_map(Op::Send),
         6 => (1_u16..6000).prop_map(Op::Consume),
         3 => (0_u16..3000).prop_map(Op::Pause),
+        1 => any::<bool>().prop_map(Op::Buffers),
         1 => Just(Op::Close),
     ]
 }
@@ -93,35 +139,37 @@ fn octet(side: usize, position: u32) -> u8 {
 }
 
 impl<I: TcpIp> Link<I> {
-    fn new(weather: Weather) -> Self {
-        let end = |buffer| {
-            let mut config: EndpointConfig = config();
-            // The link is bad, but not dead: only a stack that gets stuck runs into these.
-            config.timeouts = Timeouts {
-                handshake: seconds(1_000),
-                connect: seconds(1_000),
-                idle: seconds(1_000),
-                half_closed: seconds(1_000),
-                fin_wait_2: seconds(1_000),
-                user: seconds(1_000),
-                time_wait: seconds(900),
-            };
-            let options = ConnectionOptions {
-                receive_buffer: buffer,
-                send_buffer: buffer,
-                ..options()
-            };
-            End {
-                rig: Rig::<I>::with(config, options),
-                id: None,
-                sent: 0,
-                received: 0,
-                ended: None,
-                finishing: false,
-            }
+    fn new(made: &Ends, weather: Weather) -> Self {
+        let mut config: EndpointConfig = config();
+        config.buffers = made.budget;
+        // The link is bad, but not dead: only a stack that gets stuck runs into these.
+        config.timeouts = Timeouts {
+            handshake: seconds(1_000),
+            connect: seconds(1_000),
+            idle: seconds(1_000),
+            half_closed: seconds(1_000),
+            fin_wait_2: seconds(1_000),
+            user: seconds(1_000),
+            time_wait: seconds(900),
         };
+        let options = [0, 1].map(|side| ConnectionOptions {
+            receive_buffer: made.buffers[side],
+            send_buffer: made.buffers[side],
+            congestion: made.congestion,
+            pacing: made.pacing,
+            ecn: made.ecn,
+            ..options(made.engines[side])
+        });
+        let ends = options.map(|options| End {
+            rig: Rig::<I>::with(config.clone(), options),
+            id: None,
+            sent: 0,
+            received: 0,
+            ended: None,
+            finishing: false,
+        });
         let mut link = Self {
-            ends: [end(3000), end(8192)],
+            ends,
             now: START,
             in_flight: Vec::new(),
             weather,
@@ -138,13 +186,7 @@ impl<I: TcpIp> Link<I> {
         let id = client
             .rig
             .endpoint
-            .connect(
-                START,
-                target,
-                &std::sync::Arc::new(options()),
-                OWNER,
-                |_| true,
-            )
+            .connect(START, target, &Arc::new(options[0]), OWNER, |_| true)
             .unwrap();
         client.id = Some(id);
         client.rig.flush(id);
@@ -284,6 +326,7 @@ impl<I: TcpIp> Link<I> {
                     end.rig.endpoint.connection(id).abort();
                     end.rig.flush(id);
                 }
+                Op::Buffers(there_are) => end.rig.lane.blocked = !there_are,
                 Op::Pause(_) => {}
             }
         }
@@ -322,8 +365,8 @@ fn host(side: usize) -> u8 {
     side as u8 + 1
 }
 
-fn what_arrives_was_sent<I: TcpIp>(ops: &[(bool, Op)], weather: Weather) {
-    let mut link = Link::<I>::new(weather);
+fn what_arrives_was_sent<I: TcpIp>(made: &Ends, ops: &[(bool, Op)], weather: Weather) {
+    let mut link = Link::<I>::new(made, weather);
     link.carry();
     for _ in 0..1_000 {
         if link.ends[1].id.is_none() {
@@ -336,6 +379,7 @@ fn what_arrives_was_sent<I: TcpIp>(ops: &[(bool, Op)], weather: Weather) {
     }
     for end in &mut link.ends {
         end.finishing = true;
+        end.rig.lane.blocked = false;
     }
     link.turn();
     for _ in 0..300 {
@@ -359,16 +403,45 @@ fn what_arrives_was_sent<I: TcpIp>(ops: &[(bool, Op)], weather: Weather) {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+/// Makes a property of each pair of engines for each IP version.
+macro_rules! link_tests {
+    ($($pair:ident: $client:ident, $server:ident;)*) => {
+        $(mod $pair {
+            use super::*;
 
-    #[test]
-    fn what_arrives_was_sent_v4(ops in ops(), weather in weather()) {
-        what_arrives_was_sent::<V4>(&ops, weather);
-    }
+            const ENGINES: [EngineKind; 2] = [EngineKind::$client, EngineKind::$server];
 
-    #[test]
-    fn what_arrives_was_sent_v6(ops in ops(), weather in weather()) {
-        what_arrives_was_sent::<V6>(&ops, weather);
-    }
+            proptest! {
+                #![proptest_config(ProptestConfig::with_cases(CASES))]
+
+                #[test]
+                fn what_arrives_was_sent_v4(
+                    ends in ends(ENGINES),
+                    ops in ops(),
+                    weather in weather(),
+                ) {
+                    what_arrives_was_sent::<V4>(&ends, &ops, weather);
+                }
+
+                #[test]
+                fn what_arrives_was_sent_v6(
+                    ends in ends(ENGINES),
+                    ops in ops(),
+                    weather in weather(),
+                ) {
+                    what_arrives_was_sent::<V6>(&ends, &ops, weather);
+                }
+            }
+        })*
+    };
 }
+
+link_tests! {
+    both_native: Native, Native;
+    native_to_smoltcp: Native, Smoltcp;
+    smoltcp_to_native: Smoltcp, Native;
+    both_smoltcp: Smoltcp, Smoltcp;
+}
+
+/// Cases of each property.
+const CASES: u32 = 1_000;

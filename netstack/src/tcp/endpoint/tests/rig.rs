@@ -11,7 +11,7 @@ use crate::tcp::endpoint::{
     Arrival, ConnId, ConnectTarget, Endpoint, EndpointConfig, Event, Misdirected,
 };
 use crate::tcp::{
-    ConnectionOptions, Listener, ListenerId, Output, PROTOCOL, Segment, TcpIp, Timeouts,
+    ConnectionOptions, EngineKind, Listener, ListenerId, Output, PROTOCOL, Segment, TcpIp, Timeouts,
 };
 use crate::time::Instant;
 use crate::wire::ip_header::{self, HeaderIp};
@@ -52,8 +52,9 @@ pub(super) fn address<I: Ip>(host: u8) -> I::Addr {
     I::Addr::from_octets(&octets).unwrap()
 }
 
-pub(super) fn options() -> ConnectionOptions {
+pub(super) fn options(engine: EngineKind) -> ConnectionOptions {
     ConnectionOptions {
+        engine,
         receive_buffer: 4096,
         send_buffer: 4096,
         mss: u16::MAX,
@@ -176,13 +177,15 @@ pub(super) struct Rig<I: TcpIp> {
     pub(super) now: Instant,
     pub(super) accepted: Vec<ConnId>,
     pub(super) progress: Vec<ConnId>,
+    /// What runs its connections.
+    engine: EngineKind,
     second: (u64, u32),
     version: core::marker::PhantomData<I>,
 }
 
 impl<I: TcpIp> Rig<I> {
-    pub(super) fn new() -> Self {
-        Self::with(config(), options())
+    pub(super) fn new(engine: EngineKind) -> Self {
+        Self::with(config(), options(engine))
     }
 
     pub(super) fn with(config: EndpointConfig, options: ConnectionOptions) -> Self {
@@ -206,6 +209,7 @@ impl<I: TcpIp> Rig<I> {
             now: START,
             accepted: Vec::new(),
             progress: Vec::new(),
+            engine: options.engine,
             second: (0, 0),
             version: core::marker::PhantomData,
         }
@@ -369,7 +373,7 @@ impl<I: TcpIp> Rig<I> {
             .connect(
                 self.now,
                 target,
-                &std::sync::Arc::new(options()),
+                &Arc::new(options(self.engine)),
                 OWNER,
                 |_| true,
             )
@@ -420,6 +424,8 @@ impl<I: TcpIp> Rig<I> {
         assert_eq!(tables.connections.len(), 0, "a flow is left");
         self.lane.sent.clear();
         assert_eq!(self.lane.pool.available(), 256, "a buffer is left");
+        let held = self.endpoint.context.buffers_held();
+        assert_eq!(held, 0, "the budget counts buffers that nobody holds");
     }
 }
 

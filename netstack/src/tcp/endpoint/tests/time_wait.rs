@@ -1,5 +1,6 @@
 //! TIME-WAIT without a connection, and the rest of source ports.
 
+use super::manners::Manners;
 use super::rig::*;
 use crate::counters::Event;
 use crate::ip::NetworkId;
@@ -8,8 +9,9 @@ use crate::tcp::{ConnectError, ConnectionOptions, EngineKind, IsnGenerator, TcpI
 use crate::time::Instant;
 use crate::wire::tcp::{Options, Timestamps};
 
-ip_tests! {
+engine_tests! {
     a_late_fin_is_acknowledged_again
+    an_answer_has_the_stamps_that_were_agreed_on
     a_reset_does_not_end_it
     a_plain_ack_is_not_answered
     a_new_syn_reopens_the_flow
@@ -18,6 +20,10 @@ ip_tests! {
     it_expires
     a_late_fin_renews_it
     a_port_rests_before_it_is_used_again
+}
+
+// smoltcp sends no time stamps.
+ip_tests! {
     a_newer_time_stamp_reopens_whatever_the_number
     an_older_time_stamp_does_not_reopen
     time_stamps_go_on_while_it_rests
@@ -36,8 +42,8 @@ fn in_time_wait<I: TcpIp>(rig: &mut Rig<I>) -> Peer {
     peer
 }
 
-fn a_late_fin_is_acknowledged_again<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn a_late_fin_is_acknowledged_again<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let mut peer = in_time_wait(&mut rig);
     peer.seq = peer.seq.wrapping_sub(1);
     let replies = rig.send(&peer, FIN_ACK, &[]);
@@ -53,8 +59,46 @@ fn a_late_fin_is_acknowledged_again<I: TcpIp>() {
     ]);
 }
 
-fn a_reset_does_not_end_it<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+/// RFC 7323 section 3.2: a peer that agreed on time stamps takes no segment without.
+fn an_answer_has_the_stamps_that_were_agreed_on<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
+    let stamped = |value, echo| Options {
+        timestamps: Some(Timestamps { value, echo }),
+        ..Options::default()
+    };
+    let mut client = Peer::client(5000);
+    client.options.timestamps = stamped(70, 0).timestamps;
+    let replies = rig.send(&client, SYN, &[]);
+    let ours = replies[0].header.options.timestamps;
+    assert_eq!(ours.is_some(), Manners::of(engine).timestamps);
+    let stamp = ours.map_or(0, |stamps| stamps.value);
+    let mut peer = Peer {
+        seq: client.seq.wrapping_add(1),
+        ack: replies[0].header.seq.wrapping_add(1),
+        options: stamped(71, stamp),
+        ..client
+    };
+    rig.send(&peer, ACK, &[]);
+    let id = rig.accepted[0];
+    rig.close(id);
+    peer.ack = peer.ack.wrapping_add(1);
+    peer.options = stamped(72, stamp);
+    rig.send(&peer, FIN_ACK, &[]);
+    rig.release(id);
+    rig.assert_empty();
+
+    rig.pass(seconds(2));
+    peer.options = stamped(73, stamp);
+    let answer = rig.send(&peer, FIN_ACK, &[])[0].header;
+    let expected = ours.map(|first| Timestamps {
+        value: first.value.wrapping_add(2_000),
+        echo: 73,
+    });
+    assert_eq!(answer.options.timestamps, expected);
+}
+
+fn a_reset_does_not_end_it<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let peer = in_time_wait(&mut rig);
     assert!(rig.send(&peer, RST, &[]).is_empty());
     assert!(rig.send(&peer, RST_ACK, &[]).is_empty());
@@ -66,8 +110,8 @@ fn a_reset_does_not_end_it<I: TcpIp>() {
     ]);
 }
 
-fn a_plain_ack_is_not_answered<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn a_plain_ack_is_not_answered<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let mut peer = in_time_wait(&mut rig);
     assert!(rig.send(&peer, ACK, &[]).is_empty());
     assert_eq!(rig.send(&peer, ACK, b"data").len(), 1);
@@ -75,8 +119,8 @@ fn a_plain_ack_is_not_answered<I: TcpIp>() {
     assert_eq!(rig.send(&peer, ACK, &[]).len(), 1, "a keepalive");
 }
 
-fn a_new_syn_reopens_the_flow<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn a_new_syn_reopens_the_flow<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let peer = in_time_wait(&mut rig);
     let old_snd_nxt = peer.ack;
     let again = Peer {
@@ -95,8 +139,8 @@ fn a_new_syn_reopens_the_flow<I: TcpIp>() {
     ]);
 }
 
-fn an_old_syn_does_not<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn an_old_syn_does_not<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let peer = in_time_wait(&mut rig);
     let old = Peer {
         seq: peer.seq.wrapping_sub(1),
@@ -108,8 +152,8 @@ fn an_old_syn_does_not<I: TcpIp>() {
     assert!(rig.endpoint.is_empty());
 }
 
-fn a_refused_syn_leaves_it<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn a_refused_syn_leaves_it<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let peer = in_time_wait(&mut rig);
     for sport in 6000..6003 {
         rig.send(&Peer::client(sport), SYN, &[]);
@@ -124,8 +168,8 @@ fn a_refused_syn_leaves_it<I: TcpIp>() {
     assert_eq!(rig.counters.event(Event::TcpTimeWaitReused), 0);
 }
 
-fn it_expires<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn it_expires<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let mut peer = in_time_wait(&mut rig);
     rig.pass(seconds(59));
     assert_eq!(rig.counters.event(Event::TcpTimeWaitEntries), 1);
@@ -136,8 +180,8 @@ fn it_expires<I: TcpIp>() {
     assert_eq!(rig.send(&peer, FIN_ACK, &[])[0].flags(), RST);
 }
 
-fn a_late_fin_renews_it<I: TcpIp>() {
-    let mut rig = Rig::<I>::new();
+fn a_late_fin_renews_it<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
     let mut peer = in_time_wait(&mut rig);
     rig.pass(seconds(30));
     peer.seq = peer.seq.wrapping_sub(1);
@@ -152,10 +196,10 @@ fn a_late_fin_renews_it<I: TcpIp>() {
     assert_eq!(rig.counters.event(Event::TcpTimeWaitEntries), 0);
 }
 
-fn a_port_rests_before_it_is_used_again<I: TcpIp>() {
+fn a_port_rests_before_it_is_used_again<I: TcpIp>(engine: EngineKind) {
     let mut config = config();
     config.source_ports = 40_000..=40_001;
-    let mut rig = Rig::<I>::with(config, options());
+    let mut rig = Rig::<I>::with(config, options(engine));
     let (id, mut peer) = rig.connected();
     rig.close(id);
     peer.ack = peer.ack.wrapping_add(1);
@@ -173,7 +217,7 @@ fn a_port_rests_before_it_is_used_again<I: TcpIp>() {
     let early = rig.endpoint.connect(
         rig.now,
         target,
-        &std::sync::Arc::new(options()),
+        &std::sync::Arc::new(options(engine)),
         OWNER,
         |_| true,
     );
@@ -199,10 +243,7 @@ fn stamped(peer: Peer, value: u32, echo: u32) -> Peer {
 }
 
 fn native() -> ConnectionOptions {
-    ConnectionOptions {
-        engine: EngineKind::Native,
-        ..options()
-    }
+    options(EngineKind::Native)
 }
 
 /// The same as [`in_time_wait`], with the native engine and time stamps; the peer's newest is 100.
