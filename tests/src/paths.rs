@@ -14,6 +14,8 @@ mod octets;
 mod report;
 mod transfer;
 
+use std::time::Duration;
+
 pub use bed::{Bed, Stack};
 pub use cell::{Cell, Line, Loss};
 pub use report::{Options, Report, USAGE};
@@ -23,7 +25,14 @@ pub use transfer::{Outcome, Transfer, Way};
 pub fn jain(shares: &[f64]) -> f64 {
     let sum: f64 = shares.iter().sum();
     let squares: f64 = shares.iter().map(|share| share * share).sum();
-    sum * sum / (shares.len() as f64 * squares)
+    let count: f64 = shares.iter().map(|_| 1.0).sum();
+    sum * sum / (count * squares)
+}
+
+/// Mbit/s.
+#[expect(clippy::cast_precision_loss, reason = "far fewer octets than 2^52")]
+fn mbit_s(octets: u64, time: Duration) -> f64 {
+    octets as f64 * 8.0 / time.as_secs_f64() / 1e6
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@
 
 #![forbid(unsafe_code)]
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use weirgate_tests::paths::{Bed, Options, Report, USAGE};
-use weirgate_tests::rig::{RigError, is_root};
+use weirgate_tests::rig::{RigError, Weirgate, is_root};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -22,7 +23,14 @@ fn main() -> ExitCode {
         eprintln!("paths: needs root, for its network namespaces");
         return ExitCode::FAILURE;
     }
-    match run(&options) {
+    let program = match Weirgate::program() {
+        Ok(program) => program,
+        Err(reason) => {
+            eprintln!("paths: {reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match run(&program, &options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("paths: {error}");
@@ -31,8 +39,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> Result<(), RigError> {
-    let bed = Bed::start()?;
+fn run(program: &Path, options: &Options) -> Result<(), RigError> {
+    let bed = Bed::start(program)?;
     let mut report = Report::start(options);
     report.goodput(&bed)?;
     report.completion(&bed)?;

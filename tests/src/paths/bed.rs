@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -31,15 +32,15 @@ pub struct Bed {
     /// Behind Weirgate, and then in the Linux host one for each congestion control.
     behind: OctetServer,
     beside: Vec<OctetServer>,
-    weirgate: Weirgate,
+    _weirgate: Weirgate,
     topology: PathTopology,
-    directory: TempDir,
+    _directory: TempDir,
     _turn: File,
 }
 
 impl Bed {
-    /// Builds it all.
-    pub fn start() -> Result<Self, RigError> {
+    /// Builds it all, around the binary `program`; see [`Weirgate::program`].
+    pub fn start(program: &Path) -> Result<Self, RigError> {
         let turn = take_turn()?;
         let directory = temporary_directory()?;
         let config = config();
@@ -50,15 +51,14 @@ impl Bed {
             .iter()
             .map(|(name, port, _)| OctetServer::start(&topology.peer, *port, name));
         let beside = beside.collect::<Result<_, _>>()?;
-        let program = Weirgate::program().map_err(|reason| RigError::Timeout(reason))?;
-        let weirgate = Weirgate::start(&program, &topology.gate, &config, directory.path())?;
+        let weirgate = Weirgate::start(program, &topology.gate, &config, directory.path())?;
         let bed = Self {
             path,
             behind,
             beside,
-            weirgate,
+            _weirgate: weirgate,
             topology,
-            directory,
+            _directory: directory,
             _turn: turn,
         };
         bed.warm_up()?;
@@ -73,16 +73,6 @@ impl Bed {
     /// The namespaces.
     pub fn topology(&self) -> &PathTopology {
         &self.topology
-    }
-
-    /// Weirgate.
-    pub fn weirgate(&self) -> &Weirgate {
-        &self.weirgate
-    }
-
-    /// Where files of this bed are.
-    pub fn directory(&self) -> &TempDir {
-        &self.directory
     }
 
     /// Transfers over the path as `impairment` makes it, to all of `stacks` at once, and returns

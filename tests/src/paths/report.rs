@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use super::bed::{Bed, Stack};
 use super::cell::{Cell, Line, Loss};
-use super::jain;
 use super::transfer::{Transfer, Way};
+use super::{jain, mbit_s};
 use crate::rig::RigError;
 
 /// How to call the program.
@@ -168,7 +168,7 @@ impl<'a> Report<'a> {
             patience: Duration::from_secs(20),
         };
         let (outcome, _) = bed.measure(cell.impairment(1), &self.stacks(), &transfer)?;
-        let rate = |octets: &u64| *octets as f64 * 8.0 / outcome.time.as_secs_f64() / 1e6;
+        let rate = |octets: &u64| mbit_s(*octets, outcome.time);
         let shares: Vec<f64> = outcome.octets.iter().map(rate).collect();
         println!(
             "\nTwo flows of each on a line of 40 Mbit/s with a queue of one product, for 20 s: \

@@ -10,6 +10,8 @@ use nix::libc::linger;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{Linger, TcpCongestion};
 
+use super::mbit_s;
+
 /// Which end sends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Way {
@@ -70,7 +72,7 @@ pub struct Outcome {
 impl Outcome {
     /// What arrived, in Mbit/s.
     pub fn goodput(&self) -> f64 {
-        self.arrived as f64 * 8.0 / self.time.as_secs_f64() / 1e6
+        mbit_s(self.arrived, self.time)
     }
 }
 

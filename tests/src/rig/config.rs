@@ -173,9 +173,10 @@ impl Service {
             engine,
         } = self;
         let engine = engine.iter();
-        let engine: String = engine
+        let engine: Vec<_> = engine
             .map(|(key, value)| format!("{key} = \"{value}\"\n"))
             .collect();
+        let engine = engine.concat();
         let head = format!(
             "\n[[listener]]\nname = \"{name}\"\n\
              addresses = [\"{GATE_V4}:{port}\", \"[{GATE_V6}]:{port}\"]\n\

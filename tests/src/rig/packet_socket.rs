@@ -68,7 +68,7 @@ impl PacketSocket {
     }
 
     /// The next frame that is there.
-    fn receive(&mut self) -> Option<MemBuf> {
+    fn receive(&self) -> Option<MemBuf> {
         let mut frame = self.pool.alloc()?;
         let room = frame.append(ethernet::HEADER_LEN + MTU)?;
         let len = recv(self.socket.as_raw_fd(), room, MsgFlags::empty()).ok()?;

@@ -133,7 +133,7 @@ impl Carrier {
         use std::sync::mpsc::TryRecvError::{Disconnected, Empty};
         loop {
             match orders.try_recv() {
-                Ok(order) => self = self.changed(order),
+                Ok(order) => self = self.changed(&order),
                 Err(Empty) => {}
                 Err(Disconnected) => return,
             }
@@ -149,7 +149,7 @@ impl Carrier {
         }
     }
 
-    fn changed(self, order: Order) -> Self {
+    fn changed(self, order: &Order) -> Self {
         let counters = PathCounters {
             towards_near: self.near.tx_counters(),
             from_near: self.near.rx_counters(),

@@ -90,12 +90,6 @@ impl Errno {
         Some(row.0)
     }
 
-    /// The error of that number.
-    pub fn from_number(number: i32) -> Option<Self> {
-        let row = TABLE.into_iter().find(|(_, _, known)| *known == number)?;
-        Some(row.0)
-    }
-
     fn row(self) -> (Self, &'static str, i32) {
         // The table is in the order of the variants; a test checks that.
         TABLE[self as usize]

@@ -441,7 +441,9 @@ impl<P: Payload> SendHalf<P> {
                 (Some(stamp), Some(echo)) => seq::lt(echo, stamp),
                 _ => false,
             };
-        late || undo.any && undo.needed == 0
+        // What was believed lost may arrive before any of it is sent again.
+        let all_arrived = undo.any || self.board.lost() == 0;
+        late || undo.needed == 0 && all_arrived
     }
 
     /// RFC 3708 section 3: each duplicate accounts for a retransmission.
@@ -466,5 +468,101 @@ impl<P: Payload> SendHalf<P> {
         self.phase = Phase::Open;
         self.undone = self.undone.saturating_add(1);
         self.tally.undone = self.tally.undone.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::acknowledged::Acknowledgment;
+    use super::super::congestion::Algorithm;
+    use super::super::options::Negotiated;
+    use super::super::transmit::SendOptions;
+    use super::*;
+    use crate::io::PacketBuf;
+    use crate::io::mem::{MemBuf, MemPayload};
+    use crate::wire::tcp::SackBlocks;
+
+    const MSS: u32 = 1000;
+
+    /// A send half that has sent so many segments, the first of them number 0.
+    fn sending(count: u32) -> SendHalf<MemPayload> {
+        let options = SendOptions {
+            iss: u32::MAX,
+            wnd: 1 << 20,
+            wl1: 0,
+            algorithm: Algorithm::Cubic,
+            pacing: false,
+            rto_floor: Duration::from_millis(200),
+        };
+        let negotiated = Negotiated {
+            send_mss: MSS as u16,
+            receive_mss: MSS as u16,
+            send_shift: 7,
+            receive_shift: 7,
+            timestamps: false,
+            sack: true,
+            ecn: false,
+        };
+        let mut send = SendHalf::new(&options, &negotiated);
+        for nth in 0..count {
+            let segment = [0; MSS as usize];
+            send.queue.push(MemBuf::from_frame(&segment).into_payload());
+            let part = Part {
+                seq: nth * MSS,
+                len: MSS,
+                fin: false,
+                again: None,
+            };
+            send.sent(Instant::ZERO, part);
+        }
+        send
+    }
+
+    /// An acknowledgment of `ack` segments, and of all from there to `sacked` but the next one.
+    fn acknowledge(send: &mut SendHalf<MemPayload>, millis: u64, ack: u32, sacked: u32) {
+        let mut blocks = SackBlocks::default();
+        if sacked > ack {
+            assert!(blocks.push((ack + 1) * MSS, sacked * MSS));
+        }
+        let ack = Acknowledgment {
+            seq: 0,
+            ack: ack * MSS,
+            wnd: 1 << 20,
+            blocks: &blocks,
+            echo: None,
+            congested: false,
+            occupies: false,
+        };
+        send.handle_ack(Instant::from_millis(millis), &ack);
+    }
+
+    #[test]
+    fn a_reduction_is_taken_back_if_all_arrives_before_anything_is_sent_again() {
+        let mut send = sending(10);
+        let before = send.window;
+        acknowledge(&mut send, 20, 0, 5);
+        assert!(send.is_recovering() && send.window.ssthresh < before.ssthresh);
+        acknowledge(&mut send, 21, 10, 10);
+        assert!(!send.is_recovering());
+        assert_eq!(send.window.ssthresh, before.ssthresh);
+        assert!(send.window.cwnd >= before.cwnd);
+        assert_eq!(send.undone, 1);
+    }
+
+    #[test]
+    fn a_reduction_stays_if_what_was_lost_had_to_be_sent_again() {
+        let mut send = sending(10);
+        acknowledge(&mut send, 20, 0, 5);
+        let part = Part {
+            seq: 0,
+            len: MSS,
+            fin: false,
+            again: Some(0),
+        };
+        send.sent(Instant::from_millis(20), part);
+        let threshold = send.window.ssthresh;
+        acknowledge(&mut send, 45, 10, 10);
+        assert!(!send.is_recovering());
+        assert_eq!((send.window.ssthresh, send.undone), (threshold, 0));
     }
 }
