@@ -154,8 +154,6 @@ struct Entry<B: PacketBuf> {
     queued: bool,
     /// Whether its session has something to look at, as opposed to its engine something to send.
     news: bool,
-    /// When its timer fires. Never later than needed; may be earlier.
-    armed: Option<Instant>,
 }
 
 /// All TCP connections of one worker.
@@ -165,6 +163,7 @@ pub struct Endpoint<B: PacketBuf> {
     demux: Demux,
     listeners: Listeners,
     ports: SourcePorts,
+    /// One for each connection. Never fires later than needed; may fire earlier.
     timers: TimerWheel,
     /// Connections to look at in this turn.
     ready: VecDeque<ConnId>,
@@ -467,7 +466,6 @@ impl<B: PacketBuf> Endpoint<B> {
             holder,
             queued: false,
             news: false,
-            armed: None,
         });
         let id = ConnId(index as u32);
         self.demux.insert(network, &flow, id);

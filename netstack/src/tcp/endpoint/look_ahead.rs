@@ -41,7 +41,7 @@ impl<B: PacketBuf> Endpoint<B> {
         for id in ids {
             black_box(self.timers.is_armed(id.0));
             if let Some(entry) = self.connections.get(id.index()) {
-                black_box((entry.armed, entry.queued, entry.connection.opened_at()));
+                black_box((entry.queued, entry.flow, entry.connection.opened_at()));
             }
         }
         for id in ids {
