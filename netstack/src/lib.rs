@@ -12,7 +12,7 @@
 
 pub mod counters;
 pub mod drop;
-pub mod flow_table;
+pub mod flow_index;
 pub mod icmp;
 pub mod io;
 pub mod ip;

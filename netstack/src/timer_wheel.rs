@@ -126,6 +126,15 @@ impl TimerWheel {
         self.timers[token as usize].slot != NO_SLOT
     }
 
+    /// When the timer of `token` fires, at a whole tick; `None` if it is not armed.
+    ///
+    /// # Panics
+    /// If `token` is not less than the capacity.
+    pub fn deadline(&self, token: u32) -> Option<Instant> {
+        self.is_armed(token)
+            .then(|| self.time_of(self.timers[token as usize].tick))
+    }
+
     /// How many timers are armed.
     pub fn armed(&self) -> usize {
         self.armed
@@ -175,7 +184,12 @@ impl TimerWheel {
         } else {
             self.next_slot()?.1
         };
-        Some(Instant::from_nanos(tick.saturating_mul(self.tick_nanos)))
+        Some(self.time_of(tick))
+    }
+
+    /// When a tick begins.
+    fn time_of(&self, tick: u64) -> Instant {
+        Instant::from_nanos(tick.saturating_mul(self.tick_nanos))
     }
 
     /// Moves timers of the slot `cascading` to lower levels, at most `moves`, which it counts

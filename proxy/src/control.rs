@@ -144,7 +144,7 @@ fn stop_workers(config: &Config, ends: &ControlEnds, stop: Stop) {
 pub fn log_session(config: &Config, report: &SessionReport) {
     let listener = &config.listeners[report.listener.0 as usize];
     let group = config.backend_group(listener.backend_group);
-    let backend = report.backend.map(|id| &group.backends[id.0]);
+    let backend = report.backend.map(|id| &group.backends[id.index()]);
     let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     tracing::info!(
         target: SESSION_TARGET,

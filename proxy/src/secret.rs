@@ -16,7 +16,7 @@ pub struct NoEntropy(#[from] getrandom::Error);
 /// All keys of a process.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct Secrets {
-    /// For initial sequence numbers and flow tables.
+    /// For initial sequence numbers and the flow index.
     pub tcp: [u64; 4],
     /// For neighbor tables.
     pub neighbors: [u64; 2],

@@ -27,16 +27,15 @@ pub use receive::Arrival;
 
 use super::connection::Connection;
 use super::connection_options::ConnectionOptions;
-use super::demux::{Demux, FlowTables, TcpIp};
+use super::demux::{Demux, TcpIp};
 use super::engine::{Context, Engine};
 use super::isn::IsnGenerator;
 use super::listen::{Listener, ListenerId, Listeners};
 use super::ports::{PortShares, SourcePorts};
 use super::syncookie::SynCookies;
-use super::time_wait::{TimeWait, TimeWaitTable};
+use super::time_wait::TimeWait;
 use super::{Flow, Numbers, Output, PROTOCOL, State};
 use crate::counters::{self, Counters};
-use crate::flow_table::FlowTable;
 use crate::io::PacketBuf;
 use crate::ip::{FiveTuple, Ip, NetworkId};
 use crate::rate_limit::RateLimit;
@@ -61,7 +60,7 @@ const PORT_REST: Duration = Duration::from_secs(1);
 
 /// Names a connection of a worker, from its beginning until it is released.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct ConnId(u32);
+pub struct ConnId(pub(super) u32);
 
 impl ConnId {
     fn index(self) -> usize {
@@ -167,8 +166,6 @@ struct Entry<B: PacketBuf> {
     queued: bool,
     /// Whether its session has something to look at, as opposed to its engine something to send.
     news: bool,
-    /// When its timer fires. Never later than needed; may be earlier.
-    armed: Option<Instant>,
 }
 
 /// All TCP connections of one worker.
@@ -178,6 +175,7 @@ pub struct Endpoint<B: PacketBuf> {
     demux: Demux,
     listeners: Listeners,
     ports: SourcePorts,
+    /// One for each connection. Never fires later than needed; may fire earlier.
     timers: TimerWheel,
     /// Connections to look at in this turn.
     ready: VecDeque<ConnId>,
@@ -218,10 +216,7 @@ impl<B: PacketBuf> Endpoint<B> {
         Some(Self {
             connections: Slab::with_capacity(config.max_connections),
             context: Context::new(now, config.mtu, config.buffers),
-            demux: Demux {
-                v4: flow_tables(&config, [flow_0, flow_1]),
-                v6: flow_tables(&config, [flow_0, flow_1]),
-            },
+            demux: Demux::new(&config, [flow_0, flow_1]),
             listeners,
             ports,
             timers: TimerWheel::new(config.max_connections as u32, TimerWheel::DEFAULT_TICK, now),
@@ -261,8 +256,8 @@ impl<B: PacketBuf> Endpoint<B> {
             }
         }
         self.due = due;
-        self.demux.v4.time_wait.expire(now, EXPIRIES_PER_TURN);
-        self.demux.v6.time_wait.expire(now, EXPIRIES_PER_TURN);
+        self.demux.v4.expire(now, EXPIRIES_PER_TURN);
+        self.demux.v6.expire(now, EXPIRIES_PER_TURN);
         self.update_gauges();
     }
 
@@ -272,10 +267,7 @@ impl<B: PacketBuf> Endpoint<B> {
             return Some(Instant::ZERO);
         }
         let later = (!self.later.is_empty()).then_some(self.later_at);
-        let time_wait = [
-            self.demux.v4.time_wait.poll_timeout(),
-            self.demux.v6.time_wait.poll_timeout(),
-        ];
+        let time_wait = [self.demux.v4.poll_timeout(), self.demux.v6.poll_timeout()];
         self.timers
             .next_deadline()
             .into_iter()
@@ -352,10 +344,10 @@ impl<B: PacketBuf> Endpoint<B> {
             protocol: PROTOCOL,
         };
         let remote_end = SocketAddr::new(remote.0.into(), remote.1);
-        let tables = I::tables(&self.demux);
+        let (demux, connections) = (&self.demux, &self.connections);
         let is_free = |flow: &FiveTuple<I>| {
-            let resting = tables.time_wait.get(network, flow);
-            tables.connections.get(network, flow).is_none()
+            let resting = I::time_wait(demux).get(network, flow);
+            find(demux, connections, network, flow).is_none()
                 && resting.is_none_or(|entry| entry.since + PORT_REST <= now)
         };
         let ports = &mut self.ports;
@@ -468,6 +460,11 @@ impl<B: PacketBuf> Endpoint<B> {
         self.listeners = Listeners::new([]);
     }
 
+    /// The connection of a flow.
+    fn find<I: TcpIp>(&self, network: NetworkId, flow: &FiveTuple<I>) -> Option<ConnId> {
+        find(&self.demux, &self.connections, network, flow)
+    }
+
     fn insert<I: TcpIp>(
         &mut self,
         network: NetworkId,
@@ -483,14 +480,9 @@ impl<B: PacketBuf> Endpoint<B> {
             holder,
             queued: false,
             news: false,
-            armed: None,
         });
         let id = ConnId(index as u32);
-        // There is room: the table was made for as many flows as there may be connections.
-        let inserted = I::tables_mut(&mut self.demux)
-            .connections
-            .insert(network, &flow, id);
-        debug_assert!(inserted.is_ok());
+        self.demux.insert(network, &flow, id);
         id
     }
 
@@ -519,8 +511,8 @@ impl<B: PacketBuf> Endpoint<B> {
             });
         entry.connection.give_back(&mut self.context);
         match entry.flow {
-            Flow::V4(flow) => forget(&mut self.demux.v4, entry.network, flow, remembered),
-            Flow::V6(flow) => forget(&mut self.demux.v6, entry.network, flow, remembered),
+            Flow::V4(flow) => forget(&mut self.demux, id, entry.network, flow, remembered),
+            Flow::V6(flow) => forget(&mut self.demux, id, entry.network, flow, remembered),
         }
     }
 
@@ -546,7 +538,7 @@ impl<B: PacketBuf> Endpoint<B> {
         flow: FiveTuple<I>,
     ) -> Numbers {
         let numbers = self.isn.numbers(network, I::flow(flow), now);
-        let time_wait = &mut I::tables_mut(&mut self.demux).time_wait;
+        let time_wait = I::time_wait_mut(&mut self.demux);
         let Some(old) = time_wait.get(network, &flow) else {
             return numbers;
         };
@@ -556,8 +548,8 @@ impl<B: PacketBuf> Endpoint<B> {
     }
 
     fn update_gauges(&self) {
-        let time_wait = &self.demux.v4.time_wait;
-        let time_wait_6 = &self.demux.v6.time_wait;
+        let time_wait = &self.demux.v4;
+        let time_wait_6 = &self.demux.v6;
         for (event, value) in [
             (counters::Event::TcpConnections, self.connections.len()),
             (counters::Event::TcpHalfOpen, self.half_open),
@@ -578,22 +570,30 @@ impl<B: PacketBuf> Endpoint<B> {
     }
 }
 
-fn flow_tables<I: Ip>(config: &EndpointConfig, key: [u64; 2]) -> FlowTables<I> {
-    FlowTables {
-        connections: FlowTable::with_capacity(config.max_connections, key),
-        time_wait: TimeWaitTable::new(config.time_wait_entries, config.timeouts.time_wait, key),
-    }
+/// The connection of a flow.
+fn find<B: PacketBuf, I: TcpIp>(
+    demux: &Demux,
+    connections: &Slab<Entry<B>>,
+    network: NetworkId,
+    flow: &FiveTuple<I>,
+) -> Option<ConnId> {
+    demux.find(network, flow, |id| {
+        let entry = &connections[id.index()];
+        entry.flow == I::flow(*flow) && entry.network == network
+    })
 }
 
-fn forget<I: Ip>(
-    tables: &mut FlowTables<I>,
+/// Ends the connection of a flow; what is `remembered` of it goes to TIME-WAIT.
+fn forget<I: TcpIp>(
+    demux: &mut Demux,
+    id: ConnId,
     network: NetworkId,
     flow: FiveTuple<I>,
     remembered: Option<TimeWait>,
 ) {
-    tables.connections.remove(network, &flow);
+    demux.remove(network, &flow, id);
     if let Some(entry) = remembered {
-        tables.time_wait.insert(network, flow, entry);
+        I::time_wait_mut(demux).insert(network, flow, entry);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! smoltcp looks for the socket of a packet by scanning a set of sockets. So every connection has
 //! a set of its own with one socket in it, and one interface (plain IP, any address) serves all
-//! sets of a worker; which set a packet belongs to is decided before, by our flow table.
+//! sets of a worker; which set a packet belongs to is decided before, by our flow index.
 //!
 //! smoltcp draws its initial sequence numbers from a generator that can be predicted. Ours are
 //! keyed (RFC 6528), so sequence numbers are translated at this border, by [`Wire`]. smoltcp

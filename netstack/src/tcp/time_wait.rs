@@ -2,15 +2,17 @@
 //!
 //! Whoever closes first must remember the flow for a while, so that a late segment is not taken
 //! for one of a new connection. What is needed for that is two sequence numbers, and the clocks of
-//! both ends if they were in use (RFC 6191, RFC 7323 section 5), so that is what an entry holds. All entries live equally long, so a queue in order of arrival finds the expired
-//! ones, and the oldest when the table is full: a new entry then replaces it, because the end that
-//! closes now is likelier to see late segments than the one that closed long ago.
+//! both ends if they were in use (RFC 6191, RFC 7323 section 5), so that is what an entry holds.
+//! All entries live equally long, so they lie in order of arrival in a ring: the head is the first
+//! to expire, and the oldest when the ring is full: a new entry then replaces it, because the end
+//! that closes now is likelier to see late segments than the one that closed long ago. A flow is
+//! found by an index of positions in the ring.
 
 use core::time::Duration;
 use std::collections::VecDeque;
 
 use super::{Numbers, seq};
-use crate::flow_table::FlowTable;
+use crate::flow_index::{FlowHash, FlowHasher, FlowIndex};
 use crate::ip::{FiveTuple, Ip, NetworkId};
 use crate::time::Instant;
 use crate::wire::tcp::{Header, Options, Timestamps};
@@ -109,22 +111,41 @@ impl TimeWait {
 
 /// The flows of one IP version in TIME-WAIT.
 #[derive(Debug)]
-pub(super) struct TimeWaitTable<I: Ip> {
-    entries: FlowTable<I, TimeWait>,
-    /// Oldest first. May name entries that were removed or replaced since; `since` tells.
-    order: VecDeque<(NetworkId, FiveTuple<I>, Instant)>,
+#[expect(
+    unnameable_types,
+    reason = "for `TcpIp` only, which nobody else implements"
+)]
+pub struct TimeWaitTable<I: Ip> {
+    hasher: FlowHasher,
+    /// Where in the ring a flow is, by position.
+    index: FlowIndex,
+    /// Oldest first. Entries that were removed or replaced stay until they are the oldest; the
+    /// index does not name them any more.
+    ring: VecDeque<Entry<I>>,
+    /// The position of the head of the ring; those of the others follow. Wraps.
+    head: u32,
     duration: Duration,
     limit: usize,
     evicted: u64,
 }
 
+/// A place in the ring.
+#[derive(Clone, Copy, Debug)]
+struct Entry<I: Ip> {
+    network: NetworkId,
+    flow: FiveTuple<I>,
+    left: TimeWait,
+}
+
 impl<I: Ip> TimeWaitTable<I> {
-    /// An empty table for `limit` entries that live for `duration`; `key` is secret.
-    pub(super) fn new(limit: usize, duration: Duration, key: [u64; 2]) -> Self {
+    /// An empty table for `limit` entries that live for `duration`.
+    pub(super) fn new(limit: usize, duration: Duration, hasher: FlowHasher) -> Self {
         let limit = limit.max(1);
         Self {
-            entries: FlowTable::with_capacity(limit, key),
-            order: VecDeque::with_capacity(limit),
+            hasher,
+            index: FlowIndex::with_capacity(limit),
+            ring: VecDeque::with_capacity(limit),
+            head: 0,
             duration,
             limit,
             evicted: 0,
@@ -133,33 +154,44 @@ impl<I: Ip> TimeWaitTable<I> {
 
     /// Remembers a flow.
     pub(super) fn insert(&mut self, network: NetworkId, flow: FiveTuple<I>, entry: TimeWait) {
-        while self.order.len() >= self.limit {
+        while self.ring.len() >= self.limit {
             if self.pop_oldest() {
                 self.evicted += 1;
             }
         }
-        self.entries.remove(network, &flow);
-        // There is room: the table holds no more entries than the queue does.
-        let inserted = self.entries.insert(network, &flow, entry);
+        self.remove(network, &flow);
+        let position = self.head.wrapping_add(self.ring.len() as u32);
+        // There is room: the index names no more entries than the ring holds.
+        let inserted = self
+            .index
+            .insert(self.hasher.hash(network, &flow), position);
         debug_assert!(inserted.is_ok());
-        self.order.push_back((network, flow, entry.since));
+        self.ring.push_back(Entry {
+            network,
+            flow,
+            left: entry,
+        });
     }
 
     /// What is known of `flow`.
     pub(super) fn get(&self, network: NetworkId, flow: &FiveTuple<I>) -> Option<TimeWait> {
-        self.entries.get(network, flow)
+        let position = self.find(self.hasher.hash(network, flow), network, flow)?;
+        Some(self.entry(position)?.left)
     }
 
     /// Forgets `flow`: it is used again.
     pub(super) fn remove(&mut self, network: NetworkId, flow: &FiveTuple<I>) {
-        self.entries.remove(network, flow);
+        let hash = self.hasher.hash(network, flow);
+        if let Some(position) = self.find(hash, network, flow) {
+            self.index.remove(hash, position);
+        }
     }
 
     /// Forgets what has expired by `now`, at most `budget` entries.
     pub(super) fn expire(&mut self, now: Instant, budget: usize) {
         for _ in 0..budget {
-            match self.order.front() {
-                Some((_, _, since)) if *since + self.duration <= now => self.pop_oldest(),
+            match self.poll_timeout() {
+                Some(at) if at <= now => self.pop_oldest(),
                 _ => return,
             };
         }
@@ -167,14 +199,13 @@ impl<I: Ip> TimeWaitTable<I> {
 
     /// When the oldest entry expires.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.order
-            .front()
-            .map(|(_, _, since)| *since + self.duration)
+        let oldest = self.ring.front()?;
+        Some(oldest.left.since + self.duration)
     }
 
     /// How many flows are remembered.
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.index.len()
     }
 
     /// How many entries were replaced before their time, ever.
@@ -182,26 +213,45 @@ impl<I: Ip> TimeWaitTable<I> {
         self.evicted
     }
 
-    /// Drops the head of the queue; whether it still named an entry.
+    /// Drops the head of the ring; whether it was still named.
     fn pop_oldest(&mut self) -> bool {
-        let Some((network, flow, since)) = self.order.pop_front() else {
+        let Some(Entry { network, flow, .. }) = self.ring.pop_front() else {
             return false;
         };
-        let current = self
-            .entries
-            .get(network, &flow)
-            .is_some_and(|entry| entry.since == since);
-        if current {
-            self.entries.remove(network, &flow);
-        }
-        current
+        let position = self.head;
+        self.head = position.wrapping_add(1);
+        self.index
+            .remove(self.hasher.hash(network, &flow), position)
+    }
+
+    /// The position of a flow.
+    fn find(&self, hash: FlowHash, network: NetworkId, flow: &FiveTuple<I>) -> Option<u32> {
+        self.index.find(hash, |position| {
+            self.entry(position)
+                .is_some_and(|entry| entry.flow == *flow && entry.network == network)
+        })
+    }
+
+    /// What is at a position.
+    fn entry(&self, position: u32) -> Option<&Entry<I>> {
+        self.ring.get(position.wrapping_sub(self.head) as usize)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::ip::{IpAddress, V4, V6};
+
+    const DURATION: Duration = Duration::from_mins(1);
+
+    fn table<I: Ip>(limit: usize) -> TimeWaitTable<I> {
+        TimeWaitTable::new(limit, DURATION, FlowHasher::new([1, 2]))
+    }
 
     fn flow<I: Ip>(sport: u16) -> FiveTuple<I> {
         let octets = [1; 16];
@@ -225,7 +275,7 @@ mod tests {
     }
 
     fn entries_expire_in_order<I: Ip>() {
-        let mut table = TimeWaitTable::<I>::new(8, Duration::from_mins(1), [1, 2]);
+        let mut table = table::<I>(8);
         for sport in 0..3 {
             let since = Instant::from_millis(u64::from(sport));
             table.insert(NetworkId::BARE, flow(sport), entry(since));
@@ -249,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_full_table_gives_up_its_oldest() {
-        let mut table = TimeWaitTable::<V4>::new(2, Duration::from_mins(1), [1, 2]);
+        let mut table = table::<V4>(2);
         for sport in 0..3 {
             table.insert(NetworkId::BARE, flow(sport), entry(Instant::ZERO));
         }
@@ -260,7 +310,7 @@ mod tests {
 
     #[test]
     fn an_entry_made_again_lives_from_its_second_making() {
-        let mut table = TimeWaitTable::<V4>::new(8, Duration::from_mins(1), [1, 2]);
+        let mut table = table::<V4>(8);
         table.insert(NetworkId::BARE, flow(0), entry(Instant::ZERO));
         table.remove(NetworkId::BARE, &flow(0));
         table.insert(
@@ -272,5 +322,84 @@ mod tests {
         assert_eq!(table.len(), 1);
         table.expire(Instant::from_millis(90_000), 10);
         assert_eq!(table.len(), 0);
+    }
+
+    /// What is done to a table.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(u16, u16, u32),
+        Remove(u16, u16),
+        Pass(Duration),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        // Few flows, so that they meet again.
+        let (network, sport) = (0..2u16, 0..8u16);
+        let pass = (0..20u64).prop_map(|seconds| Step::Pass(Duration::from_secs(seconds)));
+        let step = prop_oneof![
+            3 => (network.clone(), sport.clone(), any::<u32>())
+                .prop_map(|(n, s, number)| Step::Insert(n, s, number)),
+            1 => (network, sport).prop_map(|(n, s)| Step::Remove(n, s)),
+            1 => pass,
+        ];
+        prop::collection::vec(step, 0..200)
+    }
+
+    /// Compares with a map, for a table that is never full, and that is met at any position.
+    fn behaves_like_a_map<I: Ip>(steps: Vec<Step>, head: u32) {
+        let mut table = table::<I>(256);
+        table.head = head;
+        let mut model = HashMap::new();
+        let mut now = Instant::ZERO;
+        for step in steps {
+            match step {
+                Step::Insert(network, sport, snd_nxt) => {
+                    let network = NetworkId(network);
+                    let left = TimeWait {
+                        snd_nxt,
+                        ..entry(now)
+                    };
+                    table.insert(network, flow(sport), left);
+                    model.insert((network, flow(sport)), left);
+                }
+                Step::Remove(network, sport) => {
+                    let network = NetworkId(network);
+                    table.remove(network, &flow(sport));
+                    model.remove(&(network, flow(sport)));
+                }
+                Step::Pass(time) => {
+                    now += time;
+                    table.expire(now, usize::MAX);
+                    model.retain(|_, left: &mut TimeWait| left.since + DURATION > now);
+                }
+            }
+            assert_eq!(table.len(), model.len());
+            for sport in 0..8 {
+                for network in [NetworkId(0), NetworkId(1)] {
+                    let known = model.get(&(network, flow::<I>(sport))).copied();
+                    assert_eq!(table.get(network, &flow(sport)), known);
+                }
+            }
+        }
+        table.expire(now + DURATION, usize::MAX);
+        assert_eq!((table.ring.len(), table.index.len()), (0, 0));
+        assert_eq!(table.evicted(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_map_for_both_versions(
+            steps in steps(),
+            head in prop_oneof![Just(0), Just(u32::MAX - 5), any::<u32>()],
+        ) {
+            behaves_like_a_map::<V4>(steps.clone(), head);
+            behaves_like_a_map::<V6>(steps, head);
+        }
+    }
+
+    #[test]
+    fn an_entry_takes_no_more_room_than_its_version_needs() {
+        assert_eq!(size_of::<Entry<V4>>(), 32);
+        assert_eq!(size_of::<Entry<V6>>(), 56);
     }
 }

@@ -30,11 +30,13 @@ fn a_timer_fires_once_and_never_early() {
     let mut wheel = wheel();
     wheel.schedule(7, Instant::from_micros(2_001));
     assert_eq!(wheel.armed(), 1);
+    assert_eq!(wheel.deadline(7), Some(Instant::from_millis(3)));
     assert_eq!(wheel.poll_expired(Instant::from_micros(2_999)), None);
     assert_eq!(wheel.next_deadline(), Some(Instant::from_millis(3)));
     assert_eq!(wheel.poll_expired(Instant::from_millis(3)), Some(7));
     assert_eq!(wheel.poll_expired(Instant::from_millis(9)), None);
     assert_eq!((wheel.armed(), wheel.next_deadline()), (0, None));
+    assert_eq!(wheel.deadline(7), None);
 }
 
 #[test]

@@ -343,7 +343,8 @@ impl fmt::Display for SessionLine<'_> {
             write!(
                 f,
                 " backend={}/{}",
-                group.name, group.backends[backend.0].name
+                group.name,
+                group.backends[backend.index()].name
             )?;
         }
         if let Some(source) = report.source {

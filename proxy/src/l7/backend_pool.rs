@@ -39,7 +39,18 @@ pub struct Backend {
 
 /// Names a backend of a pool.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct BackendId(pub usize);
+pub struct BackendId(u32);
+
+impl BackendId {
+    fn new(index: usize) -> Self {
+        Self(index as u32)
+    }
+
+    /// Its place in the group, in configured order.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 impl BackendPool {
     /// The share of `worker` (of `workers`) in a configured group.
@@ -76,20 +87,20 @@ impl BackendPool {
             }
             Balance::SourceHash => self.pick_by_hash(client, tried),
         }?;
-        self.backends[id.0].sessions += 1;
+        self.backends[id.index()].sessions += 1;
         Some(id)
     }
 
     /// Ends the counting of a session that `pick` began.
     pub fn release(&mut self, id: BackendId) {
-        let sessions = &mut self.backends[id.0].sessions;
+        let sessions = &mut self.backends[id.index()].sessions;
         debug_assert!(*sessions > 0);
         *sessions = sessions.saturating_sub(1);
     }
 
     /// The backend called `id`.
     pub fn backend(&self, id: BackendId) -> &Backend {
-        &self.backends[id.0]
+        &self.backends[id.index()]
     }
 
     /// All backends, in configured order.
@@ -106,7 +117,7 @@ impl BackendPool {
         let mut best: Option<usize> = None;
         for index in 0..self.backends.len() {
             let backend = &mut self.backends[index];
-            if !backend.may_take() || tried.contains(&BackendId(index)) || !eligible(backend) {
+            if !backend.may_take() || tried.contains(&BackendId::new(index)) || !eligible(backend) {
                 continue;
             }
             backend.credit += backend.weight;
@@ -118,7 +129,7 @@ impl BackendPool {
         }
         let best = best?;
         self.backends[best].credit -= total;
-        Some(BackendId(best))
+        Some(BackendId::new(best))
     }
 
     /// The smallest load among the backends that may take a session: (sessions, weight).
@@ -126,7 +137,9 @@ impl BackendPool {
         self.backends
             .iter()
             .enumerate()
-            .filter(|(index, backend)| backend.may_take() && !tried.contains(&BackendId(*index)))
+            .filter(|(index, backend)| {
+                backend.may_take() && !tried.contains(&BackendId::new(*index))
+            })
             .map(|(_, backend)| (backend.sessions, backend.weight))
             .min_by(|a, b| compare_load(*a, *b))
     }
@@ -135,10 +148,12 @@ impl BackendPool {
         self.backends
             .iter()
             .enumerate()
-            .filter(|(index, backend)| backend.may_take() && !tried.contains(&BackendId(*index)))
+            .filter(|(index, backend)| {
+                backend.may_take() && !tried.contains(&BackendId::new(*index))
+            })
             .map(|(index, backend)| (index, self.score(client, backend)))
             .max_by(|a, b| a.1.total_cmp(&b.1))
-            .map(|(index, _)| BackendId(index))
+            .map(|(index, _)| BackendId::new(index))
     }
 
     /// Weighted rendezvous: `-weight / ln(hash)` with the hash spread over (0, 1).

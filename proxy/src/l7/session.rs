@@ -23,7 +23,7 @@ use netstack::ip::{FiveTuple, Ip, NetworkId, V4, V6};
 use netstack::rss::Steering;
 use netstack::tcp::{
     self, CloseCause, ConnId, ConnectError, ConnectTarget, Connection, ConnectionOptions, Endpoint,
-    Flow, ListenerId, Output, TcpIp,
+    ListenerId, Output, TcpIp,
 };
 use netstack::time::Instant;
 use slab::Slab;
@@ -97,44 +97,67 @@ pub struct Sessions {
     config: SessionsConfig,
 }
 
+/// There are many, and most are idle: what the connections know is not kept here, and nothing that
+/// only another stage needs.
 #[derive(Debug)]
 struct Session {
     client: ConnId,
-    flow: Flow,
     listener: ListenerId,
     opened_at: Instant,
     accepted_at: Instant,
-    tried: Vec<BackendId>,
     stage: Stage,
-    bytes_to_backend: u64,
-    bytes_to_client: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Stage {
-    /// No backend is connected or being connected: only on the way to the next one.
-    Choosing,
-    /// A backend was sent a SYN.
-    Connecting(Attempt),
+    /// A backend is to be connected to.
+    Connecting(Search),
     /// Octets flow.
-    Joined {
-        attempt: Attempt,
-        connected_at: Instant,
-    },
+    Joined(Joined),
+}
+
+#[derive(Debug)]
+struct Search {
+    /// The backend that was sent a SYN; `None` only on the way to the next one.
+    attempt: Option<Attempt>,
+    /// Backends that could not be connected to.
+    failed: Vec<BackendId>,
+}
+
+#[derive(Debug)]
+struct Joined {
+    attempt: Attempt,
+    /// Backends that were tried, this one included.
+    tries: u8,
+    connected_at: Instant,
+    bytes_to_backend: u64,
+    bytes_to_client: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     backend: BackendId,
     connection: ConnId,
-    source: SocketAddr,
 }
 
-impl Stage {
-    fn attempt(self) -> Option<Attempt> {
-        match self {
-            Self::Choosing => None,
-            Self::Connecting(attempt) | Self::Joined { attempt, .. } => Some(attempt),
+impl Session {
+    fn attempt(&self) -> Option<Attempt> {
+        match &self.stage {
+            Stage::Connecting(search) => search.attempt,
+            Stage::Joined(joined) => Some(joined.attempt),
+        }
+    }
+
+    /// Backends that were tried, and the last of them.
+    fn tried(&self) -> (u8, Option<BackendId>) {
+        match &self.stage {
+            Stage::Connecting(Search { attempt, failed }) => (
+                failed.len() as u8 + u8::from(attempt.is_some()),
+                attempt
+                    .map(|attempt| attempt.backend)
+                    .or(failed.last().copied()),
+            ),
+            Stage::Joined(joined) => (joined.tries, Some(joined.attempt.backend)),
         }
     }
 }
@@ -161,7 +184,7 @@ impl Sessions {
     /// The other half of a session, if there are two.
     pub fn other_half(&self, session: u32, half: ConnId) -> Option<ConnId> {
         let session = self.sessions.get(session as usize)?;
-        let backend = session.stage.attempt()?.connection;
+        let backend = session.attempt()?.connection;
         Some(if half == backend {
             session.client
         } else {
@@ -175,17 +198,18 @@ impl Sessions {
             tcp::Event::Accepted {
                 id,
                 listener,
-                flow,
                 opened_at,
-            } => {
-                self.open(id, listener, flow, opened_at, turn);
-            }
+                flow: _,
+            } => self.open(id, listener, opened_at, turn),
             tcp::Event::Progress { id, owner } => {
                 let key = owner as usize;
-                match self.sessions.get(key).map(|session| session.stage) {
-                    Some(Stage::Connecting(attempt)) => self.connecting(key, attempt, turn),
-                    Some(Stage::Joined { attempt, .. }) => self.joined(key, attempt, turn),
-                    Some(Stage::Choosing) | None => turn.tcp.flush(id, turn.now, turn.out),
+                match self.sessions.get(key).map(|session| &session.stage) {
+                    Some(Stage::Connecting(Search {
+                        attempt: Some(attempt),
+                        ..
+                    })) => self.connecting(key, *attempt, turn),
+                    Some(Stage::Joined(_)) => self.joined(key, turn),
+                    _ => turn.tcp.flush(id, turn.now, turn.out),
                 }
             }
         }
@@ -215,21 +239,19 @@ impl Sessions {
         &mut self,
         client: ConnId,
         listener: ListenerId,
-        flow: Flow,
         opened_at: Instant,
         turn: &mut Turn<'_, O>,
     ) {
         turn.counters.increment(Event::SessionsOpened);
         let key = self.sessions.insert(Session {
             client,
-            flow,
             listener,
             opened_at,
             accepted_at: turn.now,
-            tried: Vec::new(),
-            stage: Stage::Choosing,
-            bytes_to_backend: 0,
-            bytes_to_client: 0,
+            stage: Stage::Connecting(Search {
+                attempt: None,
+                failed: Vec::new(),
+            }),
         });
         turn.counters
             .set(Event::SessionsActive, self.sessions.len() as u64);
@@ -252,24 +274,26 @@ impl Sessions {
         let mut reason = reason;
         loop {
             let session = &mut self.sessions[key];
+            let Stage::Connecting(search) = &mut session.stage else {
+                return;
+            };
             let group_index = self.config.group_of_listener[session.listener.0 as usize];
             let group = &mut self.config.groups[group_index];
             let waited = turn.now.saturating_duration_since(session.accepted_at);
-            let may_try = session.tried.len() < usize::from(group.tries)
-                && (session.tried.is_empty() || waited < self.config.connect_total);
-            let client = session.flow.remote().ip();
+            let may_try = search.failed.len() < usize::from(group.tries)
+                && (search.failed.is_empty() || waited < self.config.connect_total);
+            let client = turn.tcp.flow(session.client).remote().ip();
             let choice = may_try
-                .then(|| group.pool.pick(client, &session.tried))
+                .then(|| group.pool.pick(client, &search.failed))
                 .flatten();
             let Some(backend) = choice else {
                 turn.counters.increment(Event::SessionsNoBackend);
                 self.close(key, reason, turn);
                 return;
             };
-            if !session.tried.is_empty() {
+            if !search.failed.is_empty() {
                 turn.counters.increment(Event::SessionsRetried);
             }
-            session.tried.push(backend);
             let opening = Opening {
                 group,
                 backend,
@@ -278,17 +302,16 @@ impl Sessions {
             };
             match opening.open(turn) {
                 Ok(connection) => {
-                    let source = turn.tcp.flow(connection).local();
-                    session.stage = Stage::Connecting(Attempt {
+                    search.attempt = Some(Attempt {
                         backend,
                         connection,
-                        source,
                     });
                     turn.tcp.flush(connection, turn.now, turn.out);
                     return;
                 }
                 Err(error) => {
                     group.pool.release(backend);
+                    search.failed.push(backend);
                     reason = refusal(error);
                 }
             }
@@ -314,11 +337,15 @@ impl Sessions {
         }
         if backend.is_established() {
             turn.counters.increment(Event::TcpConnected);
-            self.sessions[key].stage = Stage::Joined {
+            let session = &mut self.sessions[key];
+            session.stage = Stage::Joined(Joined {
                 attempt,
+                tries: session.tried().0,
                 connected_at: turn.now,
-            };
-            self.joined(key, attempt, turn);
+                bytes_to_backend: 0,
+                bytes_to_client: 0,
+            });
+            self.joined(key, turn);
             return;
         }
         turn.tcp.flush(attempt.connection, turn.now, turn.out);
@@ -326,18 +353,19 @@ impl Sessions {
     }
 
     /// Something happened to one of two joined halves.
-    fn joined<O: Output>(&mut self, key: usize, attempt: Attempt, turn: &mut Turn<'_, O>) {
-        let session = &mut self.sessions[key];
-        let client_id = session.client;
-        let Some((client, backend)) = turn.tcp.pair(client_id, attempt.connection) else {
+    fn joined<O: Output>(&mut self, key: usize, turn: &mut Turn<'_, O>) {
+        let Session { client, stage, .. } = &mut self.sessions[key];
+        let Stage::Joined(joined) = stage else { return };
+        let (client_id, backend_id) = (*client, joined.attempt.connection);
+        let Some((client, backend)) = turn.tcp.pair(client_id, backend_id) else {
             return;
         };
         let to_backend = splice::forward(client, backend, turn.out);
         let to_client = splice::forward(backend, client, turn.out);
         Connection::share_progress(client, backend);
         let ended = (client.ended(), backend.ended());
-        session.bytes_to_backend += to_backend;
-        session.bytes_to_client += to_client;
+        joined.bytes_to_backend += to_backend;
+        joined.bytes_to_client += to_client;
         turn.counters.add(Event::BytesToBackend, to_backend);
         turn.counters.add(Event::BytesToClient, to_client);
         let reason = match ended {
@@ -350,7 +378,7 @@ impl Sessions {
             }
             _ => {
                 turn.tcp.flush(client_id, turn.now, turn.out);
-                turn.tcp.flush(attempt.connection, turn.now, turn.out);
+                turn.tcp.flush(backend_id, turn.now, turn.out);
                 return;
             }
         };
@@ -360,7 +388,10 @@ impl Sessions {
     /// Gives up a backend that did not become connected.
     fn abandon<O: Output>(&mut self, key: usize, attempt: Attempt, turn: &mut Turn<'_, O>) {
         let session = &mut self.sessions[key];
-        session.stage = Stage::Choosing;
+        if let Stage::Connecting(search) = &mut session.stage {
+            search.attempt = None;
+            search.failed.push(attempt.backend);
+        }
         let group = self.config.group_of_listener[session.listener.0 as usize];
         self.config.groups[group].pool.release(attempt.backend);
         turn.tcp.connection(attempt.connection).abort();
@@ -370,7 +401,9 @@ impl Sessions {
     /// Ends a session. Halves that have not ended by themselves are reset.
     fn close<O: Output>(&mut self, key: usize, reason: CloseReason, turn: &mut Turn<'_, O>) {
         let session = self.sessions.remove(key);
-        let attempt = session.stage.attempt();
+        // Now, while the connections are there.
+        let report = self.report(&session, reason, turn);
+        let attempt = session.attempt();
         for connection in [
             Some(session.client),
             attempt.map(|attempt| attempt.connection),
@@ -389,43 +422,52 @@ impl Sessions {
         if reason != CloseReason::FINISHED {
             turn.counters.increment(Event::SessionsAborted);
         }
-        let report = self.report(&session, reason, turn.now);
         if self.config.reports.try_send(report).is_err() {
             turn.counters.increment(Event::ReportsLost);
         }
     }
 
-    fn report(&self, session: &Session, reason: CloseReason, now: Instant) -> SessionReport {
-        let connect = match session.stage {
-            Stage::Joined { connected_at, .. } => {
-                Some(connected_at.saturating_duration_since(session.accepted_at))
-            }
-            Stage::Choosing | Stage::Connecting(_) => None,
+    fn report<O: Output>(
+        &self,
+        session: &Session,
+        reason: CloseReason,
+        turn: &Turn<'_, O>,
+    ) -> SessionReport {
+        let client = turn.tcp.flow(session.client);
+        let attempt = session.attempt();
+        let (tries, backend) = session.tried();
+        let joined = match &session.stage {
+            Stage::Joined(joined) => Some(joined),
+            Stage::Connecting(_) => None,
         };
         SessionReport {
             worker: self.config.worker,
             listener: session.listener,
-            client: session.flow.remote(),
-            local: session.flow.local(),
-            backend: session.tried.last().copied(),
-            source: session.stage.attempt().map(|attempt| attempt.source),
-            tries: u8::try_from(session.tried.len()).unwrap_or(u8::MAX),
+            client: client.remote(),
+            local: client.local(),
+            backend,
+            source: attempt.map(|attempt| turn.tcp.flow(attempt.connection).local()),
+            tries,
             handshake: session
                 .accepted_at
                 .saturating_duration_since(session.opened_at),
-            connect,
-            total: now.saturating_duration_since(session.opened_at),
-            bytes_to_backend: session.bytes_to_backend,
-            bytes_to_client: session.bytes_to_client,
+            connect: joined.map(|joined| {
+                joined
+                    .connected_at
+                    .saturating_duration_since(session.accepted_at)
+            }),
+            total: turn.now.saturating_duration_since(session.opened_at),
+            bytes_to_backend: joined.map_or(0, |joined| joined.bytes_to_backend),
+            bytes_to_client: joined.map_or(0, |joined| joined.bytes_to_client),
             reason,
         }
     }
 
     fn phase(&self, key: usize) -> Phase {
-        match self.sessions[key].stage {
-            Stage::Choosing => Phase::Queue,
+        match &self.sessions[key].stage {
+            Stage::Connecting(Search { attempt: None, .. }) => Phase::Queue,
             Stage::Connecting(_) => Phase::Connect,
-            Stage::Joined { .. } => Phase::Data,
+            Stage::Joined(_) => Phase::Data,
         }
     }
 }
@@ -480,7 +522,7 @@ impl Opening<'_> {
     }
 
     fn path(&self) -> &BackendPath {
-        &self.group.paths[self.backend.0]
+        &self.group.paths[self.backend.index()]
     }
 }
 
@@ -518,4 +560,14 @@ fn close_reason(side: Side, cause: CloseCause, phase: Phase) -> CloseReason {
         CloseCause::EnginePanic => Cause::Internal,
     };
     CloseReason { side, cause, phase }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_session_takes_little_memory() {
+        assert!(size_of::<Session>() <= 72, "{}", size_of::<Session>());
+    }
 }

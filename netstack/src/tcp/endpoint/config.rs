@@ -29,6 +29,6 @@ pub struct EndpointConfig {
     pub worker: u16,
     /// How many workers there are.
     pub workers: u16,
-    /// Keys for initial sequence numbers and flow tables; secret and random.
+    /// Keys for initial sequence numbers and the flow index; secret and random.
     pub secret: [u64; 4],
 }

@@ -1,6 +1,6 @@
 //! Fetching from memory what a burst will need.
 //!
-//! With many connections, none of what a segment needs is in a cache: table, entry, engine and
+//! With many connections, none of what a segment needs is in a cache: index, entry, engine and
 //! timer, each found through the one before. Handling segments one after the other would wait for
 //! each of them in turn. So before a burst is handled, each step is made for all its segments:
 //! the processor then waits for several at once. The steps only read; what they read is looked up
@@ -14,15 +14,15 @@ use crate::ip::{FiveTuple, NetworkId};
 use crate::tcp::TcpIp;
 
 impl<B: PacketBuf> Endpoint<B> {
-    /// Appends the connection of each of `flows` that has one to `ids`.
+    /// Appends the connection of each of `flows` that has one to `ids`, as far as the index alone
+    /// can tell.
     pub fn find_ahead<'f, I: TcpIp>(
         &self,
         network: NetworkId,
         flows: impl Iterator<Item = &'f FiveTuple<I>>,
         ids: &mut Vec<ConnId>,
     ) {
-        let connections = &I::tables(&self.demux).connections;
-        ids.extend(flows.filter_map(|flow| connections.get(network, flow)));
+        ids.extend(flows.filter_map(|flow| self.demux.guess(network, flow)));
     }
 
     /// The first `count` connections that their sessions will have to look at, with the sessions.
@@ -41,7 +41,7 @@ impl<B: PacketBuf> Endpoint<B> {
         for id in ids {
             black_box(self.timers.is_armed(id.0));
             if let Some(entry) = self.connections.get(id.index()) {
-                black_box((entry.armed, entry.queued, entry.connection.opened_at()));
+                black_box((entry.queued, entry.flow, entry.connection.opened_at()));
             }
         }
         for id in ids {

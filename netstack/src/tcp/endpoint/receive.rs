@@ -50,11 +50,11 @@ impl<B: PacketBuf> Endpoint<B> {
         let Arrival {
             now, network, flow, ..
         } = arrival;
-        if let Some(id) = I::tables(&self.demux).connections.get(network, &flow) {
+        if let Some(id) = self.find(network, &flow) {
             self.handle_for(id, now, flow, segment, out);
             return Ok(());
         }
-        if let Some(entry) = I::tables(&self.demux).time_wait.get(network, &flow) {
+        if let Some(entry) = I::time_wait(&self.demux).get(network, &flow) {
             self.handle_in_time_wait(arrival, entry, segment, out);
             return Ok(());
         }
@@ -92,7 +92,7 @@ impl<B: PacketBuf> Endpoint<B> {
         flow: &FiveTuple<I>,
         error: UnreachableError,
     ) -> bool {
-        let Some(id) = I::tables(&self.demux).connections.get(network, flow) else {
+        let Some(id) = self.find(network, flow) else {
             return false;
         };
         let connection = &mut self.connections[id.index()].connection;
@@ -115,7 +115,7 @@ impl<B: PacketBuf> Endpoint<B> {
         flow: &FiveTuple<I>,
         error: PacketTooBig,
     ) -> bool {
-        let Some(id) = I::tables(&self.demux).connections.get(network, flow) else {
+        let Some(id) = self.find(network, flow) else {
             return false;
         };
         let connection = &mut self.connections[id.index()].connection;
@@ -223,9 +223,7 @@ impl<B: PacketBuf> Endpoint<B> {
         let rested = entry.since + RESTART_PAUSE <= now;
         if fin && end == entry.rcv_nxt && age == Age::New && rested {
             entry.renew(now, &header);
-            I::tables_mut(&mut self.demux)
-                .time_wait
-                .insert(network, flow, entry);
+            I::time_wait_mut(&mut self.demux).insert(network, flow, entry);
         }
         let ack = Bare {
             seq: entry.snd_nxt,
@@ -264,7 +262,7 @@ impl<B: PacketBuf> Endpoint<B> {
         }
         let mut numbers = self.isn.numbers(listener.network, I::flow(flow), now);
         if let Some(old) = old {
-            let time_wait = &mut I::tables_mut(&mut self.demux).time_wait;
+            let time_wait = I::time_wait_mut(&mut self.demux);
             time_wait.remove(listener.network, &flow);
             self.counters.increment(Event::TcpTimeWaitReused);
             numbers = old.numbers_after(numbers);

@@ -25,6 +25,9 @@ const BUFFER_RETRY: Duration = Duration::from_millis(1);
 /// Timers due within this time are worth moving: acknowledgments and first retransmissions.
 const SOON: Duration = Duration::from_secs(2);
 
+/// How finely timers are told apart.
+const TICK: Duration = TimerWheel::DEFAULT_TICK;
+
 impl<B: PacketBuf> Endpoint<B> {
     /// Sends what a connection has to send and arms its timer. To be called after whatever a
     /// session did to it.
@@ -77,7 +80,6 @@ impl<B: PacketBuf> Endpoint<B> {
         let Some(entry) = self.connections.get_mut(id.index()) else {
             return;
         };
-        entry.armed = None;
         let passed = match self.config.timeouts.deadline(&entry.connection) {
             Some((at, timeout)) if at <= now => Some(timeout),
             _ if entry.connection.is_dead(now, &entry.flow) => Some(Timeout::Keepalive),
@@ -130,7 +132,7 @@ impl<B: PacketBuf> Endpoint<B> {
 
     /// Sets the timer to the connection's deadline, or to `engine` if that is earlier.
     fn schedule(&mut self, id: ConnId, now: Instant, engine: Option<Instant>) {
-        let entry = &mut self.connections[id.index()];
+        let entry = &self.connections[id.index()];
         let deadline = self.config.timeouts.deadline(&entry.connection);
         let deadline = deadline.map(|(at, _)| at);
         let Some(at) = deadline.into_iter().chain(engine).min() else {
@@ -139,13 +141,11 @@ impl<B: PacketBuf> Endpoint<B> {
         // A timer that fires too early finds nothing due and is armed again. If that would be soon,
         // it is moved now, while the connection is at hand: when it fires, everything has to be
         // fetched from memory again. If not, the next segments would move it again and again.
-        let needless =
-            |armed: Instant| armed <= now + SOON && armed + TimerWheel::DEFAULT_TICK < at;
-        if entry
-            .armed
-            .is_none_or(|armed| at < armed || needless(armed))
-        {
-            entry.armed = Some(at);
+        let needless = |fires: Instant| fires <= now + SOON && fires + TICK < at;
+        // Timers fire at whole ticks: less than one is no difference.
+        let late = |fires: Instant| at + TICK <= fires;
+        let fires = self.timers.deadline(id.0);
+        if fires.is_none_or(|fires| late(fires) || needless(fires)) {
             self.timers.schedule(id.0, at);
         }
     }

@@ -502,6 +502,7 @@ mod tests {
             timestamps: false,
             sack: true,
             ecn: false,
+            small_mss: false,
         };
         let mut send = SendHalf::new(&options, &negotiated);
         for nth in 0..count {

@@ -38,7 +38,7 @@ fn client(index: u32) -> IpAddr {
 fn picks(pool: &mut BackendPool, count: u32) -> Vec<usize> {
     (0..count)
         .filter_map(|index| pool.pick(client(index), &[]))
-        .map(|id| id.0)
+        .map(|id| id.index())
         .collect()
 }
 
@@ -80,10 +80,10 @@ fn least_connections_fills_by_weight_and_follows_releases() {
     let mut pool = pool(Balance::LeastConnections, &[(1, None), (2, None)]);
     let taken = picks(&mut pool, 6);
     assert_eq!(taken.iter().filter(|index| **index == 0).count(), 2);
-    pool.release(BackendId(0));
-    pool.release(BackendId(0));
-    assert_eq!(pool.pick(client(9), &[]), Some(BackendId(0)));
-    assert_eq!(pool.backend(BackendId(0)).sessions(), 1);
+    pool.release(BackendId::new(0));
+    pool.release(BackendId::new(0));
+    assert_eq!(pool.pick(client(9), &[]), Some(BackendId::new(0)));
+    assert_eq!(pool.backend(BackendId::new(0)).sessions(), 1);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn least_connections_does_not_always_begin_with_the_first() {
     let mut seen = Vec::new();
     for index in 0..3 {
         let id = pool.pick(client(index), &[]).unwrap();
-        seen.push(id.0);
+        seen.push(id.index());
         pool.release(id);
     }
     seen.sort_unstable();
@@ -123,9 +123,9 @@ fn a_client_stays_and_only_the_clients_of_a_lost_backend_move() {
     for index in 0..4_000 {
         let first = before.pick(client(index), &[]).unwrap();
         assert_eq!(before.pick(client(index), &[]), Some(first));
-        *counts.entry(first.0).or_insert(0) += 1;
+        *counts.entry(first.index()).or_insert(0) += 1;
         let after = without.pick(client(index), &[]).unwrap();
-        assert!(first == BackendId(1) || first == after);
+        assert!(first == BackendId::new(1) || first == after);
     }
     // Shares 1:1:2:1 of 4000.
     for (index, share) in [(0, 800), (1, 800), (2, 1600), (3, 800)] {
