@@ -42,6 +42,7 @@ use self::connect::{Answered, Start, SynReceived, SynSent};
 use self::open::Open;
 use self::options::Offer;
 use self::segment::Outgoing;
+use self::window::Pressure;
 use super::bare::Bare;
 use super::connection::{Rejected, Transmitted};
 use super::{ConnectionOptions, Flow, Output, Segment, State, seq};
@@ -133,6 +134,8 @@ pub(super) struct Engine<B: PacketBuf> {
     resets: u32,
     /// Buffers that the worker's budget knows of.
     budgeted: u32,
+    /// How scarce buffers were when that was.
+    pressure: Pressure,
     /// Something was sent that the peer has to answer, and it was not heard since.
     unanswered: bool,
     /// The session was told that there is no room because there was no buffer to copy into.
@@ -177,6 +180,7 @@ impl<B: PacketBuf> Engine<B> {
             retransmitted: 0,
             resets: 0,
             budgeted: 0,
+            pressure: Pressure::None,
             unanswered: false,
             starved: false,
             #[cfg(test)]
@@ -370,7 +374,7 @@ impl<B: PacketBuf> Engine<B> {
     /// Queues as much of the front of `payload` as there is room for; returns how many octets.
     pub(super) fn send(&mut self, options: &ConnectionOptions, payload: &B::Payload) -> usize {
         match &mut self.phase {
-            Phase::Open(open) => open.send(options, payload),
+            Phase::Open(open) if open.may_queue(self.pressure) => open.send(options, payload),
             _ => 0,
         }
     }
@@ -384,7 +388,7 @@ impl<B: PacketBuf> Engine<B> {
         out: &mut O,
     ) -> usize {
         match &mut self.phase {
-            Phase::Open(open) => {
+            Phase::Open(open) if open.may_queue(self.pressure) => {
                 let room = octets.len().min(open.room(options));
                 let taken = open.send_copied(options, octets, out);
                 self.starved |= taken < room;
@@ -548,6 +552,7 @@ impl<B: PacketBuf> Engine<B> {
         let held = self.open().map_or(0, Open::buffers);
         budget.change(self.budgeted, held);
         self.budgeted = held;
+        self.pressure = budget.pressure();
     }
 }
 

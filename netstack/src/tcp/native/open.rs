@@ -140,7 +140,8 @@ impl<P: Payload> Open<P> {
             }
             Verdict::Missing => return Err(Rejected::silently(DropReason::TcpNoTimestamp)),
         }
-        match self.receive.acceptance(header.seq, len as u32, fin) {
+        let acceptance = self.receive.acceptance(header.seq, len as u32, fin);
+        match acceptance {
             Acceptance::Acceptable => {}
             // What is old may still carry what is new in the other direction; a peer that sends
             // only such segments is answered no faster than challenges are.
@@ -179,6 +180,15 @@ impl<P: Payload> Open<P> {
             return Err(Rejected::with_challenge(DropReason::TcpBadAck));
         }
         self.send.handle_ack(call.now, &ack);
+        // Windows offered in better times may be worth more than there is. A worker without buffers
+        // could not send either, and what is held would stay so. The next segment is taken in if it
+        // is the only one, or two workers that are both out of buffers would wait for each other.
+        let only = header.seq == self.receive.rcv_nxt() && self.receive.queued() == 0;
+        let new = len > 0 && acceptance == Acceptance::Acceptable;
+        if pressure == Pressure::Exhausted && new && !only {
+            self.receive.discard_ahead();
+            return Err(Rejected::silently(DropReason::TcpNoMemory));
+        }
         // Seventh and eighth check: payload and FIN.
         let mut packet = segment.packet;
         packet.trim_front(segment.tcp_offset + header.header_len);
@@ -194,7 +204,7 @@ impl<P: Payload> Open<P> {
         if received.fin && self.send.fin == Fin::Open {
             self.passive = true;
         }
-        if pressure == Pressure::Critical && received.class == Class::Ahead {
+        if pressure >= Pressure::Critical && received.class == Class::Ahead {
             // Not yet acknowledged but selectively, so the peer still has it (RFC 2018 section 8).
             self.receive.discard_ahead();
             return Err(Rejected::silently(DropReason::TcpNoMemory));
@@ -511,6 +521,12 @@ impl<P: Payload> Open<P> {
             rest = after;
         }
         octets.len() - rest.len()
+    }
+
+    /// Whether the session may write, as far as buffers are concerned. When there are none left, it
+    /// waits for the acknowledgment of what it has written.
+    pub(super) fn may_queue(&self, pressure: Pressure) -> bool {
+        pressure < Pressure::Exhausted || self.send.queue.len() == 0
     }
 
     /// How much more the session may write: nothing after the end, and else as far ahead as makes
