@@ -95,7 +95,7 @@ pub fn config_for(engine: EngineKind) -> String {
             || line.starts_with("addresses = [\"[")
             || line == "[[backend_group]]"
         {
-            config.push_str(&format!("engine = \"{word}\"\n"));
+            config.extend(["engine = \"", word, "\"\n"]);
         }
     }
     config + "[tcp]\nfirst_window = \"2KiB\"\nreceive_max = \"4KiB\"\nsend_max = \"4KiB\"\n"

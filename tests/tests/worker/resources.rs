@@ -94,8 +94,8 @@ fn without_buffers<I: TestIp>(engine: EngineKind) {
 
 #[test]
 fn out_of_buffers() {
-    ENGINES.map(without_buffers::<V4>);
-    ENGINES.map(without_buffers::<V6>);
+    ENGINES.into_iter().for_each(without_buffers::<V4>);
+    ENGINES.into_iter().for_each(without_buffers::<V6>);
 }
 
 /// A port that takes nothing for more than ten milliseconds loses what waits for it.
@@ -126,8 +126,8 @@ fn stalled<I: TestIp>(engine: EngineKind) {
 
 #[test]
 fn a_port_that_takes_nothing() {
-    ENGINES.map(stalled::<V4>);
-    ENGINES.map(stalled::<V6>);
+    ENGINES.into_iter().for_each(stalled::<V4>);
+    ENGINES.into_iter().for_each(stalled::<V6>);
 }
 
 /// A packet waits for a neighbor that never answers, while others are served.

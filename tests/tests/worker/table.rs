@@ -59,10 +59,10 @@ pub(crate) fn dropped(name: &'static str, frame: Vec<u8>, counter: &str) -> Case
 #[track_caller]
 pub(crate) fn run(cases: Vec<Case>) {
     let mut failures = String::new();
-    for engine in ENGINES {
-        for case in &cases {
+    for case in cases {
+        for engine in ENGINES {
             let mut station = Station::acquainted_with(engine);
-            check(&mut station, case, &mut failures);
+            check(&mut station, &case, &mut failures);
             station.finish();
         }
     }

@@ -342,8 +342,8 @@ fn a_full_backlog<I: TestIp>() {
 
 #[test]
 fn floods() {
-    ENGINES.map(resets_are_limited::<V4>);
-    ENGINES.map(resets_are_limited::<V6>);
+    ENGINES.into_iter().for_each(resets_are_limited::<V4>);
+    ENGINES.into_iter().for_each(resets_are_limited::<V6>);
     a_full_backlog::<V4>();
     a_full_backlog::<V6>();
 }
@@ -406,6 +406,6 @@ fn in_a_connection<I: TestIp>(engine: EngineKind) {
 
 #[test]
 fn blind_attacks_on_a_connection() {
-    ENGINES.map(in_a_connection::<V4>);
-    ENGINES.map(in_a_connection::<V6>);
+    ENGINES.into_iter().for_each(in_a_connection::<V4>);
+    ENGINES.into_iter().for_each(in_a_connection::<V6>);
 }

@@ -11,6 +11,10 @@ use crate::tcp::EngineKind;
 
 /// What may be different.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a difference of its own"
+)]
 pub(super) struct Manners {
     /// How long an acknowledgment waits for company. RFC 9293 section 3.8.6.3 allows half a second.
     pub(super) delayed_ack: Duration,
