@@ -12,7 +12,9 @@
 //! [`Endpoint::poll_event`].
 
 mod bare;
+mod chunk;
 mod connection;
+mod connection_options;
 mod deadline;
 mod demux;
 mod endpoint;
@@ -20,18 +22,21 @@ mod engine;
 mod isn;
 mod listen;
 mod native;
+mod path_mtu;
 mod ports;
 pub mod seq;
 mod smoltcp_engine;
 mod syncookie;
 mod time_wait;
 
-pub use connection::{Chunk, CloseCause, Connection, ConnectionOptions, Keepalive, State, Timeout};
+pub use chunk::Chunk;
+pub use connection::{CloseCause, Connection, State, Timeout};
+pub use connection_options::{ConnectionOptions, Keepalive};
 pub use deadline::Timeouts;
 pub use demux::TcpIp;
 pub use endpoint::{
     Arrival, ConnId, ConnectError, ConnectTarget, Endpoint, EndpointConfig, Event, Misdirected,
-    UnreachableError,
+    PacketTooBig, UnreachableError,
 };
 pub use engine::EngineKind;
 pub use isn::IsnGenerator;

@@ -229,7 +229,7 @@ fn endpoint<Io: PacketIo>(
     } = config.buffers;
     let listeners = (0..).zip(&config.listeners).flat_map(|(id, listener)| {
         let rings = (client_receive, client_send);
-        let options = Arc::new(connection_options(config, &listener.engine, rings));
+        let options = Arc::new(connection_options(config, listener.engine, rings));
         listener.addresses.iter().map(move |address| Listener {
             id: ListenerId(id),
             network: NetworkId::BARE,
@@ -244,7 +244,7 @@ fn endpoint<Io: PacketIo>(
 /// and to send, that smoltcp's connections have from the beginning; native ones grow.
 fn connection_options(
     config: &Config,
-    engine: &EngineConfig,
+    engine: EngineConfig,
     rings: (usize, usize),
 ) -> ConnectionOptions {
     let tcp = &config.tcp;
@@ -327,7 +327,7 @@ fn groups<Io: PacketIo>(
         Ok(Group {
             pool: BackendPool::new(group, share.worker, share.workers, secrets.source_hash),
             paths,
-            options: Arc::new(connection_options(config, &group.engine, rings)),
+            options: Arc::new(connection_options(config, group.engine, rings)),
             tries: group.tries,
         })
     };

@@ -21,7 +21,7 @@ const HELD_PER_PORT: u64 = 1024;
 /// What a worker's connections may hold if nobody says: at least so much, whatever the memory, so
 /// that some hundred connections get on; and no more than that, which fills a path of 10 Gbit/s
 /// and 40 ms.
-const CONNECTIONS_PER_WORKER: core::ops::RangeInclusive<u64> = 4096..=32_768;
+const CONNECTIONS_PER_WORKER: core::ops::RangeInclusive<u64> = 2048..=32_768;
 
 /// Packets that a worker may hold otherwise: on their way out, handed over, waiting for neighbors.
 const HELD_PER_WORKER: u64 = 4096;
@@ -188,7 +188,7 @@ mod tests {
         );
         assert_eq!(with.with_connections(0), budget);
         let filling = |packets| budget.filling(packets).connections;
-        assert_eq!(filling(0), 2 * 4096);
+        assert_eq!(filling(0), 2 * 2048);
         assert_eq!(filling(budget.buffers + 10_000), 10_000);
         assert_eq!(filling(u32::MAX), 2 * 32_768);
     }

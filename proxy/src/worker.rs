@@ -237,7 +237,7 @@ impl<Io: PacketIo> Worker<Io> {
             &mut parts.icmp_limit,
         );
         for packet in self.lanes.v4.icmp.drain(..) {
-            pipeline::icmp::process(packet, tcp, tx, mailbox, counters);
+            pipeline::icmp::process(now, packet, tcp, tx, mailbox, counters);
         }
         for packet in self.lanes.v6.icmp.drain(..) {
             if packet
@@ -247,7 +247,7 @@ impl<Io: PacketIo> Worker<Io> {
             {
                 pipeline::neighbor::process_ndp(now, &packet, host, tx, mailbox, counters);
             } else {
-                pipeline::icmp::process(packet, tcp, tx, mailbox, counters);
+                pipeline::icmp::process(now, packet, tcp, tx, mailbox, counters);
             }
         }
         for packet in self.lanes.v4.other.drain(..) {

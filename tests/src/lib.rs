@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod paths;
 pub mod rig;
 pub mod script;
 pub mod sim;

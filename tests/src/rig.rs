@@ -18,7 +18,9 @@ mod curl;
 mod iperf;
 mod namespace;
 mod nginx;
+mod packet_socket;
 mod page;
+mod path;
 mod process;
 mod topology;
 mod weirgate;
@@ -29,9 +31,11 @@ pub use iperf::{Direction, IperfServer};
 pub use namespace::Namespace;
 pub use nginx::Nginx;
 pub use page::Page;
+pub use path::{Path as ImpairedPath, PathCounters, PathImpairment};
 pub use process::{Process, wait_until};
 pub use topology::{
-    CLIENT_V4, CLIENT_V6, FAMILIES, Family, GATE_V4, GATE_V6, Gate, SERVER_V4, SERVER_V6, Topology,
+    CLIENT_V4, CLIENT_V6, FAMILIES, Family, GATE_V4, GATE_V6, Gate, PEER_V4, PathTopology,
+    SERVER_V4, SERVER_V6, Topology,
 };
 pub use weirgate::Weirgate;
 

@@ -12,6 +12,7 @@
 mod blocking;
 mod errno;
 mod host;
+mod info;
 mod options;
 mod outbox;
 mod socket;
@@ -132,6 +133,10 @@ pub enum SocketOption {
     KeepAlive(bool),
     /// `TCP_KEEPIDLE`.
     KeepIdle(Duration),
+    /// `TCP_KEEPINTVL`.
+    KeepInterval(Duration),
+    /// `TCP_KEEPCNT`.
+    KeepCount(u8),
     /// `TCP_MAXSEG`, in octets of payload.
     MaxSegment(u16),
     /// `TCP_NODELAY`. Taken, without effect: what is written is never held back.

@@ -149,6 +149,11 @@ impl<Io: PacketIo> Impair<Io> {
         &mut self.inner
     }
 
+    /// The queue pair alone; held frames are lost.
+    pub fn into_inner(self) -> Io {
+        self.inner
+    }
+
     /// Gives held frames whose time has come to the inner side, as many as it takes.
     fn flush(&mut self) {
         loop {

@@ -10,56 +10,22 @@
 //! What no engine should have to know is here: the checks of RFC 5961 against blind resets and
 //! SYNs, the bookkeeping for deadlines, and the containment of an engine that panics.
 
+use core::any::Any;
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::bare::Bare;
-use super::engine::{Context, Engine, EngineKind};
-use super::native::{Algorithm, Call, Info, Numbers};
+use super::chunk::Chunk;
+use super::connection_options::ConnectionOptions;
+use super::engine::{Context, Engine};
+use super::native::{Call, Info, Numbers, TIMESTAMPS_LEN, Tally};
 use super::{Flow, Output, Segment, seq};
 use crate::drop::DropReason;
-use crate::io::{PacketBuf, Payload};
+use crate::io::PacketBuf;
 use crate::ip::Ip;
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, HEADER_LEN, Header};
-
-/// What a connection is made with.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ConnectionOptions {
-    /// Which engine runs it.
-    pub engine: EngineKind,
-    /// Octets that the peer may send ahead of the session that reads, at most.
-    pub receive_buffer: usize,
-    /// Octets of the window that is offered first; it grows as the path needs it. smoltcp's engine
-    /// offers all of `receive_buffer`.
-    pub first_window: usize,
-    /// Octets that the session may write ahead of the peer's acknowledgments, at most.
-    pub send_buffer: usize,
-    /// The largest payload of a segment in either direction, in octets.
-    pub mss: u16,
-    /// Probe a peer that is silent.
-    pub keepalive: Option<Keepalive>,
-    /// How the native engine reacts to congestion.
-    pub congestion: Algorithm,
-    /// Whether the native engine spreads segments over the round-trip time.
-    pub pacing: bool,
-    /// Whether the native engine asks for ECN (RFC 3168).
-    pub ecn: bool,
-    /// How far the native engine's retransmission timeout is above the round-trip time at least.
-    pub rto_floor: Duration,
-}
-
-/// When a silent peer is probed (RFC 9293 section 3.8.4).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Keepalive {
-    /// After this long without a segment.
-    pub idle: Duration,
-    /// Again after this long without an answer.
-    pub interval: Duration,
-    /// The connection is given up when so many are not answered. smoltcp's engine does not count.
-    pub probes: u8,
-}
 
 /// A connection's state (RFC 9293 section 3.3.2; LISTEN is a listener's, not a connection's).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -124,63 +90,6 @@ pub enum CloseCause {
     EnginePanic,
 }
 
-/// Octets in order, received or to be sent.
-pub enum Chunk<'a, B: PacketBuf> {
-    /// In a packet buffer, which can be shared.
-    Shared(&'a B::Payload),
-    /// Somewhere else: who keeps them copies them.
-    Borrowed(&'a [u8]),
-}
-
-impl<'a, B: PacketBuf> Chunk<'a, B> {
-    /// Octets that are contiguous in memory.
-    pub fn new(octets: &'a [u8]) -> Self {
-        Self::Borrowed(octets)
-    }
-
-    /// Octets in a packet buffer.
-    pub fn shared(payload: &'a B::Payload) -> Self {
-        Self::Shared(payload)
-    }
-
-    /// The octets.
-    pub fn octets(&self) -> &'a [u8] {
-        match self {
-            Self::Shared(payload) => payload.octets(),
-            Self::Borrowed(octets) => octets,
-        }
-    }
-}
-
-impl Default for ConnectionOptions {
-    /// Windows of up to 4 MiB that begin at 64 KiB, and what else hosts of the internet do.
-    fn default() -> Self {
-        Self {
-            engine: EngineKind::default(),
-            receive_buffer: 4 << 20,
-            first_window: 64 << 10,
-            send_buffer: 4 << 20,
-            mss: u16::MAX,
-            keepalive: None,
-            congestion: Algorithm::default(),
-            pacing: false,
-            ecn: false,
-            rto_floor: Duration::from_millis(200),
-        }
-    }
-}
-
-impl ConnectionOptions {
-    /// The same, for a path with this MTU in octets: a segment must fit a packet of it.
-    pub fn on_path<I: Ip>(&self, mtu: usize) -> Self {
-        let fits = mtu.saturating_sub(I::HEADER_LEN + HEADER_LEN);
-        Self {
-            mss: self.mss.min(u16::try_from(fits).unwrap_or(u16::MAX)),
-            ..*self
-        }
-    }
-}
-
 /// How far [`Connection::poll_transmit`] came.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Transmitted {
@@ -203,6 +112,8 @@ pub(super) struct Rejected {
     pub(super) challenge: bool,
     /// Whether the peer is to be told that there is no such connection.
     pub(super) reset: bool,
+    /// Whether it is word from the peer all the same: what it acknowledges was taken in.
+    pub(super) heard: bool,
 }
 
 impl Rejected {
@@ -212,6 +123,15 @@ impl Rejected {
             reason,
             challenge: false,
             reset: false,
+            heard: false,
+        }
+    }
+
+    /// What it acknowledges was taken in.
+    pub(super) fn heard(self) -> Self {
+        Self {
+            heard: true,
+            ..self
         }
     }
 
@@ -305,17 +225,21 @@ impl<B: PacketBuf> Connection<B> {
         self.check(&segment)?;
         let reset = segment.header.flags.contains(Flags::RST);
         let before = self.progress_numbers();
-        self.called(now, flow, |engine, call| {
-            engine.handle_segment(context, call, segment, out)
-        })
-        .unwrap_or(Err(Rejected::silently(DropReason::TcpEnginePanic)))?;
+        let result = self
+            .called(now, flow, |engine, call| {
+                engine.handle_segment(context, call, segment, out)
+            })
+            .unwrap_or(Err(Rejected::silently(DropReason::TcpEnginePanic)));
+        if result.is_err_and(|rejected| !rejected.heard) {
+            return result;
+        }
         self.last_heard = now;
         self.unanswered_since = None;
         if self.progress_numbers() != before {
             self.last_progress = now;
         }
         self.follow_state(reset);
-        Ok(())
+        result
     }
 
     /// Sends what there is to send, at most `budget` segments.
@@ -487,6 +411,17 @@ impl<B: PacketBuf> Connection<B> {
         }
     }
 
+    /// Octets of the largest packet that the connection sends.
+    pub(super) fn packet_len<I: Ip>(&self, now: Instant) -> usize {
+        let stamps = if self.engine.stamps().is_some() {
+            TIMESTAMPS_LEN
+        } else {
+            0
+        };
+        let segment = self.engine.info(now).smss as usize;
+        I::HEADER_LEN + HEADER_LEN + usize::from(stamps) + segment
+    }
+
     /// The network says that a packet with the octet `seq` of ours was too large for a path of
     /// this MTU, in octets. Returns whether that changed anything.
     pub(super) fn handle_packet_too_big<I: Ip>(
@@ -529,6 +464,10 @@ impl<B: PacketBuf> Connection<B> {
 
     pub(super) fn take_retransmitted(&mut self) -> u32 {
         self.engine.take_retransmitted()
+    }
+
+    pub(super) fn take_tally(&mut self) -> Option<Tally> {
+        self.engine.take_tally()
     }
 
     pub(super) fn take_resets(&mut self) -> u32 {
@@ -608,7 +547,7 @@ impl<B: PacketBuf> Connection<B> {
     }
 
     /// What came of a call; a panic ends the connection.
-    fn contain<R>(&mut self, result: std::thread::Result<R>) -> Option<R> {
+    fn contain<R>(&mut self, result: Result<R, Box<dyn Any + Send>>) -> Option<R> {
         if result.is_err() {
             self.ended = Some(CloseCause::EnginePanic);
             self.state = State::Closed;
@@ -652,9 +591,11 @@ impl<B: PacketBuf> Connection<B> {
                 return reject(DropReason::TcpTimeWait, false);
             }
             // RFC 5961 section 3.2: only the exact number resets; anything else may be a blind
-            // attacker's guess, and a peer that means it will answer the challenge exactly.
+            // attacker's guess, and a peer that means it will answer the challenge exactly. What is
+            // outside the window is not even that.
             if segment.header.seq != rcv_nxt {
-                return reject(DropReason::TcpResetNotExact, established);
+                let guess = established && self.engine.is_in_window(segment.header.seq);
+                return reject(DropReason::TcpResetNotExact, guess);
             }
         } else if flags.contains(Flags::SYN) && established {
             // RFC 5961 section 4.2: whatever its number, a SYN gets a challenge ACK.

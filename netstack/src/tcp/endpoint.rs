@@ -25,7 +25,8 @@ use slab::Slab;
 pub use config::EndpointConfig;
 pub use receive::Arrival;
 
-use super::connection::{Connection, ConnectionOptions};
+use super::connection::Connection;
+use super::connection_options::ConnectionOptions;
 use super::demux::{Demux, FlowTables, TcpIp};
 use super::engine::{Context, Engine};
 use super::isn::IsnGenerator;
@@ -33,7 +34,7 @@ use super::listen::{Listener, ListenerId, Listeners};
 use super::ports::{PortShares, SourcePorts};
 use super::syncookie::SynCookies;
 use super::time_wait::{TimeWait, TimeWaitTable};
-use super::{Flow, Numbers, Output, PROTOCOL, State, seq};
+use super::{Flow, Numbers, Output, PROTOCOL, State};
 use crate::counters::{self, Counters};
 use crate::flow_table::FlowTable;
 use crate::io::PacketBuf;
@@ -122,6 +123,15 @@ pub enum ConnectError {
 pub struct UnreachableError {
     /// The sequence number of the segment.
     pub seq: u32,
+}
+
+/// What a router says about a packet of ours that was too large for the next link.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PacketTooBig {
+    /// The sequence number of the segment.
+    pub seq: u32,
+    /// The MTU of that link in octets; 0 if the router does not say (RFC 1191 section 4).
+    pub mtu: u32,
 }
 
 /// A packet whose connection belongs to another worker.
@@ -542,7 +552,7 @@ impl<B: PacketBuf> Endpoint<B> {
         };
         time_wait.remove(network, &flow);
         self.counters.increment(counters::Event::TcpTimeWaitReused);
-        above(numbers, old.snd_nxt)
+        old.numbers_after(numbers)
     }
 
     fn update_gauges(&self) {
@@ -551,6 +561,10 @@ impl<B: PacketBuf> Endpoint<B> {
         for (event, value) in [
             (counters::Event::TcpConnections, self.connections.len()),
             (counters::Event::TcpHalfOpen, self.half_open),
+            (
+                counters::Event::TcpBuffersHeld,
+                self.context.buffers_held() as usize,
+            ),
             (
                 counters::Event::TcpTimeWaitEntries,
                 time_wait.len() + time_wait_6.len(),
@@ -561,18 +575,6 @@ impl<B: PacketBuf> Endpoint<B> {
         let evicted = time_wait.evicted() + time_wait_6.evicted();
         self.counters
             .set(counters::Event::TcpTimeWaitEvicted, evicted);
-    }
-}
-
-/// `numbers`, but no sequence number before the one after `old_snd_nxt`.
-fn above(numbers: Numbers, old_snd_nxt: u32) -> Numbers {
-    if seq::le(numbers.iss, old_snd_nxt) {
-        Numbers {
-            iss: old_snd_nxt.wrapping_add(1),
-            ..numbers
-        }
-    } else {
-        numbers
     }
 }
 

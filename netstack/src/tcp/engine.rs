@@ -4,8 +4,9 @@
 //! differ in what they keep received octets in: ours holds packet buffers and gives them on by
 //! reference, smoltcp has rings and copies.
 
-use super::connection::{Chunk, Rejected, Transmitted};
-use super::native::{self, Call, Info, Numbers};
+use super::chunk::Chunk;
+use super::connection::{Rejected, Transmitted};
+use super::native::{self, Call, Info, Numbers, Tally};
 use super::smoltcp_engine;
 use super::{ConnectionOptions, Flow, Output, Segment, State};
 use crate::io::{PacketBuf, Payload};
@@ -61,7 +62,8 @@ impl<B: PacketBuf> Engine<B> {
     ) -> Self {
         match options.engine {
             EngineKind::Native => {
-                Self::Native(native::Engine::accept(options, numbers, header, now))
+                let start = native::start(options, numbers, flow.version());
+                Self::Native(native::Engine::accept(start, header, now))
             }
             EngineKind::Smoltcp => Self::Smoltcp(Box::new(smoltcp_engine::Engine::listen(
                 options,
@@ -80,7 +82,10 @@ impl<B: PacketBuf> Engine<B> {
         now: Instant,
     ) -> Self {
         match options.engine {
-            EngineKind::Native => Self::Native(native::Engine::connect(options, numbers, now)),
+            EngineKind::Native => {
+                let start = native::start(options, numbers, flow.version());
+                Self::Native(native::Engine::connect(start, now))
+            }
             EngineKind::Smoltcp => Self::Smoltcp(Box::new(smoltcp_engine::Engine::connect(
                 &mut context.smoltcp,
                 options,
@@ -260,6 +265,14 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
+    /// Whether the peer may send `seq`, as far as is known.
+    pub(super) fn is_in_window(&self, seq: u32) -> bool {
+        match self {
+            Self::Native(engine) => engine.is_in_window(seq),
+            Self::Smoltcp(_) => true,
+        }
+    }
+
     /// The window field and the options of an acknowledgment that says nothing new.
     pub(super) fn challenge(&mut self, now: Instant) -> (u16, Options) {
         match self {
@@ -323,6 +336,13 @@ impl<B: PacketBuf> Engine<B> {
         match self {
             Self::Native(engine) => engine.take_retransmitted(),
             Self::Smoltcp(engine) => engine.take_retransmitted(),
+        }
+    }
+
+    pub(super) fn take_tally(&mut self) -> Option<Tally> {
+        match self {
+            Self::Native(engine) => engine.take_tally(),
+            Self::Smoltcp(_) => None,
         }
     }
 

@@ -5,8 +5,8 @@
 //! called again. Nothing is copied on the way: what arrives stays in the buffer that it came in,
 //! and is attached by reference to what is sent.
 //!
-//! A connection is in one of four phases ([`Phase`]): two of the handshake, one in which octets
-//! flow, and the end. The states of RFC 9293 between ESTABLISHED and TIME-WAIT are all
+//! A connection is in one of these phases ([`Phase`]): two of the handshake, one in which octets
+//! flow, the same at rest, and the end. The states of RFC 9293 between ESTABLISHED and TIME-WAIT are all
 //! combinations of how far each direction has ended, so each half keeps its own end, and there is
 //! no combination that must not be.
 
@@ -16,10 +16,12 @@ mod budget;
 mod congestion;
 mod connect;
 mod gather;
+mod idle;
 mod info;
 mod open;
 mod options;
 mod pacing;
+mod path_mtu;
 mod paws;
 mod queue;
 mod rack;
@@ -32,6 +34,7 @@ mod sack;
 mod segment;
 mod send_queue;
 mod stamp;
+mod tally;
 mod timer;
 mod transmit;
 mod window;
@@ -39,9 +42,11 @@ mod window;
 use core::hint::black_box;
 
 use self::connect::{Answered, Start, SynReceived, SynSent};
+use self::idle::Idle;
 use self::open::Open;
 use self::options::Offer;
-use self::segment::Outgoing;
+use self::receive::Acceptance;
+use self::segment::{Attaching, Emitted, Outgoing};
 use self::window::Pressure;
 use super::bare::Bare;
 use super::connection::{Rejected, Transmitted};
@@ -54,6 +59,8 @@ use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options};
 pub(super) use budget::Budget;
 pub use congestion::Algorithm;
 pub use info::{Info, Recovering};
+pub(super) use options::TIMESTAMPS_LEN;
+pub(super) use tally::Tally;
 
 /// What is at hand whenever an engine is called.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +73,16 @@ pub(super) struct Call<'a> {
     pub(super) heard_at: Instant,
     /// What the connection was made with.
     pub(super) options: &'a ConnectionOptions,
+}
+
+impl Call<'_> {
+    /// When the next keepalive probe is due, after `probes` unanswered ones (RFC 9293 section
+    /// 3.8.4).
+    fn keepalive_due(&self, probes: u8) -> Option<Instant> {
+        let keepalive = self.options.keepalive?;
+        let wait = keepalive.interval.saturating_mul(u32::from(probes));
+        Some(self.heard_at + keepalive.idle.saturating_add(wait))
+    }
 }
 
 /// The sequence number and time stamp with which a connection begins.
@@ -82,7 +99,9 @@ pub struct Numbers {
 enum Phase<P> {
     SynSent(Box<SynSent>),
     SynReceived(Box<SynReceived>),
-    Open(Open<P>),
+    Open(Box<Open<P>>),
+    /// The same, while nothing is under way.
+    Idle(Box<Idle>),
     /// Nothing any more, but perhaps an RST to be sent.
     Closed(Option<Reset>),
 }
@@ -105,18 +124,18 @@ impl Numbers {
 /// our time stamp.
 pub(super) fn stateless_answer(
     options: &ConnectionOptions,
-    numbers: Numbers,
+    start: Start,
     syn: &Header,
     stamp: Option<u32>,
     now: Instant,
 ) -> Bare {
-    let received = SynReceived::new(start(options, numbers), syn, now);
+    let received = SynReceived::new(start, syn, now);
     let mut options_sent = received.options(now);
     if let (Some(stamps), Some(value)) = (&mut options_sent.timestamps, stamp) {
         stamps.value = value;
     }
     Bare {
-        seq: numbers.iss,
+        seq: start.iss,
         ack: received.irs.wrapping_add(1),
         window: first_window(options),
         flags: received.flags(),
@@ -144,12 +163,14 @@ pub(super) struct Engine<B: PacketBuf> {
     pub(super) panic_on_next_segment: bool,
 }
 
-fn start(options: &ConnectionOptions, numbers: Numbers) -> Start {
+/// Where a connection over that version of IP begins.
+pub(super) fn start(options: &ConnectionOptions, numbers: Numbers, version: u8) -> Start {
     Start {
         iss: numbers.iss,
         stamp_offset: numbers.stamp_offset,
         offer: Offer {
             mss: options.mss,
+            default_mss: options::default_mss(version),
             largest_window: u32::try_from(options.receive_buffer).unwrap_or(u32::MAX),
             ecn: options.ecn,
         },
@@ -158,19 +179,14 @@ fn start(options: &ConnectionOptions, numbers: Numbers) -> Start {
 
 impl<B: PacketBuf> Engine<B> {
     /// An engine that answers the SYN `header`.
-    pub(super) fn accept(
-        options: &ConnectionOptions,
-        numbers: Numbers,
-        header: &Header,
-        now: Instant,
-    ) -> Self {
-        let received = SynReceived::new(start(options, numbers), header, now);
+    pub(super) fn accept(start: Start, header: &Header, now: Instant) -> Self {
+        let received = SynReceived::new(start, header, now);
         Self::new(Phase::SynReceived(Box::new(received)))
     }
 
     /// An engine that sends a SYN at its first `poll_transmit`.
-    pub(super) fn connect(options: &ConnectionOptions, numbers: Numbers, now: Instant) -> Self {
-        let sent = SynSent::new(start(options, numbers), now);
+    pub(super) fn connect(start: Start, now: Instant) -> Self {
+        let sent = SynSent::new(start, now);
         Self::new(Phase::SynSent(Box::new(sent)))
     }
 
@@ -197,73 +213,84 @@ impl<B: PacketBuf> Engine<B> {
     ) -> Result<(), Rejected> {
         #[cfg(test)]
         assert!(!self.panic_on_next_segment, "panic asked for by a test");
-        let now = call.now;
+        self.wake();
+        let reset = segment.header.flags.contains(Flags::RST);
         let result = match &mut self.phase {
             Phase::SynSent(sent) => {
-                match sent.handle(now, &segment.header) {
-                    Answered::Not => return self.not_an_answer(&segment.header),
-                    Answered::Refused => self.phase = Phase::Closed(None),
-                    Answered::Simultaneous(received) => {
-                        self.phase = Phase::SynReceived(Box::new(received));
-                    }
-                    Answered::Agreed(agreement) => {
-                        let mut open = Open::new(call, &agreement);
-                        // RFC 9293 section 3.10.7.3: the third segment of the handshake.
-                        open.acknowledge_now();
-                        self.phase = Phase::Open(open);
-                    }
-                }
-                Ok(())
+                let answered = sent.handle(call.now, &segment.header);
+                self.answered(call, answered, &segment.header)
             }
-            Phase::SynReceived(received) => {
-                if segment.header.flags.contains(Flags::RST) {
-                    self.phase = Phase::Closed(None);
-                    return Ok(());
-                }
-                let repeated = received.repeats_syn(now, &segment.header);
-                if !received.is_acknowledged_by(&segment.header) {
-                    return if repeated {
-                        Ok(())
-                    } else {
-                        self.not_an_answer(&segment.header)
-                    };
-                }
-                let agreement = received.agree(now, &segment.header);
-                let mut open = Open::new(call, &agreement);
-                let result = if repeated {
-                    // A simultaneous open: the SYN-ACK says nothing more.
-                    open.acknowledge_now();
-                    Ok(())
-                } else {
-                    open.handle_segment(call, budget.pressure(), segment)
-                };
-                self.phase = Phase::Open(open);
-                result
-            }
-            Phase::Open(_) if segment.header.flags.contains(Flags::RST) => {
+            Phase::SynReceived(_) | Phase::Open(_) if reset => {
                 self.phase = Phase::Closed(None);
                 Ok(())
             }
+            Phase::SynReceived(_) => self.finish_handshake(budget.pressure(), call, segment),
             Phase::Open(open) => open.handle_segment(call, budget.pressure(), segment),
-            Phase::Closed(_) => Ok(()),
+            Phase::Idle(_) | Phase::Closed(_) => Ok(()),
         };
         self.settle(budget);
         // Anybody can make up segments that are refused; they say nothing of the peer.
-        if result.is_ok() {
+        if result.map_or_else(|rejected| rejected.heard, |()| true) {
             self.unanswered = false;
         }
         result
     }
 
-    /// RFC 9293 section 3.10.7.3 and 3.10.7.4: an acknowledgment of anything but our SYN gets an
-    /// RST, while the handshake lasts.
-    fn not_an_answer(&mut self, header: &Header) -> Result<(), Rejected> {
-        let flags = header.flags;
-        let stray = flags.contains(Flags::ACK) && !flags.contains(Flags::RST);
-        Err(Rejected {
-            reset: stray,
-            ..Rejected::silently(DropReason::TcpBadAck)
-        })
+    /// RFC 9293 section 3.10.7.3: a segment came while we waited for the answer to our SYN.
+    fn answered(
+        &mut self,
+        call: &Call<'_>,
+        answered: Answered,
+        header: &Header,
+    ) -> Result<(), Rejected> {
+        self.phase = match answered {
+            Answered::Not => return Err(not_an_answer(header, self.snd_una())),
+            Answered::Refused => Phase::Closed(None),
+            Answered::Simultaneous(received) => Phase::SynReceived(Box::new(received)),
+            Answered::Agreed(agreement) => {
+                let mut open = Box::new(Open::new(call, &agreement));
+                // The third segment of the handshake.
+                open.acknowledge_now();
+                Phase::Open(open)
+            }
+        };
+        Ok(())
+    }
+
+    /// RFC 9293 section 3.10.7.4: a segment came while we waited for the end of the handshake.
+    fn finish_handshake(
+        &mut self,
+        pressure: Pressure,
+        call: &Call<'_>,
+        segment: Segment<B>,
+    ) -> Result<(), Rejected> {
+        let Phase::SynReceived(received) = &mut self.phase else {
+            return Ok(());
+        };
+        let repeated = received.repeats_syn(call.now, &segment.header);
+        // First of all, a segment must lie in the window.
+        let window = u32::from(first_window(call.options));
+        if !repeated && !received.has_room_for(&segment.header, window) {
+            return Err(Rejected::with_challenge(DropReason::TcpOutsideWindow));
+        }
+        if !received.is_acknowledged_by(&segment.header) {
+            return if repeated {
+                Ok(())
+            } else {
+                Err(not_an_answer(&segment.header, received.start.iss))
+            };
+        }
+        let agreement = received.agree(call.now, &segment.header);
+        let mut open = Box::new(Open::new(call, &agreement));
+        let result = if repeated {
+            // A simultaneous open: the SYN-ACK says nothing more.
+            open.acknowledge_now();
+            Ok(())
+        } else {
+            open.handle_segment(call, pressure, segment)
+        };
+        self.phase = Phase::Open(open);
+        result
     }
 
     /// Sends at most `allowed` segments.
@@ -275,62 +302,68 @@ impl<B: PacketBuf> Engine<B> {
         allowed: usize,
     ) -> Transmitted {
         let now = call.now;
+        if let Phase::Idle(_) = self.phase
+            && call.keepalive_due(0).is_some_and(|at| at <= now)
+        {
+            self.wake();
+        }
         let transmitted = match &mut self.phase {
             Phase::SynSent(sent) => {
-                if sent.attempts.due() > now {
-                    return Transmitted::All;
-                }
-                let header = Header {
-                    options: sent.start.offer.options(sent.start.stamp(now)),
-                    window: first_window(call.options),
-                    ..header(sent.start.iss, 0, sent.flags())
-                };
-                if !send_bare(call.flow, header, out) {
-                    return Transmitted::NoBuffer;
-                }
-                self.retransmitted += u32::from(sent.attempts.made_any());
-                sent.attempts.sent(now);
-                self.unanswered = true;
-                Transmitted::All
+                let syn = sent.syn(now, first_window(call.options));
+                self.send_syn(call, syn, out)
             }
             Phase::SynReceived(received) => {
-                if received.attempts.due() > now {
-                    return Transmitted::All;
-                }
-                let ack = received.irs.wrapping_add(1);
-                let header = Header {
-                    options: received.options(now),
-                    window: first_window(call.options),
-                    ..header(received.start.iss, ack, received.flags())
-                };
-                if !send_bare(call.flow, header, out) {
-                    return Transmitted::NoBuffer;
-                }
-                self.retransmitted += u32::from(received.attempts.made_any());
-                received.attempts.sent(now);
-                self.unanswered = true;
-                Transmitted::All
+                let syn_ack = received.syn_ack(now, first_window(call.options));
+                self.send_syn(call, syn_ack, out)
             }
             Phase::Open(open) => {
                 let before = open.retransmissions();
                 let transmitted = open.poll_transmit(call, budget.pressure(), out, allowed);
                 self.retransmitted += open.retransmissions().wrapping_sub(before);
                 self.unanswered |= open.take_asked();
+                let rests_at = open.rests_at(call.heard_at);
+                if transmitted == Transmitted::All && rests_at.is_some_and(|at| at <= now) {
+                    self.phase = Phase::Idle(Box::new(open.rest()));
+                }
                 transmitted
             }
-            Phase::Closed(reset) => {
-                if let Some(Reset { seq, ack }) = *reset {
-                    if !send_bare(call.flow, header(seq, ack, Flags::RST | Flags::ACK), out) {
-                        return Transmitted::NoBuffer;
-                    }
-                    *reset = None;
-                    self.resets += 1;
+            Phase::Closed(Some(Reset { seq, ack })) => {
+                let header = header(*seq, *ack, Flags::RST | Flags::ACK);
+                if !send_bare(call.flow, header, out) {
+                    return Transmitted::NoBuffer;
                 }
+                self.phase = Phase::Closed(None);
+                self.resets += 1;
                 Transmitted::All
             }
+            Phase::Idle(_) | Phase::Closed(None) => Transmitted::All,
         };
         self.settle(budget);
         transmitted
+    }
+
+    /// Sends our SYN or SYN-ACK, if it is due.
+    fn send_syn<O: Output<Buf = B>>(
+        &mut self,
+        call: &Call<'_>,
+        header: Header,
+        out: &mut O,
+    ) -> Transmitted {
+        let attempts = match &mut self.phase {
+            Phase::SynSent(sent) => &mut sent.attempts,
+            Phase::SynReceived(received) => &mut received.attempts,
+            Phase::Open(_) | Phase::Idle(_) | Phase::Closed(_) => return Transmitted::All,
+        };
+        if attempts.due() > call.now {
+            return Transmitted::All;
+        }
+        if !send_bare(call.flow, header, out) {
+            return Transmitted::NoBuffer;
+        }
+        self.retransmitted += u32::from(attempts.made_any());
+        attempts.sent(call.now);
+        self.unanswered = true;
+        Transmitted::All
     }
 
     /// When `poll_transmit` must be called again at the latest.
@@ -339,6 +372,7 @@ impl<B: PacketBuf> Engine<B> {
             Phase::SynSent(sent) => Some(sent.attempts.due()),
             Phase::SynReceived(received) => Some(received.attempts.due()),
             Phase::Open(open) => open.poll_timeout(call, budget.pressure()),
+            Phase::Idle(_) => call.keepalive_due(0),
             Phase::Closed(Some(_)) => Some(Instant::ZERO),
             Phase::Closed(None) => None,
         }
@@ -350,13 +384,14 @@ impl<B: PacketBuf> Engine<B> {
             Phase::SynSent(_) => State::SynSent,
             Phase::SynReceived(_) => State::SynReceived,
             Phase::Open(open) => open.state(),
+            Phase::Idle(_) => State::Established,
             Phase::Closed(_) => State::Closed,
         }
     }
 
     /// The next received payload.
     pub(super) fn received(&self) -> Option<&B::Payload> {
-        self.open().and_then(Open::received)
+        self.open().and_then(|open| open.received())
     }
 
     /// Forgets the first `len` received octets.
@@ -368,11 +403,12 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Octets received in order and not yet consumed.
     pub(super) fn receive_queue(&self) -> usize {
-        self.open().map_or(0, Open::receive_queue)
+        self.open().map_or(0, |open| open.receive_queue())
     }
 
     /// Queues as much of the front of `payload` as there is room for; returns how many octets.
     pub(super) fn send(&mut self, options: &ConnectionOptions, payload: &B::Payload) -> usize {
+        self.wake();
         match &mut self.phase {
             Phase::Open(open) if open.may_queue(self.pressure) => open.send(options, payload),
             _ => 0,
@@ -387,6 +423,7 @@ impl<B: PacketBuf> Engine<B> {
         octets: &[u8],
         out: &mut O,
     ) -> usize {
+        self.wake();
         match &mut self.phase {
             Phase::Open(open) if open.may_queue(self.pressure) => {
                 let room = octets.len().min(open.room(options));
@@ -400,11 +437,12 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Octets queued that the peer has not acknowledged.
     pub(super) fn send_queue(&self) -> usize {
-        self.open().map_or(0, Open::send_queue)
+        self.open().map_or(0, |open| open.send_queue())
     }
 
     /// Ends our direction after all that is queued.
     pub(super) fn close(&mut self) {
+        self.wake();
         if let Phase::Open(open) = &mut self.phase {
             open.close();
         }
@@ -412,9 +450,10 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Ends the connection; `poll_transmit` sends the RST.
     pub(super) fn abort(&mut self) {
+        self.wake();
         let reset = match &self.phase {
             // RFC 9293 section 3.10.5: in these states there is nothing to reset.
-            Phase::SynSent(_) | Phase::Closed(_) => None,
+            Phase::SynSent(_) | Phase::Idle(_) | Phase::Closed(_) => None,
             Phase::SynReceived(received) => Some(Reset {
                 seq: received.start.iss.wrapping_add(1),
                 ack: received.irs.wrapping_add(1),
@@ -438,7 +477,7 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Gives back what the worker's budget counts for this connection. Nothing is queued after.
     pub(super) fn release(&mut self, budget: &mut Budget) {
-        if let Phase::Open(_) = self.phase {
+        if let Phase::Open(_) | Phase::Idle(_) = self.phase {
             self.phase = Phase::Closed(None);
         }
         self.settle(budget);
@@ -446,7 +485,7 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Whether the peer has ended its direction (its FIN has been reached).
     pub(super) fn fin_received(&self) -> bool {
-        self.open().is_some_and(Open::fin_received)
+        self.open().is_some_and(|open| open.fin_received())
     }
 
     /// The first sequence number not yet acknowledged by the peer.
@@ -455,6 +494,7 @@ impl<B: PacketBuf> Engine<B> {
             Phase::SynSent(sent) => sent.start.iss,
             Phase::SynReceived(received) => received.start.iss,
             Phase::Open(open) => open.snd_una(),
+            Phase::Idle(idle) => idle.snd_una(),
             Phase::Closed(_) => 0,
         }
     }
@@ -467,6 +507,7 @@ impl<B: PacketBuf> Engine<B> {
                 received.irs.wrapping_add(1),
             )),
             Phase::Open(open) => Some((open.snd_nxt(), open.rcv_nxt())),
+            Phase::Idle(idle) => Some((idle.snd_una(), idle.rcv_nxt())),
             Phase::SynSent(_) | Phase::Closed(_) => None,
         }
     }
@@ -477,13 +518,23 @@ impl<B: PacketBuf> Engine<B> {
             Phase::SynSent(sent) => seq == sent.start.iss,
             Phase::SynReceived(received) => seq == received.start.iss,
             Phase::Open(open) => seq::le(open.snd_una(), seq) && seq::lt(seq, open.snd_nxt()),
-            Phase::Closed(_) => false,
+            Phase::Idle(_) | Phase::Closed(_) => false,
+        }
+    }
+
+    /// Whether the peer may send `seq`.
+    pub(super) fn is_in_window(&self, seq: u32) -> bool {
+        match &self.phase {
+            Phase::Open(open) => open.receive.acceptance(seq, 0, false) == Acceptance::Acceptable,
+            Phase::Idle(idle) => idle.is_in_window(seq),
+            _ => true,
         }
     }
 
     /// The window field of a segment that says nothing but what the peer was told before, and its
     /// options.
     pub(super) fn challenge(&mut self, now: Instant) -> (u16, Options) {
+        self.wake();
         match &mut self.phase {
             Phase::Open(open) => open.challenge(now),
             _ => (0, Options::default()),
@@ -508,20 +559,34 @@ impl<B: PacketBuf> Engine<B> {
 
     /// The time stamps of the connection when it ends: the peer's newest, and our offset.
     pub(super) fn stamps(&self) -> Option<(u32, u32)> {
-        self.open().and_then(Open::stamps)
+        match &self.phase {
+            Phase::Open(open) => open.stamps(),
+            Phase::Idle(idle) => idle.stamps(),
+            _ => None,
+        }
     }
 
     /// Reads a field of each part that the next segment will need, so that they are fetched.
     pub(super) fn fetch(&self) {
         black_box((self.budgeted, self.unanswered));
-        if let Phase::Open(open) = &self.phase {
-            open.fetch();
+        match &self.phase {
+            Phase::Open(open) => open.fetch(),
+            Phase::Idle(idle) => _ = black_box(idle.snd_una()),
+            _ => {}
         }
     }
 
     /// Segments sent again since this was last asked.
     pub(super) fn take_retransmitted(&mut self) -> u32 {
         core::mem::take(&mut self.retransmitted)
+    }
+
+    /// What else has happened since this was last asked; mostly nothing.
+    pub(super) fn take_tally(&mut self) -> Option<Tally> {
+        match &mut self.phase {
+            Phase::Open(open) => open.send.tally.take(),
+            _ => None,
+        }
     }
 
     /// Resets sent since this was last asked.
@@ -533,6 +598,7 @@ impl<B: PacketBuf> Engine<B> {
     pub(super) fn info(&self, now: Instant) -> Info {
         match &self.phase {
             Phase::Open(open) => open.info(now),
+            Phase::Idle(idle) => idle.resume::<B::Payload>().info(now),
             _ => Info {
                 state: self.state(),
                 ..Info::default()
@@ -547,12 +613,31 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
+    /// Makes a connection at rest ready for whatever comes.
+    fn wake(&mut self) {
+        if let Phase::Idle(idle) = &self.phase {
+            self.phase = Phase::Open(Box::new(idle.resume()));
+        }
+    }
+
     /// Tells the worker's budget how many buffers are held.
     fn settle(&mut self, budget: &mut Budget) {
-        let held = self.open().map_or(0, Open::buffers);
+        let held = self.open().map_or(0, |open| open.buffers());
         budget.change(self.budgeted, held);
         self.budgeted = held;
         self.pressure = budget.pressure();
+    }
+}
+
+/// RFC 9293 sections 3.10.7.3 and 3.10.7.4: an acknowledgment of anything but our SYN gets an RST,
+/// while the handshake lasts.
+fn not_an_answer(header: &Header, iss: u32) -> Rejected {
+    let flags = header.flags;
+    Rejected {
+        reset: flags.contains(Flags::ACK)
+            && !flags.contains(Flags::RST)
+            && header.ack != iss.wrapping_add(1),
+        ..Rejected::silently(DropReason::TcpBadAck)
     }
 }
 
@@ -563,7 +648,7 @@ fn first_window(options: &ConnectionOptions) -> u16 {
 }
 
 /// Our time stamp at `now` in a connection whose stamps have this offset: milliseconds.
-pub(super) fn stamp_at(now: Instant, offset: u32) -> u32 {
+fn stamp_at(now: Instant, offset: u32) -> u32 {
     (now.as_micros() / 1000).wrapping_add(u64::from(offset)) as u32
 }
 
@@ -590,5 +675,5 @@ fn send_bare<O: Output>(flow: &Flow, header: Header, out: &mut O) -> bool {
         len: 0,
         segment_size: None,
     };
-    segment.send(out, core::iter::empty())
+    segment.send(out, core::iter::empty(), Attaching::Never) == Emitted::Sent
 }

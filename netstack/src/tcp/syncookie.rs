@@ -96,8 +96,8 @@ impl SynCookies {
             Flags::SYN
         };
         let syn = Header {
-            options,
             flags,
+            options,
             ..*syn
         };
         Cookie {

@@ -1,20 +1,19 @@
 //! Connections in TIME-WAIT (RFC 9293 section 3.3.2), without a connection.
 //!
 //! Whoever closes first must remember the flow for a while, so that a late segment is not taken
-//! for one of a new connection. What is needed for that is two sequence numbers, so that is what
-//! an entry holds. All entries live equally long, so a queue in order of arrival finds the expired
+//! for one of a new connection. What is needed for that is two sequence numbers, and the clocks of
+//! both ends if they were in use (RFC 6191, RFC 7323 section 5), so that is what an entry holds. All entries live equally long, so a queue in order of arrival finds the expired
 //! ones, and the oldest when the table is full: a new entry then replaces it, because the end that
 //! closes now is likelier to see late segments than the one that closed long ago.
 
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use super::native::stamp_at;
-use super::seq;
+use super::{Numbers, seq};
 use crate::flow_table::FlowTable;
 use crate::ip::{FiveTuple, Ip, NetworkId};
 use crate::time::Instant;
-use crate::wire::tcp::{Header, Timestamps};
+use crate::wire::tcp::{Header, Options, Timestamps};
 
 /// What is left of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,24 +22,88 @@ pub(super) struct TimeWait {
     pub(super) snd_nxt: u32,
     /// The peer's next sequence number, after its FIN.
     pub(super) rcv_nxt: u32,
-    /// The peer's newest time stamp and the offset of ours, if they were in use. Then a peer takes
-    /// no answer without them.
+    /// The peer's newest time stamp and the offset of ours, if they were in use.
     pub(super) stamps: Option<(u32, u32)>,
     /// When the connection was closed.
     pub(super) since: Instant,
 }
 
+/// What the time stamp of a segment says about its age (RFC 7323 section 5.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Age {
+    /// Nothing speaks against it.
+    New,
+    /// It is older than the newest that was seen.
+    Old,
+    /// It has no time stamp although all must have.
+    Unknown,
+}
+
 impl TimeWait {
-    /// The time stamps of our answer to the segment `header` (RFC 7323 section 3.2).
-    pub(super) fn timestamps(&self, now: Instant, header: &Header) -> Option<Timestamps> {
-        let (recent, offset) = self.stamps?;
-        // RFC 7323 section 4.3: the FIN again lies before our last ACK, and so renews the echo.
-        let newest = header.options.timestamps.map(|stamps| stamps.value);
-        let echo = newest.filter(|value| seq::le(recent, *value));
-        Some(Timestamps {
-            value: stamp_at(now, offset),
-            echo: echo.unwrap_or(recent),
-        })
+    /// How old a segment is.
+    pub(super) fn age_of(&self, header: &Header) -> Age {
+        match (self.stamps, header.options.timestamps) {
+            (Some((newest, _)), Some(stamps)) if seq::lt(stamps.value, newest) => Age::Old,
+            (Some(_), None) => Age::Unknown,
+            _ => Age::New,
+        }
+    }
+
+    /// Whether a SYN begins a new connection, and cannot be one of the old one that is late.
+    /// `stamped` if the new one would use time stamps.
+    pub(super) fn is_reopened_by(&self, syn: &Header, stamped: bool) -> bool {
+        let above = seq::le(self.rcv_nxt, syn.seq);
+        match (self.stamps, syn.options.timestamps) {
+            // RFC 6191 section 2: the clock decides; in the same tick, the sequence number.
+            (Some((newest, _)), Some(stamps)) => {
+                let later = stamped && seq::lt(newest, stamps.value);
+                later || above && seq::le(newest, stamps.value)
+            }
+            // What comes late of the old connection has no time stamp, and the new one drops it.
+            (None, Some(_)) => above || stamped,
+            (_, None) => above,
+        }
+    }
+
+    /// `numbers` for a new connection, so that nothing of it looks old: no sequence number before
+    /// the one after our last, and the same clock.
+    pub(super) fn numbers_after(&self, numbers: Numbers) -> Numbers {
+        let iss = if seq::le(numbers.iss, self.snd_nxt) {
+            self.snd_nxt.wrapping_add(1)
+        } else {
+            numbers.iss
+        };
+        let offset = self.stamps.map(|(_, offset)| offset);
+        Numbers {
+            iss,
+            stamp_offset: offset.unwrap_or(numbers.stamp_offset),
+        }
+    }
+
+    /// Begins again, by a FIN that was sent again.
+    pub(super) fn renew(&mut self, now: Instant, fin: &Header) {
+        self.since = now;
+        if let (Some((newest, _)), Some(stamps)) = (&mut self.stamps, fin.options.timestamps) {
+            *newest = stamps.value;
+        }
+    }
+
+    /// The options of an acknowledgment.
+    pub(super) fn options(&self, now: Instant) -> Options {
+        let stamps = self.stamps.map(|(echo, stamp_offset)| {
+            let numbers = Numbers {
+                iss: 0,
+                stamp_offset,
+            };
+            Timestamps {
+                value: numbers.stamp(now),
+                echo,
+            }
+        });
+        Options {
+            timestamps: stamps,
+            ..Options::default()
+        }
     }
 }
 

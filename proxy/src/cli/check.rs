@@ -57,12 +57,12 @@ fn summarize(config: &Config, out: &mut dyn Write) -> io::Result<()> {
             "  listener {}: {addresses}, served by {group}",
             listener.name
         )?;
-        summarize_engine(&listener.engine, out)?;
+        summarize_engine(listener.engine, out)?;
     }
     for group in &config.backend_groups {
         let balance = word(&Balance::WORDS, group.balance);
         writeln!(out, "  group {}: {balance}", group.name)?;
-        summarize_engine(&group.engine, out)?;
+        summarize_engine(group.engine, out)?;
         for backend in &group.backends {
             write!(out, "    {} weight {}", backend.address, backend.weight)?;
             match backend.max_connections {
@@ -82,7 +82,7 @@ fn summarize(config: &Config, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// How the connections of a listener or group are run.
-fn summarize_engine(config: &EngineConfig, out: &mut dyn Write) -> io::Result<()> {
+fn summarize_engine(config: EngineConfig, out: &mut dyn Write) -> io::Result<()> {
     let engine = word(&EngineConfig::ENGINES, config.engine);
     if config.engine == EngineKind::Smoltcp {
         return writeln!(out, "    engine {engine}");

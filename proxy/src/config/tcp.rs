@@ -86,7 +86,7 @@ impl EngineConfig {
     ];
 
     /// Whether segments are paced: asked for, or part of the algorithm.
-    pub fn paces(&self) -> bool {
+    pub fn paces(self) -> bool {
         self.pacing || self.congestion == Algorithm::Bbr
     }
 }

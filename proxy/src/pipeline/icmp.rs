@@ -11,7 +11,7 @@ use netstack::icmp::{AnswerIp, answer_echo, emit_error, error_recipient};
 use netstack::io::{PacketBuf, PacketIo};
 use netstack::ip::{Ip, NetworkId, V6};
 use netstack::rate_limit::RateLimit;
-use netstack::tcp::{Endpoint, UnreachableError};
+use netstack::tcp::{Endpoint, PacketTooBig, UnreachableError};
 use netstack::time::Instant;
 use netstack::wire::checksum::verify_transport_checksum;
 use netstack::wire::icmp::{
@@ -27,6 +27,7 @@ use crate::host::HostIp;
 
 /// Handles an ICMP message that is not of neighbor discovery.
 pub fn process<I: HostIp + AnswerIp, Io: PacketIo>(
+    now: Instant,
     mut packet: IpPacket<I, Io::Buf>,
     endpoint: &mut Endpoint<Io::Buf>,
     tx: &mut Transmitter<Io>,
@@ -51,7 +52,7 @@ pub fn process<I: HostIp + AnswerIp, Io: PacketIo>(
                 counters.drop_packet(DropReason::IcmpMalformed);
             }
         }
-        Message::Error(error) => handle_error(packet, error, endpoint, mailbox, counters),
+        Message::Error(error) => handle_error(now, packet, error, endpoint, mailbox, counters),
         Message::EchoRequest { .. } | Message::EchoReply { .. } | Message::Other { .. } => {
             counters.drop_packet(DropReason::IcmpIgnored);
         }
@@ -115,6 +116,7 @@ pub fn refuse<I: HostIp + AnswerIp, Io: PacketIo>(
 
 /// Takes in an error about a packet that we are said to have sent.
 fn handle_error<I: HostIp + AnswerIp, B: PacketBuf>(
+    now: Instant,
     packet: IpPacket<I, B>,
     error: Error,
     endpoint: &mut Endpoint<B>,
@@ -143,10 +145,11 @@ fn handle_error<I: HostIp + AnswerIp, B: PacketBuf>(
         Error::Unreachable(_) | Error::ProtocolUnreachable { .. } => {
             endpoint.handle_unreachable(NetworkId::BARE, &flow, UnreachableError { seq })
         }
-        // The engine knows nothing of path MTUs; its segments are as small as the port's MTU asks.
-        Error::PacketTooBig { .. }
-        | Error::TimeExceeded { .. }
-        | Error::ParameterProblem { .. } => {
+        Error::PacketTooBig { mtu } => {
+            let error = PacketTooBig { seq, mtu };
+            endpoint.handle_packet_too_big(now, NetworkId::BARE, &flow, error)
+        }
+        Error::TimeExceeded { .. } | Error::ParameterProblem { .. } => {
             counters.drop_packet(DropReason::IcmpIgnored);
             return;
         }

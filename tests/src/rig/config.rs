@@ -90,7 +90,17 @@ impl Config {
             name: name.to_owned(),
             port,
             backends: backends.collect(),
+            engine: &[],
         });
+        self
+    }
+
+    /// Sets keys about the engine of the connections of what was served last, on both sides.
+    #[must_use]
+    pub fn engine(mut self, keys: &'static [(&'static str, &'static str)]) -> Self {
+        if let Some(service) = self.services.last_mut() {
+            service.engine = keys;
+        }
         self
     }
 
@@ -151,6 +161,7 @@ struct Service {
     name: String,
     port: u16,
     backends: Vec<String>,
+    engine: &'static [(&'static str, &'static str)],
 }
 
 impl Service {
@@ -159,12 +170,17 @@ impl Service {
             name,
             port,
             backends,
+            engine,
         } = self;
+        let engine = engine.iter();
+        let engine: String = engine
+            .map(|(key, value)| format!("{key} = \"{value}\"\n"))
+            .collect();
         let head = format!(
             "\n[[listener]]\nname = \"{name}\"\n\
              addresses = [\"{GATE_V4}:{port}\", \"[{GATE_V6}]:{port}\"]\n\
-             backend_group = \"{name}\"\n\
-             \n[[backend_group]]\nname = \"{name}\"\nbalance = \"round_robin\"\n"
+             backend_group = \"{name}\"\n{engine}\
+             \n[[backend_group]]\nname = \"{name}\"\nbalance = \"round_robin\"\n{engine}"
         );
         let backends = backends.iter();
         let backends =

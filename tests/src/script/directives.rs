@@ -15,6 +15,8 @@ pub struct Directives {
     family: Option<Family>,
     /// `// engines: a b`: the only engines; all if it does not say.
     engines: Option<Vec<String>>,
+    /// `// fails: why`: the stack does not do yet what the script says, and why.
+    fails: Option<String>,
     /// `--mss=`: the largest payload of a segment that the stack under test takes.
     mss: Option<u16>,
     /// `--mtu=`: of its link.
@@ -31,6 +33,7 @@ impl Default for Directives {
         Self {
             family: None,
             engines: None,
+            fails: None,
             mss: None,
             mtu: None,
             tolerance: Duration::from_millis(4),
@@ -49,6 +52,11 @@ impl Directives {
     pub fn allows_engine(&self, engine: Engine) -> bool {
         let named = |names: &Vec<String>| names.iter().any(|name| name == engine.name());
         self.engines.as_ref().is_none_or(named)
+    }
+
+    /// Why the script is known to fail; `None` if it must not.
+    pub fn fails(&self) -> Option<&str> {
+        self.fails.as_deref()
     }
 
     /// What the stack is made with.
@@ -82,6 +90,15 @@ impl Directives {
             }
         };
         known.ok_or_else(|| format!("`--{name}` cannot be `{value}`"))
+    }
+
+    /// Takes `// fails: why`; or says what is wrong with it.
+    pub(super) fn set_fails(&mut self, reason: &str) -> Result<(), String> {
+        if reason.is_empty() {
+            return Err("`fails:` gives no reason".to_owned());
+        }
+        self.fails = Some(reason.to_owned());
+        Ok(())
     }
 
     /// Takes `// engines: a b`; or says what is wrong with it.

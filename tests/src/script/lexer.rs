@@ -1,7 +1,7 @@
 //! Text into tokens, each with its line.
 //!
-//! Comments are those of C and C++. A C++ comment of the form `// engines: a b` is a directive of
-//! ours, which programs that do not know it ignore.
+//! Comments are those of C and C++. A C++ comment of the form `// engines: a b` or `// fails: why` is
+//! a directive of ours, which programs that do not know it ignore.
 
 use super::ParseError;
 
@@ -24,6 +24,8 @@ pub(super) enum Token {
     Option(String, String),
     /// The words behind `// engines:`.
     Engines(Vec<String>),
+    /// What stands behind `// fails:`.
+    Fails(String),
     /// `...`
     Ellipsis,
     /// Anything else.
@@ -38,6 +40,8 @@ pub(super) struct Placed {
 }
 
 const ENGINES: &str = "engines:";
+
+const FAILS: &str = "fails:";
 
 /// Cuts `text` into tokens.
 pub(super) fn tokens(text: &str) -> Result<Vec<Placed>, ParseError> {
@@ -66,11 +70,13 @@ impl<'t> Lexer<'t> {
             if let Some(comment) = self.rest.strip_prefix("//") {
                 let end = comment.find('\n').unwrap_or(comment.len());
                 let comment = self.take(2 + end)[2..].trim();
-                let Some(names) = comment.strip_prefix(ENGINES) else {
+                let token = if let Some(names) = comment.strip_prefix(ENGINES) {
+                    Token::Engines(names.split_whitespace().map(str::to_owned).collect())
+                } else if let Some(reason) = comment.strip_prefix(FAILS) {
+                    Token::Fails(reason.trim().to_owned())
+                } else {
                     continue;
                 };
-                let names = names.split_whitespace().map(str::to_owned).collect();
-                let token = Token::Engines(names);
                 return Ok(Some(Placed { line, token }));
             }
             if self.rest.starts_with("/*") {

@@ -27,6 +27,7 @@ pub(super) fn parse(text: &str, family: Family) -> Result<Script, ParseError> {
         match &placed.token {
             Token::Option(name, value) => directives.set(name, value),
             Token::Engines(names) => directives.set_engines(names),
+            Token::Fails(reason) => directives.set_fails(reason),
             _ => break,
         }
         .map_err(|what| ParseError::new(placed.line, what))?;
@@ -224,6 +225,7 @@ impl Parser {
             Some(Token::Code(_)) => "a code block".to_owned(),
             Some(Token::Option(name, _)) => format!("`--{name}` (directives come first)"),
             Some(Token::Engines(_)) => "`// engines:` (directives come first)".to_owned(),
+            Some(Token::Fails(_)) => "`// fails:` (directives come first)".to_owned(),
             Some(Token::Ellipsis) => "`...`".to_owned(),
             Some(Token::Sign(sign)) => format!("`{sign}`"),
         };

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, VecDeque};
 use netstack::tcp::{CloseCause, State};
 use netstack::time::Instant;
 
+use super::info::tell;
 use super::socket::{Role, Socket, Stream};
 use super::tcp::Tcp;
 use super::{
-    Errno, Fd, OptionName, PollEvents, SettingError, Shutdown, SocketOption, Stack, StackOptions,
-    TCP_STATES, TcpInfo,
+    Engine, Errno, Fd, OptionName, PollEvents, SettingError, Shutdown, SocketOption, Stack,
+    StackOptions, TCP_STATES, TcpInfo,
 };
 
 /// The number of the first socket: 0 to 2 are taken in any program.
@@ -354,7 +355,10 @@ impl Stack for Host {
             SocketOption::Linger(time) => socket.resets_on_close = time == Some(Duration::ZERO),
             // A connection is made with the others.
             _ if !fresh => return Err(Errno::Invalid),
-            SocketOption::ReceiveBuffer(octets) => socket.options.receive_buffer = octets,
+            SocketOption::ReceiveBuffer(octets) => {
+                socket.options.receive_buffer = octets;
+                socket.options.first_window = None;
+            }
             SocketOption::SendBuffer(octets) => socket.options.send_buffer = octets,
             SocketOption::KeepAlive(on) => {
                 socket.options.keepalive = on.then_some(socket.options.keepalive_idle);
@@ -364,6 +368,10 @@ impl Stack for Host {
                 let on = socket.options.keepalive.is_some();
                 socket.options.keepalive = on.then_some(idle);
             }
+            SocketOption::KeepInterval(interval) => {
+                socket.options.keepalive_interval = Some(interval);
+            }
+            SocketOption::KeepCount(probes) => socket.options.keepalive_probes = probes,
             SocketOption::MaxSegment(octets) => socket.options.mss = Some(octets),
             SocketOption::UserTimeout(time) => socket.options.timeouts.user = time,
         }
@@ -414,7 +422,14 @@ impl Stack for Host {
         };
         let number = TCP_STATES.into_iter().find(|(name, _)| *name == state);
         let number = number.map_or(0, |(_, number)| number);
-        Ok(TcpInfo::default().with("tcpi_state", number))
+        let told = TcpInfo::default().with("tcpi_state", number);
+        Ok(match (&socket.role, socket.options.engine) {
+            (Role::Stream(stream), Engine::Native) => {
+                let info = self.tcp.info(stream.conn);
+                tell(told, &info)
+            }
+            _ => told,
+        })
     }
 
     fn inject(&mut self, packet: &[u8]) {

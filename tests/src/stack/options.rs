@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-use netstack::tcp::Timeouts;
+use netstack::tcp::{Algorithm, Timeouts};
 
 /// What runs the state machine of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,12 +41,26 @@ pub struct StackOptions {
     pub mss: Option<u16>,
     /// Octets that the peer may send ahead of whoever reads.
     pub receive_buffer: usize,
+    /// Of these, as many as are offered first, if it is not all of them. Native engine only.
+    pub first_window: Option<usize>,
     /// Octets that may be written ahead of the peer's acknowledgments.
     pub send_buffer: usize,
     /// Probe the peer after this long without a segment.
     pub keepalive: Option<Duration>,
     /// How long before the first probe, once keepalive is switched on.
     pub keepalive_idle: Duration,
+    /// How long between probes; as long as before the first if it is not said.
+    pub keepalive_interval: Option<Duration>,
+    /// How many probes go unanswered before the connection is given up. Native engine only.
+    pub keepalive_probes: u8,
+    /// How the native engine reacts to congestion.
+    pub congestion: Algorithm,
+    /// Whether the native engine spreads segments over the round trip.
+    pub pacing: bool,
+    /// Whether the native engine asks for ECN, and agrees to it.
+    pub ecn: bool,
+    /// How far the native engine's retransmission timeout is above the round-trip time at least.
+    pub rto_floor: Duration,
     /// Deadlines.
     pub timeouts: Timeouts,
 }
@@ -59,9 +73,16 @@ impl StackOptions {
             mtu: 1500,
             mss: None,
             receive_buffer: 65_535,
+            first_window: None,
             send_buffer: 65_536,
             keepalive: None,
             keepalive_idle: Duration::from_hours(2),
+            keepalive_interval: None,
+            keepalive_probes: 9,
+            congestion: Algorithm::default(),
+            pacing: false,
+            ecn: false,
+            rto_floor: Duration::from_millis(200),
             timeouts: Timeouts {
                 handshake: Duration::from_mins(1),
                 connect: Duration::from_mins(2),
@@ -76,7 +97,8 @@ impl StackOptions {
 
     /// Changes what the Linux setting `name` (`net.ipv4.tcp_...`) has for a counterpart here.
     ///
-    /// Buffers are three sizes, of which the middle one counts; times are in seconds.
+    /// Buffers are three sizes: of `tcp_rmem`, the middle one is offered first and the last is the
+    /// most; of `tcp_wmem`, the middle one counts. Times are in seconds.
     ///
     /// # Errors
     /// If there is no counterpart, or the value makes no sense.
@@ -85,13 +107,23 @@ impl StackOptions {
             name: name.to_owned(),
             value: value.to_owned(),
         };
+        if name == "net.ipv4.tcp_congestion_control" {
+            self.congestion = algorithm(value).ok_or_else(bad_value)?;
+            return Ok(());
+        }
+        if name == "net.core.default_qdisc" {
+            self.pacing = value == "fq";
+            return Ok(());
+        }
         let numbers: Option<Vec<u64>> = value
             .split_whitespace()
             .map(|number| number.parse().ok())
             .collect();
         let numbers = numbers.ok_or_else(bad_value)?;
         match (name, numbers.as_slice()) {
-            ("net.ipv4.tcp_rmem", &[_, size, _]) => self.receive_buffer = size as usize,
+            ("net.ipv4.tcp_rmem", &[_, first, most]) if first <= most => {
+                self.set_receive_buffer(first as usize, most as usize);
+            }
             ("net.ipv4.tcp_wmem", &[_, size, _]) => self.send_buffer = size as usize,
             ("net.ipv4.tcp_fin_timeout", &[seconds]) => {
                 self.timeouts.fin_wait_2 = Duration::from_secs(seconds);
@@ -99,11 +131,25 @@ impl StackOptions {
             ("net.ipv4.tcp_keepalive_time", &[seconds]) => {
                 self.keepalive_idle = Duration::from_secs(seconds);
             }
+            ("net.ipv4.tcp_keepalive_intvl", &[seconds]) => {
+                self.keepalive_interval = Some(Duration::from_secs(seconds));
+            }
+            ("net.ipv4.tcp_keepalive_probes", &[probes @ 1..=255]) => {
+                self.keepalive_probes = probes as u8;
+            }
+            ("net.ipv4.tcp_ecn", &[on @ 0..=1]) => self.ecn = on == 1,
+            ("net.ipv4.tcp_rto_min_us", &[micros]) => {
+                self.rto_floor = Duration::from_micros(micros);
+            }
             (
                 "net.ipv4.tcp_rmem"
                 | "net.ipv4.tcp_wmem"
                 | "net.ipv4.tcp_fin_timeout"
-                | "net.ipv4.tcp_keepalive_time",
+                | "net.ipv4.tcp_keepalive_time"
+                | "net.ipv4.tcp_keepalive_intvl"
+                | "net.ipv4.tcp_keepalive_probes"
+                | "net.ipv4.tcp_ecn"
+                | "net.ipv4.tcp_rto_min_us",
                 _,
             ) => return Err(bad_value()),
             _ => {
@@ -113,6 +159,25 @@ impl StackOptions {
             }
         }
         Ok(())
+    }
+
+    /// smoltcp's buffers do not grow: they are as large as the first window.
+    fn set_receive_buffer(&mut self, first: usize, most: usize) {
+        self.first_window = Some(first);
+        self.receive_buffer = match self.engine {
+            Engine::Native => most,
+            Engine::Smoltcp => first,
+        };
+    }
+}
+
+/// By Linux's names.
+fn algorithm(name: &str) -> Option<Algorithm> {
+    match name {
+        "reno" => Some(Algorithm::NewReno),
+        "cubic" => Some(Algorithm::Cubic),
+        "bbr" => Some(Algorithm::Bbr),
+        _ => None,
     }
 }
 
@@ -150,6 +215,18 @@ mod tests {
             .unwrap();
         options.set("net.ipv4.tcp_fin_timeout", "7").unwrap();
         assert_eq!(options.receive_buffer, 10_000);
+        let mut native = StackOptions::new(Engine::Native);
+        native.set("net.ipv4.tcp_rmem", "4096 10000 20000").unwrap();
+        native
+            .set("net.ipv4.tcp_congestion_control", "reno")
+            .unwrap();
+        assert_eq!(native.receive_buffer, 20_000);
+        assert_eq!(native.first_window, Some(10_000));
+        assert_eq!(native.congestion, Algorithm::NewReno);
+        assert!(matches!(
+            native.set("net.ipv4.tcp_congestion_control", "westwood"),
+            Err(SettingError::Value { .. })
+        ));
         assert_eq!(options.send_buffer, 30_000);
         assert_eq!(options.timeouts.fin_wait_2, Duration::from_secs(7));
         assert!(matches!(

@@ -10,8 +10,9 @@ use netstack::time::Instant;
 use netstack::wire::icmp::IcmpIp;
 use netstack::wire::{ipv4, tcp};
 
-/// Buffers lent at one time: one for each segment that is being made.
-const BUFFERS: usize = 4;
+/// Buffers lent at one time: those that wait for acknowledgments, and one for the segment that is
+/// being made.
+const BUFFERS: usize = 1024;
 
 /// The packets that were sent and not taken.
 pub(super) struct Outbox {
@@ -62,7 +63,7 @@ impl Output for Outbox {
         self.sent.push_back((self.now, octets));
     }
 
-    /// A buffer comes back as soon as its packet is sent, so none is ever missing.
+    /// Somebody wrote more than there are buffers for; the rest waits.
     fn lost(&mut self) {}
 }
 

@@ -14,8 +14,8 @@ use netstack::io::mem::MemBuf;
 use netstack::ip::{FiveTuple, Ip, NetworkId, V4, V6};
 use netstack::tcp::{
     Arrival, Chunk, CloseCause, ConnId, ConnectError, ConnectTarget, ConnectionOptions, Endpoint,
-    EndpointConfig, EngineKind, Event, Keepalive, Listener, ListenerId, Segment, State, TcpIp,
-    UnreachableError,
+    EndpointConfig, EngineKind, Event, Info, Keepalive, Listener, ListenerId, PacketTooBig,
+    Segment, State, TcpIp, UnreachableError,
 };
 use netstack::time::Instant;
 use netstack::wire::checksum::verify_transport_checksum;
@@ -152,6 +152,12 @@ impl Tcp {
     /// The connection's state.
     pub(super) fn state(&mut self, conn: Conn) -> State {
         self.connection(conn).state()
+    }
+
+    /// What the engine of the connection knows of it.
+    pub(super) fn info(&mut self, conn: Conn) -> Info {
+        let now = self.now();
+        self.connection(conn).info(now)
     }
 
     /// How the connection ended; `None` while it lives.
@@ -394,10 +400,17 @@ impl Tcp {
             Error::Unreachable(Unreachable::Port) => Errno::ConnectionRefused,
             Error::Unreachable(_) => Errno::HostUnreachable,
             Error::ProtocolUnreachable { .. } => Errno::NoProtocolOption,
-            // The engine knows nothing of path MTUs.
-            Error::PacketTooBig { .. }
-            | Error::TimeExceeded { .. }
-            | Error::ParameterProblem { .. } => return,
+            Error::PacketTooBig { mtu } => {
+                let flow = quoted.flow.reversed();
+                if let Some(seq) = quoted.tcp_seq
+                    && let Some(endpoint) = self.endpoints.get_mut(&flow.dport)
+                {
+                    let error = PacketTooBig { seq, mtu };
+                    endpoint.handle_packet_too_big(self.out.now(), NetworkId::BARE, &flow, error);
+                }
+                return;
+            }
+            Error::TimeExceeded { .. } | Error::ParameterProblem { .. } => return,
         };
         let flow = quoted.flow.reversed();
         if let Some(seq) = quoted.tcp_seq
@@ -437,13 +450,18 @@ fn connection_options(options: &StackOptions) -> ConnectionOptions {
             super::Engine::Smoltcp => EngineKind::Smoltcp,
         },
         receive_buffer: options.receive_buffer,
+        first_window: options.first_window.unwrap_or(options.receive_buffer),
         send_buffer: options.send_buffer,
         mss: options.mss.unwrap_or(u16::MAX),
         keepalive: options.keepalive.map(|idle| Keepalive {
             idle,
-            interval: idle,
-            probes: 9,
+            interval: options.keepalive_interval.unwrap_or(idle),
+            probes: options.keepalive_probes,
         }),
+        congestion: options.congestion,
+        pacing: options.pacing,
+        ecn: options.ecn,
+        rto_floor: options.rto_floor,
         ..ConnectionOptions::default()
     }
 }

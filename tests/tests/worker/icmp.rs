@@ -2,11 +2,13 @@
 
 use netstack::counters::Event;
 use netstack::ip::{V4, V6};
+use netstack::wire::ethernet::HEADER_LEN;
 use netstack::wire::icmp::{Error, Message, Unreachable, fill_checksum};
 use netstack::wire::tcp::Flags;
 use netstack::wire::udp;
 use weirgate_tests::station::frame::{
-    Tcp, TestIp, framed, icmp, icmp_frame, packet, udp as datagram, with_extensions, with_options,
+    BACKEND_MAC, Tcp, TestIp, US_MAC, ethernet_between, framed, icmp, icmp_frame, packet,
+    udp as datagram, with_extensions, with_options,
 };
 use weirgate_tests::station::sent::{SentSegment, describe, segment};
 use weirgate_tests::station::{CONFIG, Station};
@@ -337,6 +339,11 @@ fn errors_about<I: TestIp>() -> Vec<Case> {
         dropped(
             "too big, about an unknown flow",
             icmp_frame::<I>(Message::Error(Error::PacketTooBig { mtu: 1280 }), &quoted),
+            "drop_icmp_unknown_flow",
+        ),
+        dropped(
+            "lived too long",
+            icmp_frame::<I>(Message::Error(Error::TimeExceeded { code: 0 }), &quoted),
             "drop_icmp_ignored",
         ),
     ]
@@ -396,4 +403,60 @@ fn unreachable_backends<I: TestIp>() {
 fn backends_that_are_unreachable() {
     unreachable_backends::<V4>();
     unreachable_backends::<V6>();
+}
+
+/// A router between us and the backend takes packets of 1400 octets at most.
+fn a_smaller_path<I: TestIp>() {
+    let group = "[[backend_group]]\n";
+    let native = format!("{group}engine = \"native\"\n");
+    let mut station = Station::new(&CONFIG.replace(group, &native), 256);
+    station.meet();
+    let (snd_nxt, connect) = handshake::<I>(&mut station, 0);
+    let connect = netstack::wire::tcp::Header::parse(&connect[I::HEADER_LEN..]).expect("a SYN");
+    // The backend agrees to segments of 1460 octets.
+    let mut answer = Tcp::new(Flags::SYN | Flags::ACK);
+    (answer.sport, answer.dport) = (8080, connect.sport);
+    answer.ack = connect.seq.wrapping_add(1);
+    answer.options = vec![2, 4, 5, 0xb4];
+    let answer = answer.between::<I>(I::BACKEND, I::US);
+    station.inject(&ethernet_between(
+        BACKEND_MAC,
+        US_MAC,
+        I::ETHERTYPE,
+        &answer,
+    ));
+    station.turn();
+    station.take_sent();
+    let mut data = Tcp::new(Flags::ACK);
+    (data.seq, data.ack) = (1001, snd_nxt);
+    data.payload = vec![7; 1440];
+    station.inject(&data.frame::<I>());
+    station.turn();
+    let to_backend = |station: &mut Station| -> Vec<Vec<u8>> {
+        let frames = station.take_sent().into_iter();
+        let frames = frames
+            .filter(|frame| segment::<I>(frame).is_some_and(|segment| segment.dst == I::BACKEND));
+        frames.map(|frame| frame[HEADER_LEN..].to_vec()).collect()
+    };
+    let sent = to_backend(&mut station);
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].len(), I::HEADER_LEN + 20 + 1440);
+    let before = station.counters(0).event(Event::TcpPathMtuLowered);
+    let error = Message::Error(Error::PacketTooBig { mtu: 1400 });
+    let quoted = &sent[0][..I::HEADER_LEN + 8];
+    station.inject(&icmp_frame::<I>(error, quoted));
+    station.turn();
+    let counters = station.counters(0);
+    assert_eq!(counters.event(Event::TcpPathMtuLowered), before + 1);
+    assert_eq!(counters.event(Event::IcmpErrorsReceived), 1);
+    let again: Vec<usize> = to_backend(&mut station).iter().map(Vec::len).collect();
+    let headers = I::HEADER_LEN + 20;
+    assert_eq!(again, [1400, headers + 1440 - (1400 - headers)]);
+    station.finish();
+}
+
+#[test]
+fn segments_that_are_too_big_for_a_router_are_sent_again_smaller() {
+    a_smaller_path::<V4>();
+    a_smaller_path::<V6>();
 }

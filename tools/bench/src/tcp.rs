@@ -35,7 +35,6 @@ use netstack::tcp::EngineKind;
 
 use self::rig::{Offload, Rig, Setup, Stopwatch};
 use self::short_connections::ShortConnections;
-use crate::memory;
 use crate::report::{Better, Figure, Report};
 
 /// Measured rounds of each benchmark; one more goes before.
@@ -132,11 +131,9 @@ impl Bench<'_> {
             clients: MANY,
         };
         // First, because memory that was used and given back would not be counted.
-        let before = memory::resident()?;
         let mut rig = Rig::new(setup);
-        let peers = rig.touch_peers()?;
         let mut script = RequestResponse::connect(&mut rig, MANY);
-        let occupied = memory::resident()?.saturating_sub(before + peers);
+        let occupied = rig.occupied()?;
         let half = quotient(occupied as u128, u128::from(2 * MANY));
         let idle = Figure::of_rounds("", "octets of memory a connection half, idle", vec![half]);
         self.add(

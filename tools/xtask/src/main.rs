@@ -39,6 +39,7 @@ fn run(arguments: &[&str]) -> Result<(), Error> {
         ["rules"] => rules::check(&Workspace::load()?),
         ["fuzz", options @ ..] => fuzz::run(&Workspace::load()?, &fuzz::Options::parse(options)?),
         ["golden-update"] => golden::update(&Workspace::load()?),
+        ["bench", "paths", options @ ..] => bench::paths(&Workspace::load()?, options),
         ["bench", name, figures @ ..] => bench::run(&Workspace::load()?, name, figures),
         ["demo"] => demo::run(&Workspace::load()?),
         ["help" | "--help" | "-h"] | [] => {
@@ -106,6 +107,7 @@ usage: cargo xtask COMMAND
   fuzz [--seconds N] [TARGET]    fuzz one target or all of them, N seconds in total
   golden-update                  write the captures in tests/goldens anew
   bench NAME [FIGURE ...]        measure something on this machine; `tcp` is the TCP proxy
+  bench paths [OPTIONS]          TCP beside that of Linux over bad paths, in namespaces
   demo                           curl through Weirgate to nginx, in namespaces of its own";
 
 #[cfg(test)]

@@ -44,7 +44,8 @@ impl<B: PacketBuf> Endpoint<B> {
             ..numbers
         };
         let options = listener.options.on_path::<I>(mtu);
-        let answer = native::stateless_answer(&options, numbers, &cookie.syn, cookie.stamp, now);
+        let start = native::start(&options, numbers, I::VERSION);
+        let answer = native::stateless_answer(&options, start, &cookie.syn, cookie.stamp, now);
         let sent = bare::send(out, flow, answer);
         if sent {
             self.counters.increment(Event::TcpCookiesSent);
@@ -89,7 +90,7 @@ impl<B: PacketBuf> Endpoint<B> {
     pub(super) fn accept_cookie<I: TcpIp, O: Output<Buf = B>>(
         &mut self,
         arrival: Arrival<I>,
-        listener: Listener,
+        listener: &Listener,
         opening: Opening,
         segment: Segment<B>,
         out: &mut O,
@@ -103,7 +104,7 @@ impl<B: PacketBuf> Endpoint<B> {
         let Opening { numbers, syn } = opening;
         let options = &listener.options;
         let connection = Connection::accept::<I>(options, numbers, I::flow(flow), &syn, mtu, now);
-        let id = self.admit(&listener, flow, connection);
+        let id = self.admit(listener, flow, connection);
         self.counters.increment(Event::TcpCookiesAccepted);
         self.handle_for(id, now, flow, segment, out);
     }

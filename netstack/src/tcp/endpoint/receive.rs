@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-use super::{ConnId, Endpoint, Holder, Misdirected, UnreachableError, above};
+use super::{ConnId, Endpoint, Holder, Misdirected, PacketTooBig, UnreachableError};
 use crate::counters::Event;
 use crate::drop::DropReason;
 use crate::io::PacketBuf;
@@ -14,10 +14,10 @@ use crate::ip::{FiveTuple, Ip, NetworkId};
 use crate::tcp::bare::Bare;
 use crate::tcp::connection::{CloseCause, Connection};
 use crate::tcp::listen::Listener;
-use crate::tcp::time_wait::TimeWait;
-use crate::tcp::{Output, Segment, State, TcpIp, bare, seq};
+use crate::tcp::time_wait::{Age, TimeWait};
+use crate::tcp::{EngineKind, Output, Segment, State, TcpIp, bare, path_mtu};
 use crate::time::Instant;
-use crate::wire::tcp::{Flags, Options};
+use crate::wire::tcp::Flags;
 
 /// How old an entry in TIME-WAIT must be for a FIN to renew it. Each renewal takes a place in the
 /// table's queue, and a peer that repeats its FIN must not push out all others.
@@ -62,11 +62,11 @@ impl<B: PacketBuf> Endpoint<B> {
         let opens = flags.contains(Flags::SYN) && !flags.contains(Flags::ACK);
         if opens {
             if let Some(listener) = self.listeners.get(network, I::flow(flow).local()).cloned() {
-                self.accept(arrival, listener, None, segment, out);
+                self.accept(arrival, &listener, None, segment, out);
                 return Ok(());
             }
         } else if let Some((listener, opening)) = self.returned_cookie(&arrival, &segment.header) {
-            self.accept_cookie(arrival, listener, opening, segment, out);
+            self.accept_cookie(arrival, &listener, opening, segment, out);
             return Ok(());
         } else if let Some(worker) = self.other_owner(flow.dport) {
             return Err(Misdirected {
@@ -102,6 +102,33 @@ impl<B: PacketBuf> Endpoint<B> {
         if connection.state() == State::SynSent && connection.is_in_flight(error.seq) {
             connection.end(CloseCause::Unreachable);
             self.enqueue_news(id);
+        }
+        true
+    }
+
+    /// Takes in a router's word that a packet of ours was too large. `flow` is oriented as in
+    /// received packets. Returns whether any connection was concerned.
+    pub fn handle_packet_too_big<I: TcpIp>(
+        &mut self,
+        now: Instant,
+        network: NetworkId,
+        flow: &FiveTuple<I>,
+        error: PacketTooBig,
+    ) -> bool {
+        let Some(id) = I::tables(&self.demux).connections.get(network, flow) else {
+            return false;
+        };
+        let connection = &mut self.connections[id.index()].connection;
+        let len = connection.packet_len::<I>(now);
+        // RFC 5927 section 7: the engine believes it only about octets in flight, and only if it
+        // makes segments smaller.
+        let lowered = path_mtu::believed::<I>(error.mtu, len)
+            .is_some_and(|mtu| connection.handle_packet_too_big::<I>(now, error.seq, mtu));
+        if lowered {
+            self.counters.increment(Event::TcpPathMtuLowered);
+            self.enqueue(id);
+        } else {
+            self.counters.increment(Event::TcpPathMtuRefused);
         }
         true
     }
@@ -164,10 +191,10 @@ impl<B: PacketBuf> Endpoint<B> {
         let header = segment.header;
         let syn = header.flags.contains(Flags::SYN) && !header.flags.contains(Flags::ACK);
         if syn
-            && seq::le(entry.rcv_nxt, header.seq)
             && let Some(listener) = self.listeners.get(network, I::flow(flow).local()).cloned()
+            && entry.is_reopened_by(&header, listener.options.engine == EngineKind::Native)
         {
-            self.accept(arrival, listener, Some(entry.snd_nxt), segment, out);
+            self.accept(arrival, &listener, Some(entry), segment, out);
             return;
         }
         self.counters.drop_packet(DropReason::TcpTimeWait);
@@ -175,19 +202,22 @@ impl<B: PacketBuf> Endpoint<B> {
         if header.flags.contains(Flags::RST) {
             return;
         }
+        let age = entry.age_of(&header);
+        if age == Age::Unknown && !syn {
+            return;
+        }
         let len = segment.payload_len() as u32;
         let fin = header.flags.contains(Flags::FIN);
         // A plain ACK of an end that is in TIME-WAIT too. Two such ends would go on for ever.
-        if len == 0 && !syn && !fin && header.seq == entry.rcv_nxt {
+        if len == 0 && !syn && !fin && header.seq == entry.rcv_nxt && age == Age::New {
             return;
         }
         // The peer's FIN again: it has not seen our last ACK, and the time starts again.
         let end = header.seq.wrapping_add(len).wrapping_add(1);
-        if fin && end == entry.rcv_nxt && entry.since + RESTART_PAUSE <= now {
-            let entry = TimeWait {
-                since: now,
-                ..entry
-            };
+        let mut entry = entry;
+        let rested = entry.since + RESTART_PAUSE <= now;
+        if fin && end == entry.rcv_nxt && age == Age::New && rested {
+            entry.renew(now, &header);
             I::tables_mut(&mut self.demux)
                 .time_wait
                 .insert(network, flow, entry);
@@ -197,21 +227,18 @@ impl<B: PacketBuf> Endpoint<B> {
             ack: entry.rcv_nxt,
             window: 0,
             flags: Flags::ACK,
-            options: Options {
-                timestamps: entry.timestamps(now, &header),
-                ..Options::default()
-            },
+            options: entry.options(now),
         };
         self.challenge(now, flow, ack, out);
     }
 
-    /// Begins the handshake of a client. `old_snd_nxt` is where an earlier connection of the same
-    /// flow in TIME-WAIT stopped.
+    /// Begins the handshake of a client. `old` is what is left of an earlier connection of the same
+    /// flow.
     fn accept<I: TcpIp, O: Output<Buf = B>>(
         &mut self,
         arrival: Arrival<I>,
-        listener: Listener,
-        old_snd_nxt: Option<u32>,
+        listener: &Listener,
+        old: Option<TimeWait>,
         segment: Segment<B>,
         out: &mut O,
     ) {
@@ -222,8 +249,8 @@ impl<B: PacketBuf> Endpoint<B> {
             return;
         }
         if self.half_open >= self.config.syn_backlog {
-            let fresh = old_snd_nxt.is_none();
-            if fresh && self.answer_with_cookie(&arrival, &listener, &segment.header, out) {
+            let fresh = old.is_none();
+            if fresh && self.answer_with_cookie(&arrival, listener, &segment.header, out) {
                 self.counters.increment(Event::Consumed);
             } else {
                 self.counters.drop_packet(DropReason::TcpBacklogFull);
@@ -231,15 +258,15 @@ impl<B: PacketBuf> Endpoint<B> {
             return;
         }
         let mut numbers = self.isn.numbers(listener.network, I::flow(flow), now);
-        if let Some(old_snd_nxt) = old_snd_nxt {
+        if let Some(old) = old {
             let time_wait = &mut I::tables_mut(&mut self.demux).time_wait;
             time_wait.remove(listener.network, &flow);
             self.counters.increment(Event::TcpTimeWaitReused);
-            numbers = above(numbers, old_snd_nxt);
+            numbers = old.numbers_after(numbers);
         }
         let (options, header) = (&listener.options, &segment.header);
         let connection = Connection::accept::<I>(options, numbers, I::flow(flow), header, mtu, now);
-        let id = self.admit(&listener, flow, connection);
+        let id = self.admit(listener, flow, connection);
         self.handle_for(id, now, flow, segment, out);
     }
 

@@ -58,5 +58,7 @@ mod forged;
 mod handshake;
 mod link;
 mod manners;
+mod path_mtu;
 mod rig;
+mod sums;
 mod time_wait;

@@ -52,6 +52,9 @@ impl<B: PacketBuf> Endpoint<B> {
                 self.counters.add(event, u64::from(sent));
             }
         }
+        if let Some(tally) = entry.connection.take_tally() {
+            tally.count(&self.counters);
+        }
         let over = entry.connection.ended().is_some();
         let starved = entry.connection.take_starved();
         // The session is to try again when there may be a buffer.

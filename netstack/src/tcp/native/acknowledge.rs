@@ -109,6 +109,11 @@ impl Acknowledge {
         }
     }
 
+    /// Whether there is nothing to say.
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.immediate && !self.delayed && !self.echoes_congestion()
+    }
+
     /// RFC 7323's Last.ACK.sent: the last acknowledgment number that went out.
     pub(super) fn last_sent(&self) -> u32 {
         self.last_sent

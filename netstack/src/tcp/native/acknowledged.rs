@@ -48,15 +48,14 @@ impl<P: Payload> SendHalf<P> {
             let mss = self.window.smss;
             self.board.sack(ack.blocks, mss, &mut delivery);
         }
+        self.recovered &= !advanced;
+        if advanced {
+            self.silences = 0;
+        }
         self.una = ack.ack;
         self.queue.release(ack.ack);
-        if advanced || window_changed && self.board.is_empty() {
-            self.rto.reset_backoff();
-        }
-        if advanced {
-            if self.fin == Fin::Sent && self.una == self.nxt {
-                self.fin = Fin::Acknowledged;
-            }
+        if advanced && self.fin == Fin::Sent && self.una == self.nxt {
+            self.fin = Fin::Acknowledged;
         }
         if !self.sack {
             let repeated = !advanced && !ack.occupies && !window_changed && flight > 0;
@@ -64,9 +63,9 @@ impl<P: Payload> SendHalf<P> {
         }
         let rtt = self.measure(now, ack, &delivery, advanced);
         if self.sack {
-            let echoed = ack.echo.is_some();
+            let echo_age = ack.echo.map(|(echo, clock)| clock.wrapping_sub(echo));
             self.rack
-                .delivered(now, &delivery, self.rto.smallest(), echoed);
+                .delivered(now, &delivery, self.rto.smallest(), echo_age);
         }
         let progress = Progress {
             delivered: delivery.octets(),
@@ -186,16 +185,15 @@ impl<P: Payload> SendHalf<P> {
         let Some((end, repeated)) = self.loss_probe else {
             return;
         };
-        if !repeated {
-            if seq::le(end, self.una) || progress.delivered > 0 {
-                self.loss_probe = None;
-            }
+        if seq::lt(self.una, end) {
             return;
         }
-        if progress.duplicate.is_some() || !progress.advanced && progress.delivered == 0 {
-            // The octets came twice: nothing was lost.
+        let twice = progress.duplicate.is_some() || !progress.advanced && progress.delivered == 0;
+        if !repeated || twice {
+            // It was new, or came twice: nothing was lost.
             self.loss_probe = None;
-        } else if seq::le(end, self.una) {
+        } else if self.una != end {
+            // Only an acknowledgment beyond the probe comes after that of its first sending.
             self.loss_probe = None;
             self.reduce_once(progress);
         }

@@ -18,7 +18,7 @@ const ECN_ATTEMPTS: u8 = 2;
 
 /// Where a connection begins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Start {
+pub(in crate::tcp) struct Start {
     /// Our initial sequence number.
     pub(super) iss: u32,
     /// What is added to the time in milliseconds to give our time stamps.
@@ -136,8 +136,16 @@ impl SynSent {
         }
     }
 
-    /// The flags of our SYN.
-    pub(super) fn flags(&self) -> Flags {
+    /// Our SYN, with this window.
+    pub(super) fn syn(&self, now: Instant, window: u16) -> Header {
+        Header {
+            options: self.start.offer.options(self.start.stamp(now)),
+            window,
+            ..super::header(self.start.iss, 0, self.flags())
+        }
+    }
+
+    fn flags(&self) -> Flags {
         if self.attempts.made < ECN_ATTEMPTS {
             self.start.offer.flags()
         } else {
@@ -220,6 +228,16 @@ impl SynReceived {
         }
     }
 
+    /// Our SYN-ACK, with this window.
+    pub(super) fn syn_ack(&self, now: Instant, window: u16) -> Header {
+        let ack = self.irs.wrapping_add(1);
+        Header {
+            options: self.options(now),
+            window,
+            ..super::header(self.start.iss, ack, self.flags())
+        }
+    }
+
     /// The options of our SYN-ACK.
     pub(super) fn options(&self, now: Instant) -> Options {
         let stamp = self.start.stamp(now);
@@ -234,6 +252,12 @@ impl SynReceived {
             self.attempts.ask_again(now);
         }
         repeats
+    }
+
+    /// Whether a segment begins in the window of `window` octets that we offered.
+    pub(super) fn has_room_for(&self, header: &Header, window: u32) -> bool {
+        let offset = header.seq.wrapping_sub(self.irs.wrapping_add(1));
+        offset <= window
     }
 
     /// Whether `header` acknowledges our SYN (RFC 9293 section 3.10.7.4, fifth check).

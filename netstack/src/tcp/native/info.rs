@@ -55,6 +55,8 @@ pub struct Info {
     pub sacked: u32,
     /// Of these, lost and not sent again.
     pub lost: u32,
+    /// Of these, sent again.
+    pub resent: u32,
     /// Sent again, ever.
     pub retransmitted: u32,
     /// Whether the path has been seen to reorder.
@@ -67,6 +69,8 @@ pub struct Info {
     pub snd_wnd: u32,
     /// The window that the peer was offered.
     pub rcv_wnd: u32,
+    /// Queued and not sent.
+    pub unsent: u32,
     /// Queued to be sent or acknowledged.
     pub send_queue: u32,
     /// Received and not consumed.
@@ -90,12 +94,14 @@ impl Default for Info {
             in_flight: 0,
             sacked: 0,
             lost: 0,
+            resent: 0,
             retransmitted: 0,
             reordering: false,
             undone: 0,
             pacing_rate: None,
             snd_wnd: 0,
             rcv_wnd: 0,
+            unsent: 0,
             send_queue: 0,
             receive_queue: 0,
         }
@@ -129,6 +135,7 @@ impl<P: Payload> Open<P> {
             in_flight: send.pipe(),
             sacked: send.board.sacked(),
             lost: send.board.lost(),
+            resent: send.board.resent_octets(),
             retransmitted: send.retransmitted,
             reordering: send.rack.has_reordered(),
             undone: send.undone,
@@ -139,6 +146,7 @@ impl<P: Payload> Open<P> {
             },
             snd_wnd: send.wnd,
             rcv_wnd: self.receive.window_target(),
+            unsent: send.unsent(),
             send_queue: send.queue.len(),
             receive_queue: self.receive.queued(),
         }

@@ -4,23 +4,28 @@
 //! use only if both ends offered it (RFC 7323 sections 2.2 and 3.2, RFC 2018 section 2, RFC 3168
 //! section 6.1.1).
 
+use crate::ip::{Ip, V4};
 use crate::wire::tcp::{self, Flags, Header, MAX_WINDOW_SCALE, Timestamps};
 
-/// RFC 9293 section 3.7.1: what a peer takes that does not say.
-const DEFAULT_MSS: u16 = 536;
+/// RFC 9293 section 3.7.1 (MUST-15): what a peer takes that does not say, over that version of IP.
+pub(super) fn default_mss(version: u8) -> u16 {
+    if version == V4::VERSION { 536 } else { 1220 }
+}
 
 /// No smaller segments are sent, whatever the peer asks for: each costs as much as a large one
 /// (CVE-2019-11479). A path with an MTU of 140 octets still takes it over IPv4.
 pub(super) const SMALLEST_MSS: u16 = 100;
 
 /// Octets of the time stamps in each segment, padded.
-pub(super) const TIMESTAMPS_LEN: u16 = 12;
+pub(crate) const TIMESTAMPS_LEN: u16 = 12;
 
 /// What we offer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Offer {
     /// The largest payload of a segment that we take and send, in octets.
     pub(super) mss: u16,
+    /// What the peer takes if it does not say, in octets.
+    pub(super) default_mss: u16,
     /// The largest window that we shall offer, in octets.
     pub(super) largest_window: u32,
     /// Whether we ask for ECN.
@@ -61,6 +66,10 @@ impl Offer {
 
 /// What was agreed on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says of one option whether it is in use"
+)]
 pub(super) struct Negotiated {
     /// The largest payload that we send in a segment, in octets, beside the time stamps.
     pub(super) send_mss: u16,
@@ -76,6 +85,8 @@ pub(super) struct Negotiated {
     pub(super) sack: bool,
     /// Congestion is marked, not only felt.
     pub(super) ecn: bool,
+    /// The peer asked for smaller segments than we send.
+    pub(super) small_mss: bool,
 }
 
 impl Negotiated {
@@ -83,7 +94,7 @@ impl Negotiated {
     pub(super) fn new(offer: &Offer, syn: &Header) -> Self {
         let timestamps = syn.options.timestamps.is_some();
         let spent = if timestamps { TIMESTAMPS_LEN } else { 0 };
-        let wanted = syn.options.mss.unwrap_or(DEFAULT_MSS);
+        let wanted = syn.options.mss.unwrap_or(offer.default_mss);
         let scaled = syn.options.window_scale;
         let (ece, cwr) = (
             syn.flags.contains(Flags::ECE),
@@ -99,6 +110,7 @@ impl Negotiated {
             timestamps,
             sack: syn.options.sack_permitted,
             ecn: offer.ecn && agreed,
+            small_mss: wanted < SMALLEST_MSS,
         }
     }
 
@@ -121,6 +133,7 @@ mod tests {
 
     const OFFER: Offer = Offer {
         mss: 1460,
+        default_mss: 536,
         largest_window: 4 << 20,
         ecn: true,
     };
@@ -161,6 +174,7 @@ mod tests {
             timestamps: false,
             sack: false,
             ecn: false,
+            small_mss: false,
         };
         assert_eq!(plain, expected);
     }
@@ -169,6 +183,7 @@ mod tests {
     fn what_both_offer_is_in_use() {
         let theirs = Offer {
             mss: 1200,
+            default_mss: 536,
             largest_window: 1 << 20,
             ecn: true,
         };
@@ -195,5 +210,6 @@ mod tests {
         };
         let agreed = Negotiated::new(&OFFER, &syn(Flags::SYN, options));
         assert_eq!(agreed.send_mss, SMALLEST_MSS);
+        assert!(agreed.small_mss);
     }
 }

@@ -43,6 +43,14 @@ pub(super) struct Rack {
     dsack_round: Option<u32>,
 }
 
+/// What is left of it when nothing is under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RestingRack {
+    reordering: bool,
+    multiplier: u8,
+    persist: u8,
+}
+
 /// What decides how patient RACK is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -71,6 +79,25 @@ impl Rack {
         }
     }
 
+    /// What is left to be remembered when nothing is under way.
+    pub(super) fn rest(&self) -> RestingRack {
+        RestingRack {
+            reordering: self.reordering,
+            multiplier: self.multiplier,
+            persist: self.persist,
+        }
+    }
+
+    /// The same again; the next number to be sent is `nxt`.
+    pub(super) fn resume(rest: RestingRack, nxt: u32) -> Self {
+        Self {
+            reordering: rest.reordering,
+            multiplier: rest.multiplier,
+            persist: rest.persist,
+            ..Self::new(nxt)
+        }
+    }
+
     /// Whether the path has been seen to reorder.
     pub(super) fn has_reordered(&self) -> bool {
         self.reordering
@@ -81,14 +108,14 @@ impl Rack {
         self.multiplier
     }
 
-    /// Takes in what an acknowledgment delivered (RFC 8985 section 6.2 steps 2 and 3). `echoed` is
-    /// whether the acknowledgment is known to be for the newest sending of its segments.
+    /// Takes in what an acknowledgment delivered (RFC 8985 section 6.2 steps 2 and 3). `echo_age` is
+    /// the age of the time stamp that it echoes, in milliseconds of a clock that goes with `now`.
     pub(super) fn delivered(
         &mut self,
         now: Instant,
         delivery: &Delivery<'_>,
         min_rtt: Option<Duration>,
-        echoed: bool,
+        echo_age: Option<u32>,
     ) {
         if let Some(lowest) = delivery.lowest_sent_once
             && seq::lt(lowest, self.highest)
@@ -102,9 +129,15 @@ impl Rack {
             self.highest = newest.end();
         }
         let rtt = now.saturating_duration_since(newest.sent_at);
-        // An acknowledgment that came too soon after a retransmission is for the first sending.
-        if newest.retransmitted && !echoed && min_rtt.is_some_and(|min| rtt < min) {
-            return;
+        // RFC 8985 section 6.2 step 2: an acknowledgment that came too soon after a retransmission,
+        // or echoes a time before it, is for the first sending.
+        if newest.retransmitted {
+            let millis = |at: Instant| at.as_micros() / 1000;
+            let sent_ago = millis(now).saturating_sub(millis(newest.sent_at));
+            let older = echo_age.is_some_and(|age| u64::from(age) > sent_ago);
+            if older || min_rtt.is_some_and(|min| rtt < min) {
+                return;
+            }
         }
         self.rtt = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
         if self.sent_at < newest.sent_at
@@ -230,7 +263,7 @@ mod tests {
         let mut estimator = RateEstimator::default();
         let mut delivery = Delivery::new(now, &mut estimator);
         board.sack(&blocks, MSS, &mut delivery);
-        rack.delivered(now, &delivery, PATIENCE.min_rtt, false);
+        rack.delivered(now, &delivery, PATIENCE.min_rtt, None);
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //! business; whoever looks at those asks [`ReceiveHalf::acceptance`] and [`ReceiveHalf::check_age`]
 //! first.
 
+mod rest;
+
 use core::time::Duration;
 
 use super::acknowledge::{Acknowledge, Acknowledgment};
@@ -23,6 +25,8 @@ use crate::io::Payload;
 use crate::tcp::seq;
 use crate::time::Instant;
 use crate::wire::tcp::{SackBlocks, Timestamps};
+
+pub(super) use rest::RestingReceive;
 
 /// What the handshake and the configuration say about the direction towards us.
 #[derive(Clone, Copy, Debug)]
@@ -308,6 +312,11 @@ impl<P: Payload> ReceiveHalf<P> {
     /// The next sequence number expected: what segments that we send acknowledge.
     pub(super) fn rcv_nxt(&self) -> u32 {
         self.rcv_nxt
+    }
+
+    /// Whether the window is closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.window.open(self.rcv_nxt) == 0
     }
 
     /// The peer's initial sequence number.

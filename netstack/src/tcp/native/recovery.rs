@@ -190,6 +190,7 @@ impl<P: Payload> SendHalf<P> {
 
     /// The retransmission timeout has passed (RFC 5681 section 3.1, RFC 6298 section 5.4 to 5.6).
     pub(super) fn time_out(&mut self, now: Instant) {
+        self.tally.timeouts = self.tally.timeouts.saturating_add(1);
         let flight = self.outstanding();
         let again = matches!(self.phase, Phase::Timeout(_));
         if !again {
@@ -207,6 +208,7 @@ impl<P: Payload> SendHalf<P> {
         self.window.cwnd = self.window.smss;
         self.dup_acks = 0;
         self.rto.back_off();
+        self.silences = self.silences.saturating_add(1);
         self.loss_probe = None;
         self.probe = false;
         self.phase = Phase::Timeout(Box::new(AfterTimeout {
@@ -276,7 +278,8 @@ impl<P: Payload> SendHalf<P> {
         // RFC 5681 section 3.2 step 2, and RFC 6582 section 3.2 step 3: the first segment is lost
         // after three duplicates, and after each acknowledgment that leaves some of the episode.
         let partial = progress.advanced && matches!(self.phase, Phase::Recovery(_));
-        let repeated = self.dup_acks >= DUP_ACKS && matches!(self.phase, Phase::Open);
+        let repeated =
+            self.dup_acks >= DUP_ACKS && matches!(self.phase, Phase::Open) && !self.recovered;
         if (partial || repeated) && !self.board.is_empty() {
             return (self.board.mark_lost(0), None);
         }
@@ -285,6 +288,10 @@ impl<P: Payload> SendHalf<P> {
 
     fn begin_episode(&mut self, progress: &Progress) {
         let lost = self.board.lost() > 0;
+        if lost {
+            // What the probe may show is known (RFC 8985 section 7.4).
+            self.loss_probe = None;
+        }
         match &self.phase {
             Phase::Open | Phase::Reducing(_) if lost => {
                 if matches!(self.phase, Phase::Open) {
@@ -294,6 +301,7 @@ impl<P: Payload> SendHalf<P> {
                     self.start_undo();
                     self.reduced = true;
                 }
+                self.tally.recoveries = self.tally.recoveries.saturating_add(1);
                 self.phase = Phase::Recovery(Box::new(Prr::new(self.nxt, progress.flight)));
             }
             Phase::Open if progress.congested => {
@@ -328,11 +336,11 @@ impl<P: Payload> SendHalf<P> {
             Phase::Reducing(prr) | Phase::Recovery(prr) => prr.end,
             Phase::Timeout(after) => after.end,
         };
-        // RFC 6582 section 3.2 step 3: without SACK, what was sent again last must be acknowledged
-        // too, else its duplicates would begin another episode.
         if seq::lt(self.una, end) {
             return;
         }
+        // RFC 6582 section 3.2 step 1: only what lies beyond the last episode begins another.
+        self.recovered = self.una == end;
         match self.phase {
             Phase::Recovery(_) => {
                 self.rack.recovered();
@@ -457,5 +465,6 @@ impl<P: Payload> SendHalf<P> {
         self.dup_acks = 0;
         self.phase = Phase::Open;
         self.undone = self.undone.saturating_add(1);
+        self.tally.undone = self.tally.undone.saturating_add(1);
     }
 }

@@ -15,6 +15,9 @@ use crate::time::Instant;
 /// RFC 6298 section 2.1: before the first measurement.
 pub(super) const INITIAL: Duration = Duration::from_secs(1);
 
+/// RFC 6298 section 5.7: after a lost SYN, while nothing is measured.
+const FALLBACK: Duration = Duration::from_secs(3);
+
 /// Never longer than this, however often it was doubled (RFC 6298 section 2.5 allows it).
 pub(super) const CEILING: Duration = Duration::from_mins(1);
 
@@ -49,11 +52,21 @@ impl RetransmissionTimeout {
         }
     }
 
+    /// The handshake took more than one attempt, and nothing was measured (RFC 6298 section 5.7).
+    pub(super) fn fall_back(&mut self) {
+        if self.smoothed == 0 {
+            self.variation = micros(FALLBACK) / 4;
+        }
+    }
+
     /// Takes in a measured round-trip time.
     pub(super) fn measured(&mut self, now: Instant, time: Duration) {
         // What is too short to be measured still took some time.
         let time = micros(time).max(1);
         self.latest = time;
+        // RFC 6298 section 5: a measurement ends the doubling; by Karn's algorithm, an
+        // acknowledgment of what was sent more than once does not.
+        self.backoff = 0;
         if self.smoothed == 0 {
             // RFC 6298 section 2.2.
             self.smoothed = time;
@@ -80,7 +93,7 @@ impl RetransmissionTimeout {
     /// The same, as if no timeout had passed.
     pub(super) fn base(&self) -> Duration {
         if self.smoothed == 0 {
-            return INITIAL;
+            return INITIAL.max(Duration::from_micros(4 * u64::from(self.variation)));
         }
         let margin = self.variation.saturating_mul(4).max(self.floor);
         Duration::from_micros(u64::from(self.smoothed) + u64::from(margin))
@@ -91,7 +104,7 @@ impl RetransmissionTimeout {
         self.backoff = self.backoff.saturating_add(1);
     }
 
-    /// The peer acknowledged something new: RFC 6298 section 5.7 measures afresh.
+    /// The timeouts were for nothing, or not of this timer.
     pub(super) fn reset_backoff(&mut self) {
         self.backoff = 0;
     }

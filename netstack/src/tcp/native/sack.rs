@@ -164,6 +164,12 @@ impl Scoreboard {
         self.lost
     }
 
+    /// Octets that were sent again and are under way. Looks at every segment.
+    pub(super) fn resent_octets(&self) -> u32 {
+        let resent = |sent: &&Sent| sent.retransmitted && sent.fate == Fate::InFlight;
+        self.iter().filter(resent).map(|sent| sent.len).sum()
+    }
+
     /// The end of the highest selectively acknowledged segment.
     pub(super) fn highest_sacked(&self) -> Option<u32> {
         self.highest_sacked

@@ -28,43 +28,68 @@ pub(super) struct Outgoing<'a> {
     pub(super) segment_size: Option<u16>,
 }
 
+/// Whether payload may be attached by reference.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Attaching {
+    /// Where it is worth it, and the output takes such packets.
+    Allowed,
+    /// Everything is copied: the payload fits a buffer.
+    Never,
+}
+
+/// What became of a segment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Emitted {
+    /// It is sent.
+    Sent,
+    /// There was no buffer for it.
+    NoBuffer,
+    /// Its payload is in more pieces than can be attached, and is too long to be copied.
+    TooManyPieces,
+}
+
 impl Outgoing<'_> {
-    /// Sends the segment with the payload in `pieces`. Returns whether there was a buffer.
+    /// Sends the segment with the payload in `pieces`.
     pub(super) fn send<'p, O: Output>(
         &self,
         out: &mut O,
         pieces: impl Iterator<Item = (&'p <O::Buf as PacketBuf>::Payload, Range<usize>)>,
-    ) -> bool {
+        attaching: Attaching,
+    ) -> Emitted {
         let Some(mut packet) = out.alloc() else {
-            return false;
+            return Emitted::NoBuffer;
         };
         if !self.emit_headers(&mut packet) {
-            return false;
+            return Emitted::TooManyPieces;
         }
-        let attaching = out.can_attach() && self.len >= WORTH_ATTACHING;
+        let mut room = if attaching == Attaching::Allowed && self.len >= WORTH_ATTACHING {
+            out.attach_limit()
+        } else {
+            0
+        };
         let mut attached = false;
         for (payload, range) in pieces {
             let octets = &payload.octets()[range.clone()];
-            if !attached && !(attaching && octets.len() >= WORTH_ATTACHING) {
-                if !append(&mut packet, octets) {
-                    return false;
+            let worth = attached || octets.len() >= WORTH_ATTACHING;
+            if worth && room > 0 {
+                let mut part = payload.share();
+                part.trim_front(range.start);
+                part.truncate(range.len());
+                if packet.attach(&part) {
+                    attached = true;
+                    room -= 1;
+                    continue;
                 }
-                continue;
             }
-            let mut part = payload.share();
-            part.trim_front(range.start);
-            part.truncate(range.len());
-            if packet.attach(&part) {
-                attached = true;
-            } else if attached || !append(&mut packet, octets) {
-                return false;
+            if attached || !append(&mut packet, octets) {
+                return Emitted::TooManyPieces;
             }
         }
         match self.segment_size {
             Some(size) => out.send_segments(packet, size),
             None => out.send(packet),
         }
-        true
+        Emitted::Sent
     }
 
     fn emit_headers<B: PacketBuf>(&self, packet: &mut B) -> bool {

@@ -91,7 +91,12 @@ impl<P: Payload> SendHalf<P> {
         progress: bool,
     ) {
         if self.board.is_empty() {
+            let probing = matches!(self.timer, Timer::Persist(_));
             self.timer = self.persist(now);
+            // The intervals of window probes are not those of retransmissions.
+            if probing && self.timer == Timer::Off {
+                self.rto.reset_backoff();
+            }
             return;
         }
         // RFC 6298 section 5.3: restart it when something new is acknowledged.
@@ -124,12 +129,8 @@ impl<P: Payload> SendHalf<P> {
         } else {
             wait += Duration::from_millis(2);
         }
-        let probe = now + wait;
-        if probe < at {
-            Timer::LossProbe(probe, at)
-        } else {
-            Timer::Retransmission(at)
-        }
+        // RFC 8985 section 7.2: a probe comes in place of the timeout that would come before it.
+        Timer::LossProbe((now + wait).min(at), at)
     }
 
     /// Nothing is in flight: wait for the window if it is what holds the rest back.
@@ -160,7 +161,13 @@ impl<P: Payload> SendHalf<P> {
             }
             Timer::LossProbe(at, after) if at <= now => {
                 self.probe = true;
-                self.timer = Timer::Retransmission(after.max(now));
+                let after = if after > now {
+                    after
+                } else {
+                    now + self.rto.timeout()
+                };
+                self.timer = Timer::Retransmission(after);
+                self.tally.loss_probes = self.tally.loss_probes.saturating_add(1);
                 Fired::Nothing
             }
             Timer::Reordering(at, after) if at <= now => {
@@ -175,6 +182,7 @@ impl<P: Payload> SendHalf<P> {
             Timer::Persist(at) if at <= now => {
                 // RFC 9293 section 3.8.6.1: at growing intervals, for as long as the peer answers.
                 self.rto.back_off();
+                self.tally.window_probes = self.tally.window_probes.saturating_add(1);
                 self.timer = Timer::Persist(now + self.rto.timeout());
                 if self.usable() > 0 {
                     self.probe = true;

@@ -19,6 +19,7 @@ use super::recovery::{Phase, Testing, Undo};
 use super::rto::RetransmissionTimeout;
 use super::sack::{Fate, Scoreboard, Sent};
 use super::send_queue::SendQueue;
+use super::tally::Tally;
 use super::timer::Timer;
 use crate::io::Payload;
 use crate::time::Instant;
@@ -88,6 +89,8 @@ pub(super) struct SendHalf<P> {
     pub(super) sack: bool,
     pub(super) paced: bool,
     pub(super) fin: Fin,
+    /// `una` is where the last recovery ended: duplicates of it are of what was sent again.
+    pub(super) recovered: bool,
     /// A loss probe, or a segment smaller than the window would like, is to be sent.
     pub(super) probe: bool,
     /// The window was reduced, and the peer is to be told (RFC 3168 section 6.1.2).
@@ -109,11 +112,15 @@ pub(super) struct SendHalf<P> {
     /// repeated old octets.
     pub(super) loss_probe: Option<(u32, bool)>,
     /// When something was sent last.
-    sent_at: Instant,
+    pub(super) sent_at: Instant,
     /// Octets sent again, ever.
     pub(super) retransmitted: u32,
     /// Reductions of the window that were taken back.
     pub(super) undone: u16,
+    /// What the worker has not been told.
+    pub(super) tally: Tally,
+    /// Timeouts since the peer acknowledged something new.
+    pub(super) silences: u8,
 }
 
 impl<P: Payload> SendHalf<P> {
@@ -130,6 +137,7 @@ impl<P: Payload> SendHalf<P> {
             sack: negotiated.sack,
             paced: options.pacing || options.algorithm == Algorithm::Bbr,
             fin: Fin::Open,
+            recovered: false,
             probe: false,
             reduced: false,
             cwnd_limited: false,
@@ -148,6 +156,11 @@ impl<P: Payload> SendHalf<P> {
             sent_at: Instant::FAR_FUTURE,
             retransmitted: 0,
             undone: 0,
+            silences: 0,
+            tally: Tally {
+                small_mss: u16::from(negotiated.small_mss),
+                ..Tally::default()
+            },
         }
     }
 
@@ -337,7 +350,7 @@ impl<P: Payload> SendHalf<P> {
         })
     }
 
-    fn is_paced_in(&self, now: Instant) -> bool {
+    pub(super) fn is_paced_in(&self, now: Instant) -> bool {
         !self.paced || self.pacer.may_send(now)
     }
 

@@ -247,6 +247,11 @@ impl Arguments<'_> {
             ["SO_SNDBUF"] => SocketOption::SendBuffer(octets),
             ["SO_KEEPALIVE"] => SocketOption::KeepAlive(value != 0),
             ["TCP_KEEPIDLE"] => SocketOption::KeepIdle(Duration::from_secs(octets as u64)),
+            ["TCP_KEEPINTVL"] => SocketOption::KeepInterval(Duration::from_secs(octets as u64)),
+            ["TCP_KEEPCNT"] => match u8::try_from(value) {
+                Ok(probes) => SocketOption::KeepCount(probes),
+                Err(_) => return self.refuse(3, "a count of at most 255"),
+            },
             ["TCP_NODELAY"] => SocketOption::NoDelay(value != 0),
             ["TCP_USER_TIMEOUT"] => SocketOption::UserTimeout(Duration::from_millis(octets as u64)),
             ["TCP_MAXSEG"] => match u16::try_from(value) {

@@ -95,6 +95,8 @@ pub struct Rig {
     acknowledgments: VecDeque<(Instant, PeerId)>,
     stopwatch: Stopwatch,
     offload: Offload,
+    /// Octets of memory that the process had before the worker was made.
+    resident_before: usize,
 }
 
 /// Time spent in the worker.
@@ -113,6 +115,11 @@ impl Rig {
     /// If the setup asks for what no configuration may ask for.
     pub fn new(setup: Setup) -> Self {
         let pool = MemPool::new(BUFFERS, MTU);
+        let clients = vec![Peer::new(1); setup.clients as usize];
+        let backends = vec![Peer::new(1); usize::from(BACKENDS) << 16];
+        touch(&pool);
+        // Only what is compared with this matters, and that fails if it cannot be read either.
+        let resident_before = memory::resident().unwrap_or_default();
         let (config, _) = Config::parse(&configuration(setup), Path::new("bench.toml"))
             .unwrap_or_else(|errors| panic!("{errors}"));
         let mut io = MemIo::new(PROXY_MAC, MTU, pool.clone());
@@ -134,8 +141,9 @@ impl Rig {
             control: assembly.control,
             pool,
             now,
-            clients: vec![Peer::default(); setup.clients as usize],
-            backends: vec![Peer::default(); usize::from(BACKENDS) << 16],
+            clients,
+            backends,
+            resident_before,
             to_worker: VecDeque::with_capacity(BUFFERS),
             acknowledgments: VecDeque::with_capacity(BUFFERS),
             stopwatch: Stopwatch::default(),
@@ -220,20 +228,10 @@ impl Rig {
         )
     }
 
-    /// Writes to all memory that belongs to the peers, and returns how much the process grew by
-    /// that: what it grows from now on is the worker's.
-    pub fn touch_peers(&mut self) -> io::Result<usize> {
-        let before = memory::resident()?;
-        self.clients.fill(Peer::new(1));
-        self.backends.fill(Peer::new(1));
-        let mut buffers: Vec<_> = core::iter::from_fn(|| self.pool.alloc()).collect();
-        for buffer in &mut buffers {
-            if let Some(octets) = buffer.append(buffer.tailroom()) {
-                octets.fill(1);
-            }
-        }
-        drop(buffers);
-        Ok(memory::resident()?.saturating_sub(before))
+    /// How much the process has grown by the worker: not by what belongs to the peers, which has
+    /// all been written to before the worker was made.
+    pub fn occupied(&self) -> io::Result<usize> {
+        Ok(memory::resident()?.saturating_sub(self.resident_before))
     }
 
     /// Makes room to keep the times of so many turns.
@@ -346,6 +344,16 @@ fn cpu_time() -> Duration {
 }
 
 /// The configuration of the worker.
+/// Writes to all buffers of a pool.
+fn touch(pool: &MemPool) {
+    let mut buffers: Vec<_> = core::iter::from_fn(|| pool.alloc()).collect();
+    for buffer in &mut buffers {
+        if let Some(octets) = buffer.append(buffer.tailroom()) {
+            octets.fill(1);
+        }
+    }
+}
+
 fn configuration(setup: Setup) -> String {
     let Setup {
         engine,

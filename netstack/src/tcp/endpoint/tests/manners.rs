@@ -37,12 +37,27 @@ pub(super) struct Manners {
     /// Whether it says that a segment was refused, so that this one counts as dropped and not as
     /// word from the peer. smoltcp ignores what it refuses without a word.
     pub(super) says_what_it_refused: bool,
+    /// Whether a segment that finds the window closed is still read for what it acknowledges, as RFC
+    /// 9293 section 3.10.7.4 asks. smoltcp drops all of it.
+    pub(super) takes_acknowledgments_of_probes: bool,
     /// Whether a handshake for which there is no room is answered by a cookie. A connection of
     /// smoltcp's cannot be made in the middle of a handshake.
     pub(super) cookies: bool,
+    /// The largest segment for a peer over IPv6 that names none. RFC 9293 section 3.7.1 says 1220;
+    /// smoltcp takes what it says for IPv4.
+    default_mss_v6: usize,
 }
 
 impl Manners {
+    /// The largest segment for a peer that names none (RFC 9293 section 3.7.1).
+    pub(super) fn default_mss(self, version: u8) -> usize {
+        if version == 4 {
+            536
+        } else {
+            self.default_mss_v6
+        }
+    }
+
     pub(super) fn of(engine: EngineKind) -> Self {
         match engine {
             EngineKind::Native => Self {
@@ -54,7 +69,9 @@ impl Manners {
                 writing_takes_buffers: true,
                 resets_syn_sent: false,
                 says_what_it_refused: true,
+                takes_acknowledgments_of_probes: true,
                 cookies: true,
+                default_mss_v6: 1220,
             },
             EngineKind::Smoltcp => Self {
                 delayed_ack: millis(10),
@@ -65,7 +82,9 @@ impl Manners {
                 writing_takes_buffers: false,
                 resets_syn_sent: true,
                 says_what_it_refused: false,
+                takes_acknowledgments_of_probes: false,
                 cookies: false,
+                default_mss_v6: 536,
             },
         }
     }

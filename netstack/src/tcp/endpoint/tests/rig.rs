@@ -183,6 +183,14 @@ pub(super) struct Rig<I: TcpIp> {
     version: core::marker::PhantomData<I>,
 }
 
+/// The sums of what native connections do.
+const SUMS: [&str; 4] = [
+    "tcp_buffers_held",
+    "tcp_loss_probes",
+    "tcp_timeouts",
+    "tcp_window_probes",
+];
+
 impl<I: TcpIp> Rig<I> {
     pub(super) fn new(engine: EngineKind) -> Self {
         Self::with(config(), options(engine))
@@ -406,6 +414,8 @@ impl<I: TcpIp> Rig<I> {
     pub(super) fn assert_counters(&mut self, expected: &[(&str, u64)]) {
         self.endpoint.handle_timeouts(self.now);
         let mut counted = self.counters.non_zero();
+        // What only the native engine tells of itself has cases of its own.
+        counted.retain(|(name, _)| !SUMS.contains(&name.as_str()));
         counted.sort();
         let mut expected: Vec<_> = expected
             .iter()

@@ -82,6 +82,10 @@ impl Cubic {
             window.ssthresh = window.cwnd;
             self.phase = Phase::Between { undone: false };
         }
+        // RFC 3042 section 2: duplicates let segments out, and leave the window as it is.
+        if ack.acked == 0 {
+            return;
+        }
         // RFC 9438 section 5.8: a window that is not used does not grow, and that time does not
         // count.
         if !ack.cwnd_limited {

@@ -45,6 +45,10 @@ impl NewReno {
             window.ssthresh = window.cwnd;
             self.phase = Phase::Steady { delivered: 0 };
         }
+        // RFC 3042 section 2: duplicates let segments out, and leave the window as it is.
+        if ack.acked == 0 {
+            return;
+        }
         // A window that was not used has not been tested (RFC 7661 section 3).
         if !ack.cwnd_limited {
             return;

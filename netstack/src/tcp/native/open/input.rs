@@ -1,0 +1,170 @@
+//! What a segment does to a connection in which octets flow (RFC 9293 section 3.10.7.4).
+//!
+//! In: a segment of which RST and SYN have been looked at. Out: to the receive half what the peer
+//! sends, to the send half what it acknowledges; or why the segment was refused, and whether the
+//! peer is to be told. What is refused changes nothing.
+
+use super::Open;
+use crate::drop::DropReason;
+use crate::io::{PacketBuf, Payload};
+use crate::tcp::Segment;
+use crate::tcp::connection::Rejected;
+use crate::tcp::native::Call;
+use crate::tcp::native::acknowledged::Acknowledgment;
+use crate::tcp::native::paws::Verdict;
+use crate::tcp::native::receive::{Acceptance, Arrival, Class};
+use crate::tcp::native::transmit::Fin;
+use crate::tcp::native::window::Pressure;
+use crate::wire::tcp::{Flags, Header, Timestamps};
+
+/// RFC 3168 section 5: the field of a packet that was marked.
+const CE: u8 = 3;
+
+impl<P: Payload> Open<P> {
+    /// Takes in a segment. RSTs and SYNs were checked before.
+    pub(in super::super) fn handle_segment<B: PacketBuf<Payload = P>>(
+        &mut self,
+        call: &Call<'_>,
+        pressure: Pressure,
+        segment: Segment<B>,
+    ) -> Result<(), Rejected> {
+        let header = segment.header;
+        let stamps = header
+            .options
+            .timestamps
+            .filter(|_| self.negotiated.timestamps);
+        let len = segment.payload_len();
+        self.check_age(call, stamps)?;
+        let placed = self.check_sequence(&header, len);
+        // A closed window has no place for anything, and takes acknowledgments all the same.
+        if placed.is_err() && !(self.receive.is_closed() && header.seq == self.receive.rcv_nxt()) {
+            return placed;
+        }
+        self.check_acknowledgment(&header)?;
+        self.probes = 0;
+        let ack = Acknowledgment {
+            seq: header.seq,
+            ack: header.ack,
+            wnd: u32::from(header.window) << self.negotiated.send_shift,
+            blocks: &header.options.sack_blocks,
+            echo: stamps.map(|stamps| (stamps.echo, self.stamp(call.now))),
+            congested: self.negotiated.ecn && header.flags.contains(Flags::ECE),
+            occupies: len > 0 || header.flags.contains(Flags::FIN),
+        };
+        let una = self.send.una;
+        self.send.handle_ack(call.now, &ack);
+        if self.send.una != una {
+            self.note_path_works(call.now);
+        }
+        placed.map_err(Rejected::heard)?;
+        if self.is_out_of_memory(pressure, &header, len) {
+            self.receive.discard_ahead();
+            return Err(Rejected::silently(DropReason::TcpNoMemory).heard());
+        }
+        self.take_payload(call, pressure, stamps, segment)
+            .map_err(Rejected::heard)
+    }
+
+    /// Whether there is no buffer to hold the payload in. Windows that were offered in better times
+    /// may be worth more than there is; a worker without buffers could not send either, and what is
+    /// held would stay so. The next segment is taken in if it is the only one, or two workers that
+    /// are both out of buffers would wait for each other.
+    fn is_out_of_memory(&self, pressure: Pressure, header: &Header, len: usize) -> bool {
+        if pressure < Pressure::Exhausted || len == 0 {
+            return false;
+        }
+        let fin = header.flags.contains(Flags::FIN);
+        let new = self.receive.acceptance(header.seq, len as u32, fin) == Acceptance::Acceptable;
+        let only = header.seq == self.receive.rcv_nxt() && self.receive.queued() == 0;
+        new && !only
+    }
+
+    /// RFC 7323 section 5.3, R1: an old segment is acknowledged and dropped.
+    fn check_age(&mut self, call: &Call<'_>, stamps: Option<Timestamps>) -> Result<(), Rejected> {
+        match self.receive.check_age(call.now, stamps, false) {
+            Verdict::Fresh => Ok(()),
+            Verdict::Old => {
+                self.receive.demand_ack();
+                Err(Rejected::silently(DropReason::TcpPaws))
+            }
+            Verdict::Missing => Err(Rejected::silently(DropReason::TcpNoTimestamp)),
+        }
+    }
+
+    /// First check: the sequence number. Whoever sends only segments without a place in the window
+    /// is answered no faster than challenges are.
+    fn check_sequence(&mut self, header: &Header, len: usize) -> Result<(), Rejected> {
+        let fin = header.flags.contains(Flags::FIN);
+        let bare = len == 0 && !fin;
+        match self.receive.acceptance(header.seq, len as u32, fin) {
+            Acceptance::Acceptable => Ok(()),
+            // A keepalive or a window probe (RFC 9293 section 3.8.4).
+            Acceptance::Old if bare && header.seq.wrapping_add(1) == self.receive.rcv_nxt() => {
+                self.receive.demand_ack();
+                Ok(())
+            }
+            Acceptance::Old | Acceptance::Beyond if bare => {
+                Err(Rejected::with_challenge(DropReason::TcpOutsideWindow))
+            }
+            // What is old may still carry what is new in the other direction.
+            Acceptance::Old => Ok(()),
+            Acceptance::Beyond => {
+                self.receive.demand_ack();
+                Err(Rejected::silently(DropReason::TcpOutsideWindow))
+            }
+        }
+    }
+
+    /// Fifth check: there is an acknowledgment, and it can be one of this connection's.
+    fn check_acknowledgment(&self, header: &Header) -> Result<(), Rejected> {
+        if !header.flags.contains(Flags::ACK) {
+            return Err(Rejected::silently(DropReason::TcpBadFlags));
+        }
+        // RFC 5961 section 5.2: older than any that can be under way.
+        let age = self.send.una.wrapping_sub(header.ack);
+        if age.cast_signed() > 0 && age > self.send.max_wnd {
+            return Err(Rejected::with_challenge(DropReason::TcpBadAck));
+        }
+        Ok(())
+    }
+
+    /// Seventh and eighth check: the payload, and the FIN.
+    fn take_payload<B: PacketBuf<Payload = P>>(
+        &mut self,
+        call: &Call<'_>,
+        pressure: Pressure,
+        timestamps: Option<Timestamps>,
+        segment: Segment<B>,
+    ) -> Result<(), Rejected> {
+        let header = segment.header;
+        let congestion = segment.ecn() == CE;
+        let mut packet = segment.packet;
+        packet.trim_front(segment.tcp_offset + header.header_len);
+        let arrival = Arrival {
+            seq: header.seq,
+            payload: packet.into_payload(),
+            fin: header.flags.contains(Flags::FIN),
+            timestamps,
+            congestion,
+            window_reduced: header.flags.contains(Flags::CWR),
+        };
+        let received = self.receive.handle(call.now, self.stamp(call.now), arrival);
+        if received.fin && self.send.fin == Fin::Open {
+            self.passive = true;
+        }
+        if pressure >= Pressure::Critical && received.class == Class::Ahead {
+            // Not yet acknowledged but selectively, so the peer still has it (RFC 2018 section 8).
+            self.receive.discard_ahead();
+            return Err(Rejected::silently(DropReason::TcpNoMemory));
+        }
+        match received.class {
+            Class::Refused(_) => Err(Rejected::silently(DropReason::TcpRefused)),
+            Class::Bare
+            | Class::InOrder
+            | Class::Filling
+            | Class::Ahead
+            | Class::Duplicate
+            | Class::Outside => Ok(()),
+        }
+    }
+}
