@@ -24,18 +24,25 @@ mod world;
 
 pub use end::{Close, End, Ending, Script};
 pub use host::{EndId, SimHost};
-pub use setup::{Addresses, Family, Link, Setup, SpreadBy};
+pub use setup::{Addresses, Family, Link, Setup, SpreadBy, Variant};
 pub use world::World;
 
-/// Makes two tests of each function that takes a [`Family`].
+/// Makes a test of each function that takes a [`Variant`] for each of them.
 #[macro_export]
-macro_rules! on_both_families {
+macro_rules! on_all_variants {
     ($($test:ident),+ $(,)?) => {
-        mod v4 {
-            $(#[test] fn $test() { super::$test($crate::sim::Family::V4); })+
-        }
-        mod v6 {
-            $(#[test] fn $test() { super::$test($crate::sim::Family::V6); })+
+        $crate::on_all_variants! { @of native_v4, Native, V4: $($test),+ }
+        $crate::on_all_variants! { @of native_v6, Native, V6: $($test),+ }
+        $crate::on_all_variants! { @of smoltcp_v4, Smoltcp, V4: $($test),+ }
+        $crate::on_all_variants! { @of smoltcp_v6, Smoltcp, V6: $($test),+ }
+    };
+    (@of $module:ident, $engine:ident, $family:ident: $($test:ident),+) => {
+        mod $module {
+            const VARIANT: $crate::sim::Variant = $crate::sim::Variant {
+                family: $crate::sim::Family::$family,
+                engine: netstack::tcp::EngineKind::$engine,
+            };
+            $(#[test] fn $test() { super::$test(VARIANT); })+
         }
     };
 }

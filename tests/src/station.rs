@@ -22,9 +22,10 @@ use std::sync::Arc;
 use netstack::counters::{Counters, Event};
 use netstack::io::mem::{MemBuf, MemIo, MemPool};
 use netstack::io::{PacketBuf, PortId};
+use netstack::tcp::EngineKind;
 use netstack::time::Instant;
 use proxy::assemble::{ControlEnds, assemble};
-use proxy::config::Config;
+use proxy::config::{Config, EngineConfig};
 use proxy::secret::Secrets;
 use proxy::worker::{Turn, Worker};
 
@@ -76,8 +77,33 @@ resets_per_second = 3
 icmp_per_second = 3
 "#;
 
+/// Both engines.
+pub const ENGINES: [EngineKind; 2] = [EngineKind::Native, EngineKind::Smoltcp];
+
+/// [`CONFIG`] for this engine, with windows as large as the rings are.
+pub fn config_for(engine: EngineKind) -> String {
+    let word = EngineConfig::ENGINES
+        .iter()
+        .find_map(|(word, named)| (*named == engine).then_some(*word))
+        .expect("every engine has a word");
+    let mut config = String::new();
+    for line in CONFIG.lines() {
+        config.push_str(line);
+        config.push('\n');
+        // One line of each listener and of each group.
+        if line.starts_with("addresses = [\"192.0.2.1:")
+            || line.starts_with("addresses = [\"[")
+            || line == "[[backend_group]]"
+        {
+            config.extend(["engine = \"", word, "\"\n"]);
+        }
+    }
+    config + "[tcp]\nfirst_window = \"2KiB\"\nreceive_max = \"4KiB\"\nsend_max = \"4KiB\"\n"
+}
+
 /// Workers in memory.
 pub struct Station {
+    engine: EngineKind,
     workers: Vec<Member>,
     pool: MemPool,
     buffers: usize,
@@ -102,6 +128,7 @@ impl Station {
         let (config, _) = Config::parse(config, Path::new("station.toml"))
             .unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(config.ports.len(), 1, "a station has one port");
+        let engine = config.listeners[0].engine.engine;
         let pool = MemPool::new(buffers, MTU);
         let ios = (0..config.workers())
             .map(|_| vec![MemIo::new(US_MAC, MTU, pool.clone())])
@@ -115,6 +142,7 @@ impl Station {
             taken: 0,
         };
         Self {
+            engine,
             workers: assembly.workers.into_iter().map(member).collect(),
             pool,
             buffers,
@@ -126,7 +154,12 @@ impl Station {
     /// The workers of [`CONFIG`] after their first turn; they know the MAC addresses of client and
     /// backend already, as these have asked for theirs.
     pub fn acquainted() -> Self {
-        let mut station = Self::new(CONFIG, 256);
+        Self::acquainted_with(EngineKind::default())
+    }
+
+    /// The same, with this engine.
+    pub fn acquainted_with(engine: EngineKind) -> Self {
+        let mut station = Self::new(&config_for(engine), 256);
         station.meet();
         station
     }
@@ -145,6 +178,11 @@ impl Station {
         }
         self.turn();
         self.take_sent();
+    }
+
+    /// What runs the connections.
+    pub fn engine(&self) -> EngineKind {
+        self.engine
     }
 
     /// Now.

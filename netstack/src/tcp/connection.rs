@@ -112,6 +112,8 @@ pub(super) struct Rejected {
     pub(super) challenge: bool,
     /// Whether the peer is to be told that there is no such connection.
     pub(super) reset: bool,
+    /// Whether it is word from the peer all the same: what it acknowledges was taken in.
+    pub(super) heard: bool,
 }
 
 impl Rejected {
@@ -121,6 +123,15 @@ impl Rejected {
             reason,
             challenge: false,
             reset: false,
+            heard: false,
+        }
+    }
+
+    /// What it acknowledges was taken in.
+    pub(super) fn heard(self) -> Self {
+        Self {
+            heard: true,
+            ..self
         }
     }
 
@@ -214,17 +225,21 @@ impl<B: PacketBuf> Connection<B> {
         self.check(&segment)?;
         let reset = segment.header.flags.contains(Flags::RST);
         let before = self.progress_numbers();
-        self.called(now, flow, |engine, call| {
-            engine.handle_segment(context, call, segment, out)
-        })
-        .unwrap_or(Err(Rejected::silently(DropReason::TcpEnginePanic)))?;
+        let result = self
+            .called(now, flow, |engine, call| {
+                engine.handle_segment(context, call, segment, out)
+            })
+            .unwrap_or(Err(Rejected::silently(DropReason::TcpEnginePanic)));
+        if result.is_err_and(|rejected| !rejected.heard) {
+            return result;
+        }
         self.last_heard = now;
         self.unanswered_since = None;
         if self.progress_numbers() != before {
             self.last_progress = now;
         }
         self.follow_state(reset);
-        Ok(())
+        result
     }
 
     /// Sends what there is to send, at most `budget` segments.

@@ -153,6 +153,8 @@ pub(super) struct Engine<B: PacketBuf> {
     resets: u32,
     /// Buffers that the worker's budget knows of.
     budgeted: u32,
+    /// How scarce buffers were when that was.
+    pressure: Pressure,
     /// Something was sent that the peer has to answer, and it was not heard since.
     unanswered: bool,
     /// The session was told that there is no room because there was no buffer to copy into.
@@ -194,6 +196,7 @@ impl<B: PacketBuf> Engine<B> {
             retransmitted: 0,
             resets: 0,
             budgeted: 0,
+            pressure: Pressure::None,
             unanswered: false,
             starved: false,
             #[cfg(test)]
@@ -227,7 +230,7 @@ impl<B: PacketBuf> Engine<B> {
         };
         self.settle(budget);
         // Anybody can make up segments that are refused; they say nothing of the peer.
-        if result.is_ok() {
+        if result.map_or_else(|rejected| rejected.heard, |()| true) {
             self.unanswered = false;
         }
         result
@@ -407,7 +410,7 @@ impl<B: PacketBuf> Engine<B> {
     pub(super) fn send(&mut self, options: &ConnectionOptions, payload: &B::Payload) -> usize {
         self.wake();
         match &mut self.phase {
-            Phase::Open(open) => open.send(options, payload),
+            Phase::Open(open) if open.may_queue(self.pressure) => open.send(options, payload),
             _ => 0,
         }
     }
@@ -422,7 +425,7 @@ impl<B: PacketBuf> Engine<B> {
     ) -> usize {
         self.wake();
         match &mut self.phase {
-            Phase::Open(open) => {
+            Phase::Open(open) if open.may_queue(self.pressure) => {
                 let room = octets.len().min(open.room(options));
                 let taken = open.send_copied(options, octets, out);
                 self.starved |= taken < room;
@@ -622,6 +625,7 @@ impl<B: PacketBuf> Engine<B> {
         let held = self.open().map_or(0, |open| open.buffers());
         budget.change(self.budgeted, held);
         self.budgeted = held;
+        self.pressure = budget.pressure();
     }
 }
 

@@ -5,6 +5,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 
 use netstack::io::impair::Impairment;
+use netstack::tcp::EngineKind;
+use proxy::config::EngineConfig;
 
 /// An IP version, of both links.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -13,6 +15,15 @@ pub enum Family {
     V4,
     /// IPv6.
     V6,
+}
+
+/// What a case runs with: it holds for all of these.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Variant {
+    /// The IP version.
+    pub family: Family,
+    /// What runs Weirgate's connections, on both sides.
+    pub engine: EngineKind,
 }
 
 /// Who has which address.
@@ -58,6 +69,7 @@ pub enum SpreadBy {
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub(super) family: Family,
+    engine: EngineKind,
     pub(super) client_link: Link,
     pub(super) server_link: Link,
     pub(super) workers: usize,
@@ -67,6 +79,22 @@ pub struct Setup {
     pub(super) host_buffer: usize,
     backends: Vec<SocketAddr>,
     settings: Vec<(&'static str, String)>,
+}
+
+impl Variant {
+    /// Who has which address.
+    pub fn addresses(self) -> Addresses {
+        self.family.addresses()
+    }
+
+    /// How long Weirgate's acknowledgments wait for company (RFC 9293 section 3.8.6.3 allows half a
+    /// second).
+    pub fn delayed_ack(self) -> Duration {
+        match self.engine {
+            EngineKind::Native => Duration::from_millis(40),
+            EngineKind::Smoltcp => Duration::from_millis(10),
+        }
+    }
 }
 
 impl Family {
@@ -134,9 +162,11 @@ impl Link {
 
 impl Setup {
     /// Perfect links, one worker, one backend: the server's first end.
-    pub fn new(family: Family) -> Self {
+    pub fn new(variant: Variant) -> Self {
+        let Variant { family, engine } = variant;
         Self {
             family,
+            engine,
             client_link: Link::default(),
             server_link: Link::default(),
             workers: 1,
@@ -183,7 +213,21 @@ impl Setup {
         Self { seed, ..self }
     }
 
-    /// Packet buffers of each worker.
+    /// KiB that a connection of Weirgate's may have received and not passed on, and sent and not seen
+    /// acknowledged: the rings of smoltcp's, the largest windows of native ones, which are not below
+    /// 4 KiB.
+    #[must_use]
+    pub fn windows_kib(self, kib: usize) -> Self {
+        let (rings, windows) = (format!("{kib}KiB"), format!("{}KiB", kib.max(4)));
+        self.set("buffers.client_receive", &rings)
+            .set("buffers.client_send", &rings)
+            .set("buffers.backend_receive", &rings)
+            .set("buffers.backend_send", &rings)
+            .set("tcp.receive_max", &windows)
+            .set("tcp.send_max", &windows)
+    }
+
+    /// Packet buffers of each worker, of which native connections may hold half.
     #[must_use]
     pub fn packets(self, packets: usize) -> Self {
         Self { packets, ..self }
@@ -232,6 +276,10 @@ impl Setup {
             ..
         } = self.family.addresses();
         let service = self.family.addresses().service();
+        let word =
+            |(word, engine): &(&'static str, EngineKind)| (*engine == self.engine).then_some(*word);
+        let engine = EngineConfig::ENGINES.iter().find_map(word);
+        let engine = engine.expect("every engine has a word");
         let lcores: Vec<usize> = (0..self.workers).collect();
         let mut text = String::new();
         for (key, value) in &self.settings {
@@ -262,9 +310,11 @@ routes = [{{ to = "{beyond}/{address_len}", via = "{server}" }}]
 name = "service"
 addresses = ["{service}"]
 backend_group = "servers"
+engine = "{engine}"
 
 [[backend_group]]
 name = "servers"
+engine = "{engine}"
 "#,
             seed = self.seed,
         )

@@ -69,8 +69,11 @@ pub struct World {
 impl World {
     /// Makes a network. Nothing has happened in it yet.
     pub fn new(setup: &Setup) -> Self {
-        let (config, _) =
+        let (mut config, _) =
             Config::parse(&setup.to_toml(), Path::new("sim.toml")).expect("the setup is sound");
+        // Below what a configuration may say: pools are as small here as a case wants them.
+        let connections = setup.packets / 2 * setup.workers;
+        config.buffers.connection_packets = u32::try_from(connections).ok();
         let addresses = setup.family.addresses();
         let pools: Vec<MemPool> = (0..setup.workers)
             .map(|_| MemPool::new(setup.packets, MTU))

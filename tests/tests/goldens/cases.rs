@@ -38,7 +38,7 @@ pub(crate) struct Case {
 }
 
 /// Every golden.
-pub(crate) const CASES: [Case; 11] = [
+pub(crate) const CASES: [Case; 17] = [
     case("request-v4", request::<V4>),
     case("request-v6", request::<V6>),
     Case {
@@ -56,6 +56,13 @@ pub(crate) const CASES: [Case; 11] = [
     case("backend-refuses", backend_refuses),
     case("bad-frames", bad_frames),
     case("burst-of-one-time", burst_of_one_time),
+    // The same again with the native engine.
+    case("native-request-v4", request::<V4>),
+    case("native-request-v6", request::<V6>),
+    case("native-half-close", half_close),
+    case("native-client-resets", client_resets),
+    case("native-backend-resets", backend_resets),
+    case("native-backend-refuses", backend_refuses),
 ];
 
 const fn case(name: &'static str, links: fn() -> Vec<Link>) -> Case {

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use netstack::counters::Event;
-use weirgate_tests::sim::{Close, EndId, Ending, Family, Script, Setup, World};
+use weirgate_tests::sim::{Close, EndId, Ending, Script, Setup, Variant, World};
 
 use crate::check::{check_honest, check_whole};
 
@@ -20,9 +20,9 @@ fn world_with(setup: &Setup, working: Option<u16>) -> World {
 }
 
 /// `count` ends of the server.
-fn backends(family: Family, count: u16) -> Vec<core::net::SocketAddr> {
+fn backends(variant: Variant, count: u16) -> Vec<core::net::SocketAddr> {
     (0..count)
-        .map(|index| family.addresses().backend(index))
+        .map(|index| variant.addresses().backend(index))
         .collect()
 }
 
@@ -31,8 +31,11 @@ fn connect(world: &mut World) -> EndId {
     world.client.connect(world.addresses.service(), script)
 }
 
-fn refused_by_one_then_served_by_the_next(family: Family) {
-    let mut world = world_with(&Setup::new(family).backends(&backends(family, 2)), Some(1));
+fn refused_by_one_then_served_by_the_next(variant: Variant) {
+    let mut world = world_with(
+        &Setup::new(variant).backends(&backends(variant, 2)),
+        Some(1),
+    );
     let client = connect(&mut world);
     world.settle(MINUTE);
     check_whole(&world, client, 1000, 1000);
@@ -44,9 +47,9 @@ fn refused_by_one_then_served_by_the_next(family: Family) {
     );
 }
 
-fn silent_then_served_by_the_next(family: Family) {
-    let setup = Setup::new(family)
-        .backends(&backends(family, 2))
+fn silent_then_served_by_the_next(variant: Variant) {
+    let setup = Setup::new(variant)
+        .backends(&backends(variant, 2))
         .set("timeouts.connect", "2s");
     let mut world = world_with(&setup, Some(1));
     world.server.ignore_port(world.addresses.backend(0).port());
@@ -58,8 +61,8 @@ fn silent_then_served_by_the_next(family: Family) {
     assert!((2000..2100).contains(&connect.as_millis()), "{connect:?}");
 }
 
-fn all_refuse_then_the_client_is_reset(family: Family) {
-    let mut world = world_with(&Setup::new(family).backends(&backends(family, 3)), None);
+fn all_refuse_then_the_client_is_reset(variant: Variant) {
+    let mut world = world_with(&Setup::new(variant).backends(&backends(variant, 3)), None);
     let client = connect(&mut world);
     world.settle(MINUTE);
     assert_eq!(world.client.end(client).ending(), Some(Ending::Reset));
@@ -69,9 +72,9 @@ fn all_refuse_then_the_client_is_reset(family: Family) {
 }
 
 /// Trying goes on for `connect_total` and no longer.
-fn all_silent_then_the_client_is_reset(family: Family) {
-    let setup = Setup::new(family)
-        .backends(&backends(family, 8))
+fn all_silent_then_the_client_is_reset(variant: Variant) {
+    let setup = Setup::new(variant)
+        .backends(&backends(variant, 8))
         .set("timeouts.connect", "2s")
         .set("timeouts.connect_total", "5s");
     let mut world = world_with(&setup, None);
@@ -96,10 +99,10 @@ fn all_silent_then_the_client_is_reset(family: Family) {
 }
 
 /// Nobody answers for the first backend's address.
-fn a_neighbor_that_never_answers(family: Family) {
-    let addresses = family.addresses();
+fn a_neighbor_that_never_answers(variant: Variant) {
+    let addresses = variant.addresses();
     let nowhere = core::net::SocketAddr::new(addresses.nobody, 8080);
-    let setup = Setup::new(family)
+    let setup = Setup::new(variant)
         .backends(&[nowhere, addresses.backend(0)])
         .set("timeouts.connect", "6s");
     let mut world = world_with(&setup, Some(0));
@@ -110,9 +113,9 @@ fn a_neighbor_that_never_answers(family: Family) {
     assert_eq!(world.count(Event::SessionsRetried), 1);
 }
 
-fn a_backend_behind_a_gateway(family: Family) {
-    let beyond = core::net::SocketAddr::new(family.addresses().beyond, 8080);
-    let mut world = World::new(&Setup::new(family).backends(&[beyond]));
+fn a_backend_behind_a_gateway(variant: Variant) {
+    let beyond = core::net::SocketAddr::new(variant.addresses().beyond, 8080);
+    let mut world = World::new(&Setup::new(variant).backends(&[beyond]));
     world.server.serve(beyond, Script::sends(100_000));
     let client = connect(&mut world);
     world.settle(MINUTE);
@@ -136,8 +139,8 @@ fn long_transfer(setup: &Setup) -> (World, EndId) {
 
 const LONG: u64 = 100_000_000;
 
-fn a_client_that_vanishes_in_mid_transfer(family: Family) {
-    let (mut world, client) = long_transfer(&Setup::new(family).set("timeouts.user", "20s"));
+fn a_client_that_vanishes_in_mid_transfer(variant: Variant) {
+    let (mut world, client) = long_transfer(&Setup::new(variant).set("timeouts.user", "20s"));
     world.client.set_present(false);
     world.run_until(2 * MINUTE, |world| world.sessions() == 0);
     let taken = world.reports()[0];
@@ -156,8 +159,8 @@ fn a_client_that_vanishes_in_mid_transfer(family: Family) {
     world.check_buffers();
 }
 
-fn a_backend_that_vanishes_in_mid_transfer(family: Family) {
-    let (mut world, client) = long_transfer(&Setup::new(family).set("timeouts.user", "20s"));
+fn a_backend_that_vanishes_in_mid_transfer(variant: Variant) {
+    let (mut world, client) = long_transfer(&Setup::new(variant).set("timeouts.user", "20s"));
     world.server.set_present(false);
     world.run_until(2 * MINUTE, |world| world.sessions() == 0);
     assert_eq!(world.endings(), ["sD"]);
@@ -170,8 +173,8 @@ fn a_backend_that_vanishes_in_mid_transfer(family: Family) {
 }
 
 /// Nothing is in flight when the client vanishes: only keepalives find out.
-fn a_client_that_vanishes_while_idle(family: Family) {
-    let setup = Setup::new(family)
+fn a_client_that_vanishes_while_idle(variant: Variant) {
+    let setup = Setup::new(variant)
         .set("timeouts.user", "20s")
         .set("timeouts.keepalive", "10s");
     let mut world = World::new(&setup);
@@ -190,8 +193,8 @@ fn a_client_that_vanishes_while_idle(family: Family) {
     assert_eq!(world.client.end(client).received(), 8);
 }
 
-fn an_idle_session_ends(family: Family) {
-    let setup = Setup::new(family)
+fn an_idle_session_ends(variant: Variant) {
+    let setup = Setup::new(variant)
         .set("timeouts.idle", "30s")
         .set("timeouts.keepalive", "10s");
     let mut world = World::new(&setup);
@@ -211,8 +214,8 @@ fn an_idle_session_ends(family: Family) {
 
 /// A session in which octets move does not time out, though the backend's half has delivered
 /// everything, and its end, long before.
-fn a_slow_client_does_not_time_out(family: Family) {
-    let setup = Setup::new(family)
+fn a_slow_client_does_not_time_out(variant: Variant) {
+    let setup = Setup::new(variant)
         .host_buffer(4 << 10)
         .set("timeouts.idle", "10s")
         .set("timeouts.half_closed", "10s")
@@ -236,8 +239,8 @@ fn a_slow_client_does_not_time_out(family: Family) {
 }
 
 /// A client that only connects and says nothing more than its SYN.
-fn a_handshake_that_is_never_finished(family: Family) {
-    let setup = Setup::new(family).set("timeouts.handshake", "5s");
+fn a_handshake_that_is_never_finished(variant: Variant) {
+    let setup = Setup::new(variant).set("timeouts.handshake", "5s");
     let mut world = World::new(&setup);
     connect(&mut world);
     world.run_until(MINUTE, |world| world.count(Event::TcpHalfOpen) == 1);
@@ -252,7 +255,7 @@ fn a_handshake_that_is_never_finished(family: Family) {
     assert_eq!(world.count(Event::SessionsOpened), 0);
 }
 
-weirgate_tests::on_both_families!(
+weirgate_tests::on_all_variants!(
     refused_by_one_then_served_by_the_next,
     silent_then_served_by_the_next,
     all_refuse_then_the_client_is_reset,

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use netstack::counters::Event;
 use netstack::drop::DropReason;
-use weirgate_tests::sim::{Close, EndId, Ending, Family, Link, Script, Setup, World};
+use weirgate_tests::sim::{Close, EndId, Ending, Link, Script, Setup, Variant, World};
 
 use crate::check::{check_honest, check_whole};
 
@@ -29,8 +29,8 @@ struct Session {
 
 impl Session {
     /// Both ends are established and have got their first octets; they close when they are told.
-    fn established(family: Family) -> Self {
-        Self::over(Setup::new(family), DELAY)
+    fn established(variant: Variant) -> Self {
+        Self::over(Setup::new(variant), DELAY)
     }
 
     fn over(setup: Setup, delay: Duration) -> Self {
@@ -118,9 +118,9 @@ impl Side {
 }
 
 /// One side closes, sees nothing of an end, and still gets what the other sends afterwards.
-fn half_close_in_both_orders(family: Family) {
+fn half_close_in_both_orders(variant: Variant) {
     for first in SIDES {
-        let mut session = Session::established(family);
+        let mut session = Session::established(variant);
         session.send_more(first, 50_000);
         session.close(first);
         let closed = |session: &mut Session, side: Side| {
@@ -149,9 +149,9 @@ fn half_close_in_both_orders(family: Family) {
     }
 }
 
-fn simultaneous_close(family: Family) {
+fn simultaneous_close(variant: Variant) {
     for octets in [0, 20_000] {
-        let mut session = Session::established(family);
+        let mut session = Session::established(variant);
         for side in SIDES {
             session.send_more(side, octets);
             session.close(side);
@@ -163,20 +163,20 @@ fn simultaneous_close(family: Family) {
 
 /// Nobody waits for a retransmission when nothing was lost: closing takes a few round trips, on
 /// links that are faster than delayed acknowledgments, and on slower ones.
-fn closing_is_quick_and_repeats_nothing(family: Family) {
+fn closing_is_quick_and_repeats_nothing(variant: Variant) {
     for delay in [
         Duration::ZERO,
         Duration::from_millis(1),
         Duration::from_millis(30),
     ] {
         for first in SIDES {
-            close_without_loss(family, delay, first);
+            close_without_loss(variant, delay, first);
         }
     }
 }
 
-fn close_without_loss(family: Family, delay: Duration, first: Side) {
-    let mut session = Session::over(Setup::new(family), delay);
+fn close_without_loss(variant: Variant, delay: Duration, first: Side) {
+    let mut session = Session::over(Setup::new(variant), delay);
     session.world.run_for(Duration::from_secs(1));
     session.send_more(first, 1000);
     session.close(first);
@@ -189,7 +189,7 @@ fn close_without_loss(family: Family, delay: Duration, first: Side) {
     let world = &mut session.world;
     world.run_until(MINUTE, |world| world.connections() == 0);
     let taken = world.since(begun);
-    let delayed_ack = Duration::from_millis(10);
+    let delayed_ack = variant.delayed_ack();
     assert!(
         taken < 12 * delay + 5 * delayed_ack,
         "{first:?} first, {delay:?}: {taken:?}"
@@ -214,19 +214,19 @@ fn close_without_loss(family: Family, delay: Duration, first: Side) {
     assert_eq!(session.settle(), "--");
 }
 
-fn reset_while_idle(family: Family) {
+fn reset_while_idle(variant: Variant) {
     for side in SIDES {
-        let mut session = Session::established(family);
+        let mut session = Session::established(variant);
         session.world.run_for(Duration::from_secs(1));
         session.abort(side);
         session.settle_reset(side);
     }
 }
 
-fn reset_in_mid_transfer(family: Family) {
+fn reset_in_mid_transfer(variant: Variant) {
     for side in SIDES {
         for sender in SIDES {
-            let mut session = Session::established(family);
+            let mut session = Session::established(variant);
             session.send_more(sender, 10_000_000);
             session.close(sender);
             session.world.run_for(Duration::from_millis(333));
@@ -242,10 +242,10 @@ fn reset_in_mid_transfer(family: Family) {
 }
 
 /// One direction has ended, the other is going on.
-fn reset_while_half_closed(family: Family) {
+fn reset_while_half_closed(variant: Variant) {
     for side in SIDES {
         for closed in SIDES {
-            let mut session = Session::established(family);
+            let mut session = Session::established(variant);
             session.close(closed);
             session.world.run_for(Duration::from_secs(1));
             assert!(session.peer_closed(closed.other()));
@@ -264,10 +264,10 @@ fn reset_while_half_closed(family: Family) {
 }
 
 /// Both directions are ending, at every moment of it.
-fn reset_while_closing(family: Family) {
+fn reset_while_closing(variant: Variant) {
     for side in SIDES {
         for millis in (1..100).step_by(7) {
-            let mut session = Session::established(family);
+            let mut session = Session::established(variant);
             for side in SIDES {
                 session.send_more(side, 3000);
                 session.close(side);
@@ -280,8 +280,8 @@ fn reset_while_closing(family: Family) {
     }
 }
 
-fn reset_by_the_client_while_the_backend_connects(family: Family) {
-    let mut world = World::new(&Setup::new(family));
+fn reset_by_the_client_while_the_backend_connects(variant: Variant) {
+    let mut world = World::new(&Setup::new(variant));
     let backend = world.addresses.backend(0);
     world.server.ignore_port(backend.port());
     let client = world
@@ -296,8 +296,8 @@ fn reset_by_the_client_while_the_backend_connects(family: Family) {
 }
 
 /// A client that has closed its direction is still served.
-fn a_client_may_close_before_the_backend_is_connected(family: Family) {
-    let mut world = World::new(&Setup::new(family).server_link(Link::lossy(0, DELAY)));
+fn a_client_may_close_before_the_backend_is_connected(variant: Variant) {
+    let mut world = World::new(&Setup::new(variant).server_link(Link::lossy(0, DELAY)));
     world
         .server
         .serve(world.addresses.backend(0), Script::sends(10_000));
@@ -309,9 +309,9 @@ fn a_client_may_close_before_the_backend_is_connected(family: Family) {
 }
 
 /// Weirgate's half towards the sender is in TIME-WAIT, with octets that nobody reads for a minute.
-fn what_came_before_the_end_waits_for_its_reader(family: Family) {
+fn what_came_before_the_end_waits_for_its_reader(variant: Variant) {
     for reader in SIDES {
-        let mut session = Session::over(Setup::new(family).host_buffer(4 << 10), DELAY);
+        let mut session = Session::over(Setup::new(variant).host_buffer(4 << 10), DELAY);
         match reader {
             Side::Client => session
                 .world
@@ -351,10 +351,10 @@ fn what_came_before_the_end_waits_for_its_reader(family: Family) {
 }
 
 /// Resets must not be lost with the frame that carried them: what follows gets another.
-fn a_reset_that_is_lost_is_sent_again(family: Family) {
+fn a_reset_that_is_lost_is_sent_again(variant: Variant) {
     for side in SIDES {
         for seed in 0..10 {
-            let mut session = Session::over(Setup::new(family).seed(seed + 1), DELAY);
+            let mut session = Session::over(Setup::new(variant).seed(seed + 1), DELAY);
             let link = Link::lossy(300_000, DELAY);
             session.world.set_client_link(link);
             session.world.set_server_link(link);
@@ -368,9 +368,9 @@ fn a_reset_that_is_lost_is_sent_again(family: Family) {
 }
 
 /// The same ports again and again: TIME-WAIT of either half must not be in the way.
-fn connections_one_after_the_other_reuse_ports(family: Family) {
+fn connections_one_after_the_other_reuse_ports(variant: Variant) {
     for first in [Close::AfterSending, Close::AfterPeer] {
-        let setup = Setup::new(family)
+        let setup = Setup::new(variant)
             .set("limits.source_ports", "40000-40015")
             .set("timeouts.time_wait", "5s");
         let mut world = World::new(&setup);
@@ -400,8 +400,8 @@ fn connections_one_after_the_other_reuse_ports(family: Family) {
 
 /// The server closes first, so Weirgate's half towards the client is in TIME-WAIT; the client comes
 /// back from the same port at once.
-fn a_new_syn_reuses_time_wait(family: Family) {
-    let mut world = World::new(&Setup::new(family).set("timeouts.time_wait", "20s"));
+fn a_new_syn_reuses_time_wait(variant: Variant) {
+    let mut world = World::new(&Setup::new(variant).set("timeouts.time_wait", "20s"));
     let serves = Script::sends(500).closes(Close::AfterSending);
     world.server.serve(world.addresses.backend(0), serves);
     let mut at_once = 0;
@@ -421,7 +421,7 @@ fn a_new_syn_reuses_time_wait(family: Family) {
     assert!((3..12).contains(&at_once), "{at_once} of 12 at once");
 }
 
-weirgate_tests::on_both_families!(
+weirgate_tests::on_all_variants!(
     half_close_in_both_orders,
     simultaneous_close,
     closing_is_quick_and_repeats_nothing,

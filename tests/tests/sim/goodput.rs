@@ -1,19 +1,20 @@
-//! How fast one transfer is, over loss, delay and the size of Weirgate's rings.
+//! How fast one transfer is, over loss, delay and the size of Weirgate's windows.
 //!
 //! The server, next to Weirgate, sends a megabyte to a client on a link of the given loss (each
-//! way) and one-way delay. There is no bandwidth to be shared: what limits is the ring, a round trip
-//! and the recovery from loss; without delay a round trip is a few turns of 10 us. The figures are
+//! way) and one-way delay. There is no bandwidth to be shared: what limits is the window, a round
+//! trip and the recovery from loss; without delay a round trip is a few turns of 10 us. The figures are
 //! no aim. They are what the engine behind `tcp::Connection` makes of such links, and change when it
 //! does: look at the difference, and accept it with `cargo insta review`.
 
 use core::fmt::Write as _;
 use core::time::Duration;
 
-use weirgate_tests::sim::{Close, Ending, Family, Link, Script, Setup, World};
+use netstack::tcp::EngineKind;
+use weirgate_tests::sim::{Close, Ending, Family, Link, Script, Setup, Variant, World};
 
 const LOSS_PPM: [u32; 4] = [0, 1_000, 10_000, 50_000];
 const DELAY_MS: [u64; 5] = [0, 1, 10, 50, 100];
-const RINGS: [&str; 3] = ["8KiB", "64KiB", "256KiB"];
+const WINDOWS_KIB: [usize; 3] = [8, 64, 256];
 
 /// Octets to be transferred.
 const OCTETS: u64 = 1_000_000;
@@ -25,20 +26,29 @@ const LIMIT: Duration = Duration::from_mins(10);
 const SEEDS: u64 = 3;
 
 #[test]
-fn goodput_table() {
+fn native_goodput() {
+    insta::assert_snapshot!(table(EngineKind::Native));
+}
+
+#[test]
+fn smoltcp_goodput() {
+    insta::assert_snapshot!(table(EngineKind::Smoltcp));
+}
+
+fn table(engine: EngineKind) -> String {
     let mut table = String::from("Goodput in kB/s of 1 MB from the server to the client, IPv4\n\n");
     table.push_str("loss   delay ");
-    for ring in RINGS {
-        write!(table, "{ring:>10}").expect("a String takes everything");
+    for window in WINDOWS_KIB {
+        write!(table, "{:>10}", format!("{window}KiB")).expect("a String takes everything");
     }
     for loss in LOSS_PPM {
         for delay in DELAY_MS {
             let percent = f64::from(loss) / 10_000.0;
             write!(table, "\n{percent:>3} % {delay:>4} ms ").expect("a String takes everything");
-            for ring in RINGS {
+            for window in WINDOWS_KIB {
                 let seeds = if loss == 0 { 1 } else { SEEDS };
                 let sum: u128 = (1..=seeds)
-                    .map(|seed| goodput(loss, delay, ring, seed))
+                    .map(|seed| goodput(engine, (loss, delay), window, seed))
                     .sum();
                 let average = sum / u128::from(seeds);
                 write!(table, "{average:>10}").expect("a String takes everything");
@@ -46,20 +56,26 @@ fn goodput_table() {
         }
     }
     println!("{table}");
-    insta::assert_snapshot!(table);
+    table
 }
 
 /// Octets a millisecond.
-fn goodput(loss_ppm: u32, delay_ms: u64, ring: &str, seed: u64) -> u128 {
+fn goodput(
+    engine: EngineKind,
+    (loss_ppm, delay_ms): (u32, u64),
+    window_kib: usize,
+    seed: u64,
+) -> u128 {
     let link = Link::lossy(loss_ppm, Duration::from_millis(delay_ms));
-    let setup = Setup::new(Family::V4)
+    let variant = Variant {
+        family: Family::V4,
+        engine,
+    };
+    let setup = Setup::new(variant)
         .seed(seed)
         .client_link(link)
         .host_buffer(1 << 20)
-        .set("buffers.client_receive", ring)
-        .set("buffers.client_send", ring)
-        .set("buffers.backend_receive", ring)
-        .set("buffers.backend_send", ring);
+        .windows_kib(window_kib);
     let mut world = World::new(&setup);
     let script = Script::sends(OCTETS).closes(Close::AfterSending);
     world.server.serve(world.addresses.backend(0), script);

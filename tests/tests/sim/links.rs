@@ -3,12 +3,12 @@
 use core::time::Duration;
 
 use netstack::counters::Event;
-use weirgate_tests::sim::{Family, Script, Setup, World};
+use weirgate_tests::sim::{Script, Setup, Variant, World};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-fn both_addresses_answer_pings(family: Family) {
-    let mut world = World::new(&Setup::new(family));
+fn both_addresses_answer_pings(variant: Variant) {
+    let mut world = World::new(&Setup::new(variant));
     for (sequence, payload) in [(1, 0), (2, 56), (3, 1400)] {
         world.client.ping(world.addresses.front, sequence, payload);
         world.server.ping(world.addresses.back, sequence, payload);
@@ -20,8 +20,8 @@ fn both_addresses_answer_pings(family: Family) {
 }
 
 /// Neighbors are asked again from time to time, and nothing is lost over it.
-fn neighbors_are_kept_fresh(family: Family) {
-    let mut world = World::new(&Setup::new(family));
+fn neighbors_are_kept_fresh(variant: Variant) {
+    let mut world = World::new(&Setup::new(variant));
     let script = Script::sends(8).closes(weirgate_tests::sim::Close::WhenTold);
     world.server.serve(world.addresses.backend(0), script);
     let client = world.client.connect(world.addresses.service(), script);
@@ -37,4 +37,4 @@ fn neighbors_are_kept_fresh(family: Family) {
     world.settle(MINUTE);
 }
 
-weirgate_tests::on_both_families!(both_addresses_answer_pings, neighbors_are_kept_fresh);
+weirgate_tests::on_all_variants!(both_addresses_answer_pings, neighbors_are_kept_fresh);

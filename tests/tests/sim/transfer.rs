@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use netstack::counters::Event;
 use netstack::io::impair::Impairment;
-use weirgate_tests::sim::{Close, EndId, Family, Link, Script, Setup, World};
+use weirgate_tests::sim::{Close, EndId, Link, Script, Setup, Variant, World};
 
 use crate::check::check_whole;
 
@@ -37,10 +37,10 @@ fn transfer(setup: Setup, (from_client, from_server): (u64, u64)) -> World {
 }
 
 /// Each impairment on both links, and each direction.
-fn transfer_over(family: Family, links: &[Link]) {
+fn transfer_over(variant: Variant, links: &[Link]) {
     for (index, link) in (0..).zip(links) {
         for (which, octets) in (0..).zip(DIRECTIONS) {
-            let setup = Setup::new(family)
+            let setup = Setup::new(variant)
                 .seed(10 * index + which + 1)
                 .client_link(*link)
                 .server_link(*link);
@@ -49,19 +49,19 @@ fn transfer_over(family: Family, links: &[Link]) {
     }
 }
 
-fn whole_over_perfect_links(family: Family) {
-    transfer_over(family, &[Link::default()]);
+fn whole_over_perfect_links(variant: Variant) {
+    transfer_over(variant, &[Link::default()]);
 }
 
-fn whole_despite_loss(family: Family) {
+fn whole_despite_loss(variant: Variant) {
     let delay = Duration::from_millis(5);
     transfer_over(
-        family,
+        variant,
         &[Link::lossy(10_000, delay), Link::lossy(50_000, delay)],
     );
 }
 
-fn whole_despite_reordering(family: Family) {
+fn whole_despite_reordering(variant: Variant) {
     let reordering = |reorder_ppm| {
         Link::both_ways(Impairment {
             reorder_ppm,
@@ -70,10 +70,10 @@ fn whole_despite_reordering(family: Family) {
             ..Impairment::default()
         })
     };
-    transfer_over(family, &[reordering(10_000), reordering(100_000)]);
+    transfer_over(variant, &[reordering(10_000), reordering(100_000)]);
 }
 
-fn whole_despite_duplication(family: Family) {
+fn whole_despite_duplication(variant: Variant) {
     let duplicating = |duplicate_ppm| {
         Link::both_ways(Impairment {
             duplicate_ppm,
@@ -81,26 +81,26 @@ fn whole_despite_duplication(family: Family) {
             ..Impairment::default()
         })
     };
-    transfer_over(family, &[duplicating(10_000), duplicating(50_000)]);
+    transfer_over(variant, &[duplicating(10_000), duplicating(50_000)]);
 }
 
-fn whole_despite_corruption(family: Family) {
+fn whole_despite_corruption(variant: Variant) {
     let corrupting = Link::both_ways(Impairment {
         corrupt_ppm: 10_000,
         delay: Duration::from_millis(1),
         ..Impairment::default()
     });
-    transfer_over(family, &[corrupting]);
+    transfer_over(variant, &[corrupting]);
 }
 
-fn whole_despite_delay(family: Family) {
+fn whole_despite_delay(variant: Variant) {
     for millis in [0, 1, 20, 200] {
         let delay = Link::lossy(0, Duration::from_millis(millis));
-        transfer_over(family, &[delay]);
+        transfer_over(variant, &[delay]);
     }
 }
 
-fn whole_despite_everything_at_once(family: Family) {
+fn whole_despite_everything_at_once(variant: Variant) {
     let link = Link::both_ways(Impairment {
         loss_ppm: 20_000,
         corrupt_ppm: 5_000,
@@ -112,7 +112,7 @@ fn whole_despite_everything_at_once(family: Family) {
         ..Impairment::default()
     });
     for seed in 1..=4 {
-        let setup = Setup::new(family)
+        let setup = Setup::new(variant)
             .seed(seed)
             .client_link(link)
             .server_link(link);
@@ -120,18 +120,14 @@ fn whole_despite_everything_at_once(family: Family) {
     }
 }
 
-fn small_rings_carry_much(family: Family) {
-    let setup = Setup::new(family)
-        .set("buffers.client_receive", "2KiB")
-        .set("buffers.client_send", "2KiB")
-        .set("buffers.backend_receive", "2KiB")
-        .set("buffers.backend_send", "2KiB");
+fn small_rings_carry_much(variant: Variant) {
+    let setup = Setup::new(variant).windows_kib(2);
     transfer(setup, (100_000, 100_000));
 }
 
 /// A receiver that does not read stops the sender, through both halves, and only for so long.
-fn a_server_that_does_not_read_closes_the_client_s_window(family: Family) {
-    let mut world = World::new(&Setup::new(family).host_buffer(8 << 10));
+fn a_server_that_does_not_read_closes_the_client_s_window(variant: Variant) {
+    let mut world = World::new(&Setup::new(variant).host_buffer(8 << 10).windows_kib(64));
     let server = world.addresses.backend(0);
     world
         .server
@@ -140,7 +136,7 @@ fn a_server_that_does_not_read_closes_the_client_s_window(family: Family) {
     let client = world.client.connect(world.addresses.service(), script);
     world.run_for(Duration::from_mins(1));
     let stuck = world.client.end(client).sent();
-    // Two host buffers of 8 KiB and two rings of 64 KiB, and nothing else, hold octets.
+    // Two host buffers of 8 KiB and two windows of 64 KiB, and nothing else, hold octets.
     assert!(stuck < 160 << 10, "{stuck} octets were taken");
     world.run_for(Duration::from_secs(30));
     assert_eq!(world.client.end(client).sent(), stuck);
@@ -151,8 +147,8 @@ fn a_server_that_does_not_read_closes_the_client_s_window(family: Family) {
     assert_eq!(world.endings(), ["--"]);
 }
 
-fn a_client_that_does_not_read_closes_the_server_s_window(family: Family) {
-    let mut world = World::new(&Setup::new(family).host_buffer(8 << 10));
+fn a_client_that_does_not_read_closes_the_server_s_window(variant: Variant) {
+    let mut world = World::new(&Setup::new(variant).host_buffer(8 << 10).windows_kib(64));
     let server = world.addresses.backend(0);
     world
         .server
@@ -169,9 +165,9 @@ fn a_client_that_does_not_read_closes_the_server_s_window(family: Family) {
 }
 
 /// Windows that close and open again and again, while frames are lost.
-fn a_reader_in_fits_and_starts_gets_everything(family: Family) {
+fn a_reader_in_fits_and_starts_gets_everything(variant: Variant) {
     let link = Link::lossy(20_000, Duration::from_millis(10));
-    let setup = Setup::new(family)
+    let setup = Setup::new(variant)
         .host_buffer(4 << 10)
         .client_link(link)
         .server_link(link);
@@ -193,9 +189,9 @@ fn a_reader_in_fits_and_starts_gets_everything(family: Family) {
     check_whole(&world, client, 8, 200_000);
 }
 
-fn many_at_once_do_not_mix(family: Family) {
+fn many_at_once_do_not_mix(variant: Variant) {
     let link = Link::lossy(5_000, Duration::from_millis(3));
-    let mut world = World::new(&Setup::new(family).client_link(link));
+    let mut world = World::new(&Setup::new(variant).client_link(link));
     let server = world.addresses.backend(0);
     world.server.serve(server, Script::sends(20_000));
     let clients: Vec<EndId> = (0..40)
@@ -217,10 +213,10 @@ fn many_at_once_do_not_mix(family: Family) {
 }
 
 /// The same setup gives the same run, to the last counter.
-fn a_run_can_be_repeated(family: Family) {
+fn a_run_can_be_repeated(variant: Variant) {
     let run = || {
         let link = Link::lossy(20_000, Duration::from_millis(10));
-        let setup = Setup::new(family).client_link(link);
+        let setup = Setup::new(variant).client_link(link);
         let world = transfer(setup, (50_000, 50_000));
         let counts = Event::ALL.map(|event| world.count(event));
         (world.elapsed(), counts)
@@ -228,7 +224,7 @@ fn a_run_can_be_repeated(family: Family) {
     assert_eq!(run(), run());
 }
 
-weirgate_tests::on_both_families!(
+weirgate_tests::on_all_variants!(
     whole_over_perfect_links,
     whole_despite_loss,
     whole_despite_reordering,

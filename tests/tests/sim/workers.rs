@@ -3,14 +3,14 @@
 use core::time::Duration;
 
 use netstack::counters::Event;
-use weirgate_tests::sim::{Close, EndId, Family, Link, Script, Setup, SpreadBy, World};
+use weirgate_tests::sim::{Close, EndId, Link, Script, Setup, SpreadBy, Variant, World};
 
 use crate::check::check_whole;
 
 /// Forty transfers over two workers.
-fn transfers(family: Family, spread: SpreadBy, workers: usize) -> World {
+fn transfers(variant: Variant, spread: SpreadBy, workers: usize) -> World {
     let link = Link::lossy(5_000, Duration::from_millis(5));
-    let setup = Setup::new(family)
+    let setup = Setup::new(variant)
         .workers(workers, spread)
         .client_link(link)
         .server_link(link);
@@ -36,9 +36,9 @@ fn transfers(family: Family, spread: SpreadBy, workers: usize) -> World {
 }
 
 /// Nobody knows how the ports spread: replies arrive anywhere, and are handed over.
-fn replies_at_the_wrong_worker_are_handed_over(family: Family) {
+fn replies_at_the_wrong_worker_are_handed_over(variant: Variant) {
     for workers in [2, 3] {
-        let world = transfers(family, SpreadBy::Ports, workers);
+        let world = transfers(variant, SpreadBy::Ports, workers);
         let handed_over = world.count(Event::HandedOver);
         assert!(handed_over > 100);
         assert_eq!(world.count(Event::TakenOver), handed_over);
@@ -46,15 +46,15 @@ fn replies_at_the_wrong_worker_are_handed_over(family: Family) {
 }
 
 /// Source ports are chosen so that replies come home.
-fn with_a_known_hash_nothing_is_handed_over(family: Family) {
+fn with_a_known_hash_nothing_is_handed_over(variant: Variant) {
     for workers in [2, 3] {
-        let world = transfers(family, SpreadBy::Toeplitz, workers);
+        let world = transfers(variant, SpreadBy::Toeplitz, workers);
         assert_eq!(world.count(Event::HandedOver), 0);
     }
 }
 
-fn draining_ends_all_workers(family: Family) {
-    let mut world = World::new(&Setup::new(family).workers(2, SpreadBy::Ports));
+fn draining_ends_all_workers(variant: Variant) {
+    let mut world = World::new(&Setup::new(variant).workers(2, SpreadBy::Ports));
     world
         .server
         .serve(world.addresses.backend(0), Script::sends(8));
@@ -68,7 +68,7 @@ fn draining_ends_all_workers(family: Family) {
     assert_eq!(world.sessions(), 0);
 }
 
-weirgate_tests::on_both_families!(
+weirgate_tests::on_all_variants!(
     replies_at_the_wrong_worker_are_handed_over,
     with_a_known_hash_nothing_is_handed_over,
     draining_ends_all_workers,

@@ -6,12 +6,13 @@ use core::time::Duration;
 use netstack::counters::Event;
 use netstack::drop::DropReason;
 use netstack::ip::{IpAddress, V4, V6};
+use netstack::tcp::EngineKind;
 use netstack::wire::icmp::Message;
 use netstack::wire::tcp::Flags;
 use weirgate_tests::station::frame::{
     CLIENT_MAC, Tcp, TestIp, framed, icmp_frame, neighbor_request, packet, udp,
 };
-use weirgate_tests::station::{CONFIG, Station};
+use weirgate_tests::station::{CONFIG, ENGINES, Station};
 
 use crate::table::{case, run_in_a_row};
 use crate::tcp::handshake;
@@ -21,8 +22,8 @@ const PING: Message = Message::EchoRequest {
     sequence: 1,
 };
 
-fn without_buffers<I: TestIp>() {
-    let mut station = Station::acquainted();
+fn without_buffers<I: TestIp>(engine: EngineKind) {
+    let mut station = Station::acquainted_with(engine);
     let hoard = station.hoard();
     let mut closed = Tcp::new(Flags::SYN);
     closed.dport = 81;
@@ -93,13 +94,13 @@ fn without_buffers<I: TestIp>() {
 
 #[test]
 fn out_of_buffers() {
-    without_buffers::<V4>();
-    without_buffers::<V6>();
+    ENGINES.into_iter().for_each(without_buffers::<V4>);
+    ENGINES.into_iter().for_each(without_buffers::<V6>);
 }
 
 /// A port that takes nothing for more than ten milliseconds loses what waits for it.
-fn stalled<I: TestIp>() {
-    let mut station = Station::acquainted();
+fn stalled<I: TestIp>(engine: EngineKind) {
+    let mut station = Station::acquainted_with(engine);
     let ping = || vec![icmp_frame::<I>(PING, b"")];
     station.set_tx_limit(0);
     let waits = case("the answer waits", ping(), &[], &[("echo_answered", 1)]);
@@ -125,8 +126,8 @@ fn stalled<I: TestIp>() {
 
 #[test]
 fn a_port_that_takes_nothing() {
-    stalled::<V4>();
-    stalled::<V6>();
+    ENGINES.into_iter().for_each(stalled::<V4>);
+    ENGINES.into_iter().for_each(stalled::<V6>);
 }
 
 /// A packet waits for a neighbor that never answers, while others are served.

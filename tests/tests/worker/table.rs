@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use netstack::counters::Counters;
-use weirgate_tests::station::Station;
+use netstack::tcp::EngineKind;
 use weirgate_tests::station::sent::describe;
+use weirgate_tests::station::{ENGINES, Station};
 
 /// One row.
 pub(crate) struct Case {
@@ -13,6 +14,19 @@ pub(crate) struct Case {
     frames: Vec<Vec<u8>>,
     sent: Vec<String>,
     counters: BTreeMap<String, u64>,
+    /// What the native engine sends and counts, if that is something else.
+    native: Option<(Vec<String>, BTreeMap<String, u64>)>,
+}
+
+impl Case {
+    /// With the native engine, this is what is sent and counted.
+    pub(crate) fn natively(self, sent: &[&str], counters: &[(&str, u64)]) -> Self {
+        let Self { sent, counters, .. } = case(self.name, Vec::new(), sent, counters);
+        Self {
+            native: Some((sent, counters)),
+            ..self
+        }
+    }
 }
 
 /// A row: `frames` arrive in one turn; in that turn the worker sends what `sent` describes and
@@ -32,6 +46,7 @@ pub(crate) fn case(
             .iter()
             .map(|(name, moved)| (name.to_string(), *moved))
             .collect(),
+        native: None,
     }
 }
 
@@ -40,14 +55,16 @@ pub(crate) fn dropped(name: &'static str, frame: Vec<u8>, counter: &str) -> Case
     case(name, vec![frame], &[], &[(counter, 1)])
 }
 
-/// Runs all rows, then fails if any did.
+/// Runs all rows with both engines, then fails if any did.
 #[track_caller]
 pub(crate) fn run(cases: Vec<Case>) {
     let mut failures = String::new();
     for case in cases {
-        let mut station = Station::acquainted();
-        check(&mut station, &case, &mut failures);
-        station.finish();
+        for engine in ENGINES {
+            let mut station = Station::acquainted_with(engine);
+            check(&mut station, &case, &mut failures);
+            station.finish();
+        }
     }
     assert!(failures.is_empty(), "\n{failures}");
 }
@@ -64,7 +81,11 @@ pub(crate) fn run_in_a_row(station: &mut Station, cases: Vec<Case>) {
 
 fn check(station: &mut Station, case: &Case, failures: &mut String) {
     let before = snapshot(station.counters(0));
-    let mut expected = case.counters.clone();
+    let (expected_sent, counters) = match (&case.native, station.engine()) {
+        (Some((sent, counters)), EngineKind::Native) => (sent, counters),
+        _ => (&case.sent, &case.counters),
+    };
+    let mut expected = counters.clone();
     let mut add = |name: &str, amount: usize| {
         if amount != 0 {
             *expected.entry(name.to_owned()).or_default() += amount as u64;
@@ -83,10 +104,12 @@ fn check(station: &mut Station, case: &Case, failures: &mut String) {
     add("tx_bytes", octets(&sent));
     let described: Vec<String> = sent.iter().map(|frame| describe(frame)).collect();
     let moved = moved(&before, station.counters(0));
-    if described != case.sent || moved != expected {
+    if described != *expected_sent || moved != expected {
         let text = format!(
-            "{}:\n  sent     {described:#?}\n  expected {:#?}\n  moved    {moved:?}\n  expected {expected:?}\n",
-            case.name, case.sent
+            "{}, {engine:?}:\n  sent     {described:#?}\n  expected {:#?}\n  moved    {moved:?}\n  expected {expected:?}\n",
+            case.name,
+            expected_sent,
+            engine = station.engine(),
         );
         failures.write_str(&text).unwrap();
     }

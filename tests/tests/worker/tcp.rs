@@ -3,11 +3,12 @@
 use core::time::Duration;
 
 use netstack::ip::{V4, V6};
+use netstack::tcp::EngineKind;
 use netstack::wire::ethernet::HEADER_LEN;
 use netstack::wire::tcp::{CHECKSUM_OFFSET, DATA_OFFSET_OFFSET, Flags, fill_checksum};
-use weirgate_tests::station::Station;
 use weirgate_tests::station::frame::{Tcp, TestIp, framed};
 use weirgate_tests::station::sent::segment;
+use weirgate_tests::station::{ENGINES, Station};
 
 use crate::table::{Case, case, dropped, run, run_in_a_row};
 
@@ -278,8 +279,8 @@ fn a_reset_octet_by_octet() {
 }
 
 /// Three resets a second are allowed here.
-fn resets_are_limited<I: TestIp>() {
-    let mut station = Station::acquainted();
+fn resets_are_limited<I: TestIp>(engine: EngineKind) {
+    let mut station = Station::acquainted_with(engine);
     let mut segment = Tcp::new(Flags::SYN);
     segment.dport = 81;
     let burst = || {
@@ -301,7 +302,7 @@ fn resets_are_limited<I: TestIp>() {
     station.finish();
 }
 
-/// Four handshakes may be half open here.
+/// Four handshakes may be half open here. The native engine answers the others by cookies, at once.
 fn a_full_backlog<I: TestIp>() {
     let syns: Vec<_> = (0..6)
         .map(|client| {
@@ -310,17 +311,29 @@ fn a_full_backlog<I: TestIp>() {
             segment.frame::<I>()
         })
         .collect();
-    let answers: Vec<_> = (4000..4004)
+    let answers: Vec<_> = [4004, 4005, 4000, 4001, 4002, 4003]
+        .iter()
         .map(|port| syn_ack::<I>("").replace("4000", &port.to_string()))
         .collect();
-    run(vec![case(
+    let answers: Vec<_> = answers.iter().map(String::as_str).collect();
+    let row = case(
         "six SYNs",
         syns,
-        &answers.iter().map(String::as_str).collect::<Vec<_>>(),
+        &answers[2..],
         &[
             ("drop_tcp_backlog_full", 2),
             ("consumed", 4),
             ("generated", 4),
+            ("tcp_connections", 4),
+            ("tcp_half_open", 4),
+        ],
+    );
+    run(vec![row.natively(
+        &answers,
+        &[
+            ("tcp_cookies_sent", 2),
+            ("consumed", 6),
+            ("generated", 6),
             ("tcp_connections", 4),
             ("tcp_half_open", 4),
         ],
@@ -329,8 +342,8 @@ fn a_full_backlog<I: TestIp>() {
 
 #[test]
 fn floods() {
-    resets_are_limited::<V4>();
-    resets_are_limited::<V6>();
+    ENGINES.into_iter().for_each(resets_are_limited::<V4>);
+    ENGINES.into_iter().for_each(resets_are_limited::<V6>);
     a_full_backlog::<V4>();
     a_full_backlog::<V6>();
 }
@@ -356,8 +369,8 @@ pub(crate) fn handshake<I: TestIp>(station: &mut Station, worker: usize) -> (u32
     (ack.ack, sent[0][HEADER_LEN..].to_vec())
 }
 
-fn in_a_connection<I: TestIp>() {
-    let mut station = Station::acquainted();
+fn in_a_connection<I: TestIp>(engine: EngineKind) {
+    let mut station = Station::acquainted_with(engine);
     let (snd_nxt, _) = handshake::<I>(&mut station, 0);
     let frame = |flags, seq| {
         let mut segment = Tcp::new(flags);
@@ -393,6 +406,6 @@ fn in_a_connection<I: TestIp>() {
 
 #[test]
 fn blind_attacks_on_a_connection() {
-    in_a_connection::<V4>();
-    in_a_connection::<V6>();
+    ENGINES.into_iter().for_each(in_a_connection::<V4>);
+    ENGINES.into_iter().for_each(in_a_connection::<V6>);
 }

@@ -38,7 +38,8 @@ impl Budget {
             0..4 => Pressure::None,
             4..6 => Pressure::Moderate,
             6..7 => Pressure::High,
-            _ => Pressure::Critical,
+            7 => Pressure::Critical,
+            _ => Pressure::Exhausted,
         }
     }
 }
@@ -56,7 +57,9 @@ mod tests {
             (400, Pressure::Moderate),
             (600, Pressure::High),
             (700, Pressure::Critical),
-            (5000, Pressure::Critical),
+            (799, Pressure::Critical),
+            (800, Pressure::Exhausted),
+            (5000, Pressure::Exhausted),
             (0, Pressure::None),
         ] {
             budget.change(before, held);

@@ -203,6 +203,12 @@ impl<P: Payload> Open<P> {
         octets.len() - rest.len()
     }
 
+    /// Whether the session may write, as far as buffers are concerned. When there are none left, it
+    /// waits for the acknowledgment of what it has written.
+    pub(super) fn may_queue(&self, pressure: Pressure) -> bool {
+        pressure < Pressure::Exhausted || self.send.queue.len() == 0
+    }
+
     /// How much more the session may write: nothing after the end, and else as far ahead as makes
     /// sure that there is always something to send.
     pub(super) fn room(&self, options: &ConnectionOptions) -> usize {

@@ -33,6 +33,9 @@ pub(super) enum Pressure {
     High,
     /// Only who has nothing queued may receive, and little.
     Critical,
+    /// There are none left: the same, and what arrives within windows that were offered before is
+    /// refused, but for one segment of each. The peers send it again.
+    Exhausted,
 }
 
 /// The window of one connection. All sizes are octets.
@@ -268,8 +271,10 @@ impl Window {
     /// How much the window should offer, if nothing had been offered before.
     fn wanted(&self, rcv_nxt: u32, queued: u32, pressure: Pressure) -> u32 {
         match pressure {
-            Pressure::Critical if queued == 0 => self.target.min(self.floor()),
-            Pressure::Critical => self.open(rcv_nxt),
+            Pressure::Critical | Pressure::Exhausted if queued == 0 => {
+                self.target.min(self.floor())
+            }
+            Pressure::Critical | Pressure::Exhausted => self.open(rcv_nxt),
             _ => self.target.saturating_sub(queued),
         }
     }

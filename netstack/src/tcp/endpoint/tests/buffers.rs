@@ -2,7 +2,11 @@
 
 use super::manners::Manners;
 use super::rig::*;
-use crate::tcp::{CloseCause, EngineKind, TcpIp, Timeout};
+use crate::drop::DropReason;
+use crate::tcp::endpoint::EndpointConfig;
+use crate::tcp::{CloseCause, ConnectionOptions, EngineKind, TcpIp, Timeout};
+
+ip_tests! { what_connections_hold_is_bounded }
 
 engine_tests! {
     data_waits_for_buffers
@@ -120,4 +124,33 @@ fn deadlines_pass_without_buffers<I: TcpIp>(engine: EngineKind) {
     rig.lane.blocked = false;
     rig.pass(millis(2));
     rig.assert_empty();
+}
+
+/// Windows that were offered before there were so many connections are worth more than there is.
+fn what_connections_hold_is_bounded<I: TcpIp>() {
+    let config = EndpointConfig {
+        buffers: 8,
+        ..config()
+    };
+    let options = ConnectionOptions {
+        receive_buffer: 1 << 16,
+        ..options(EngineKind::Native)
+    };
+    let mut rig = Rig::<I>::with(config, options);
+    let (id, peer) = rig.establish(5000);
+    let segment = |nth: u32| Peer {
+        seq: peer.seq.wrapping_add(nth * 1000),
+        ..peer
+    };
+    for nth in 0..20 {
+        rig.send(&segment(nth), ACK, &[7; 1000]);
+    }
+    assert_eq!(rig.endpoint.context.buffers_held(), 8);
+    assert_eq!(rig.counters.drops(DropReason::TcpNoMemory), 12);
+    let mut read = rig.read(id).len();
+    for nth in 8..20 {
+        rig.send(&segment(nth), ACK, &[7; 1000]);
+        read += rig.read(id).len();
+    }
+    assert_eq!(read, 20_000);
 }

@@ -9,6 +9,7 @@ use crate::tcp::{CloseCause, EngineKind, State, TcpIp, Timeout};
 engine_tests! {
     a_peer_that_vanishes_with_data_in_flight
     a_stranger_does_not_speak_for_a_dead_peer
+    who_probes_a_closed_window_is_alive
     a_connection_without_progress
     a_half_closed_connection_without_progress
     a_peer_that_never_closes
@@ -67,6 +68,26 @@ fn a_stranger_does_not_speak_for_a_dead_peer<I: TcpIp>(engine: EngineKind) {
     } else {
         assert_eq!(ended, None);
     }
+}
+
+fn who_probes_a_closed_window_is_alive<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
+    let (id, mut peer) = rig.establish(5000);
+    for _ in 0..4 {
+        rig.send(&peer, ACK, &[9; 1024]);
+        peer.seq = peer.seq.wrapping_add(1024);
+    }
+    rig.write(id, b"answer");
+    peer.ack = peer.ack.wrapping_add(6);
+    for _ in 0..6 {
+        rig.send(&peer, ACK, b"x");
+        rig.pass(seconds(5));
+    }
+    let connection = rig.endpoint.connection(id);
+    assert_eq!(connection.ended(), None);
+    let taken = Manners::of(engine).takes_acknowledgments_of_probes;
+    assert_eq!(connection.send_queue(), if taken { 0 } else { 6 });
+    assert_eq!(rig.read(id).len(), 4096);
 }
 
 fn a_connection_without_progress<I: TcpIp>(engine: EngineKind) {

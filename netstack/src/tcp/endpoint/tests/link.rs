@@ -120,7 +120,8 @@ fn weather() -> impl Strategy<Value = Weather> {
             seed,
             lost,
             duplicated,
-            burst,
+            // A link that loses every third packet is a dead one to timeouts that double.
+            burst: if lost * (burst + 1) > 20 { 0 } else { burst },
             forged,
             heals,
             delay,
@@ -482,7 +483,7 @@ fn what_arrives_was_sent<I: TcpIp>(made: &Ends, ops: &[(bool, Op)], weather: Wea
             "stuck although nothing is lost"
         );
     }
-    for _ in 0..600 {
+    for _ in 0..300 {
         link.pass(seconds(10));
     }
     link.check_retransmissions();

@@ -11,6 +11,10 @@ use crate::tcp::EngineKind;
 
 /// What may be different.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a difference of its own"
+)]
 pub(super) struct Manners {
     /// How long an acknowledgment waits for company. RFC 9293 section 3.8.6.3 allows half a second.
     pub(super) delayed_ack: Duration,
@@ -33,6 +37,9 @@ pub(super) struct Manners {
     /// Whether it says that a segment was refused, so that this one counts as dropped and not as
     /// word from the peer. smoltcp ignores what it refuses without a word.
     pub(super) says_what_it_refused: bool,
+    /// Whether a segment that finds the window closed is still read for what it acknowledges, as RFC
+    /// 9293 section 3.10.7.4 asks. smoltcp drops all of it.
+    pub(super) takes_acknowledgments_of_probes: bool,
     /// Whether a handshake for which there is no room is answered by a cookie. A connection of
     /// smoltcp's cannot be made in the middle of a handshake.
     pub(super) cookies: bool,
@@ -62,6 +69,7 @@ impl Manners {
                 writing_takes_buffers: true,
                 resets_syn_sent: false,
                 says_what_it_refused: true,
+                takes_acknowledgments_of_probes: true,
                 cookies: true,
                 default_mss_v6: 1220,
             },
@@ -74,6 +82,7 @@ impl Manners {
                 writing_takes_buffers: false,
                 resets_syn_sent: true,
                 says_what_it_refused: false,
+                takes_acknowledgments_of_probes: false,
                 cookies: false,
                 default_mss_v6: 536,
             },
