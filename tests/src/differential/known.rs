@@ -4,7 +4,7 @@ use netstack::wire::tcp::Flags;
 
 use super::case::{Case, Segment, Stamp, Step};
 use super::compare::{Aspect, Difference};
-use super::peer::{Answer, Outcome};
+use super::peer::Answer;
 
 /// Whom ours is compared with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -235,7 +235,9 @@ impl<'w> Round<'w> {
 
     fn sit_down(&mut self, stream: TcpStream, from: SocketAddr) {
         let SocketAddr::V4(from) = from else { return };
-        let ready = stream.set_nonblocking(true).and(stream.set_nodelay(true));
+        let ready = stream
+            .set_nonblocking(true)
+            .and_then(|()| stream.set_nodelay(true));
         if let Some(place) = self.places.get(&(*from.ip(), from.port()))
             && ready.is_ok()
         {
@@ -262,12 +264,11 @@ impl<'w> Round<'w> {
             self.hear()?;
             let states = states()?;
             for (place, case) in cases.iter().enumerate() {
-                if at < case.steps.len() && self.seats[place].stream.is_some()
-                    || self.seats[place].closed && at < case.steps.len()
-                {
-                    let state = states.get(&self.seats[place].peer.local).copied();
+                let seat = &mut self.seats[place];
+                let connected = seat.stream.is_some() || seat.closed;
+                if connected && at < case.steps.len() {
+                    let state = states.get(&seat.peer.local).copied();
                     let state = state.unwrap_or("TCP_CLOSE");
-                    let seat = &mut self.seats[place];
                     let state = seat.stream.is_some().then_some(state);
                     observed[place].push(seat.peer.observe(outcomes[place], state));
                 }
