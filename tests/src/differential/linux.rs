@@ -84,10 +84,10 @@ impl Linux {
         for (end, interface, other) in [(&kernel, "a0", "10.77.0.2"), (&peers, "b0", "10.77.0.1")] {
             // The neighbor must not be asked for again in the middle of a case.
             let known = end.ip(&format!("neigh show {other} dev {interface}"))?;
-            let mac = known
+            let mut words = known
                 .split_whitespace()
                 .skip_while(|word| *word != "lladdr");
-            let mac = mac.skip(1).next().unwrap_or_default();
+            let mac = words.nth(1).unwrap_or_default();
             end.ip(&format!(
                 "neigh replace {other} lladdr {mac} dev {interface} nud permanent"
             ))?;
