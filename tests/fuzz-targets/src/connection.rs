@@ -27,7 +27,9 @@ fn run(engine: Engine, data: &[u8]) {
     let sent = furthest(&case);
     let played = Memory::new(engine).play(&[case]);
     for observed in played.into_iter().flatten().flatten() {
-        assert!(!observed.spoiled, "octets are wrong: {observed}");
+        // smoltcp takes in text after a FIN, which then stands one octet too far ahead.
+        let ours = engine == Engine::Native;
+        assert!(!observed.spoiled || !ours, "octets are wrong: {observed}");
         assert!(observed.acknowledged <= sent, "{observed}, sent {sent}");
     }
 }
@@ -131,4 +133,25 @@ fn blocks(options: u8, written: u32, shift: u8) -> Vec<(u32, u32)> {
         (left, left.wrapping_add(u32::from(shift) * 5))
     });
     blocks.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_is_survived() {
+        let mut random = 88_172_645_463_325_252_u64;
+        for _ in 0..400 {
+            let noise = core::iter::repeat_with(|| {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                (random >> 24) as u8
+            });
+            let noise: Vec<u8> = noise.take(300).collect();
+            native(&noise);
+            smoltcp(&noise);
+        }
+    }
 }

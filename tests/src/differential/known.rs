@@ -4,7 +4,7 @@ use netstack::wire::tcp::Flags;
 
 use super::case::{Case, Segment, Stamp, Step};
 use super::compare::{Aspect, Difference};
-use super::peer::{Answer, Outcome};
+use super::peer::Answer;
 
 /// Whom ours is compared with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,7 +36,21 @@ pub const KNOWN: &[Known] = &[
         reason: "RFC 5961 section 5.2 lets acknowledgments be as old as the largest window. Linux \
                  also wants them to be of octets that were sent, of which it keeps a count.",
         is: |case, difference| {
-            segment(case, difference).is_some_and(|segment| segment.ack.wrapping_sub(1) >= 1 << 31)
+            let until = segments(case, difference).chain(segment(case, difference));
+            let mut acks = until.filter(|it| it.flags.contains(Flags::ACK));
+            acks.any(|it| it.ack.wrapping_sub(1) >= 1 << 31)
+        },
+    },
+    Known {
+        name: "old octets that end where the last acknowledgment did",
+        from: &[Reference::Linux],
+        reason: "RFC 9293 section 3.10.7.4, first step: not acceptable, so neither is its ACK. \
+                 Linux begins the window at the octet acknowledged last, with that included.",
+        is: |case, difference| {
+            let until = segments(case, difference).chain(segment(case, difference));
+            let mut octets = until.filter(|it| it.len > 0);
+            octets.any(|it| end(it) == difference.before.acknowledged)
+                && difference.aspect == Aspect::State
         },
     },
     Known {
@@ -140,15 +154,17 @@ pub const KNOWN: &[Known] = &[
         },
     },
     Known {
-        name: "a reset with octets, or at the end of what is held",
+        name: "a reset with octets, at the end of what is held, or for a session that is gone",
         from: &[Reference::Linux],
         reason: "RFC 5961 section 3.2 judges a reset by its first number. Linux looks at the end \
                  of one with octets too, and takes the end of what was acknowledged selectively \
-                 for exact.",
+                 for exact. Without a socket it answers those outside the window, too.",
         is: |case, difference| {
+            let gone = difference.before.state.is_none();
             has(case, difference, Flags::RST)
                 && segment(case, difference).is_some_and(|it| {
-                    it.len > 0 || it.seq.wrapping_sub(difference.before.acknowledged) < 1 << 20
+                    gone || it.len > 0
+                        || it.seq.wrapping_sub(difference.before.acknowledged) < 1 << 20
                 })
         },
     },
@@ -166,14 +182,15 @@ pub const KNOWN: &[Known] = &[
         },
     },
     Known {
-        name: "octets for a session that is gone, not in order or with a FIN",
+        name: "octets or a FIN for a session that is gone",
         from: &[Reference::Linux],
         reason: "Ours resets when there are octets in order that nobody will read, unless both \
                  directions have ended by then; Linux when there are any.",
         is: |case, difference| {
             difference.before.state.is_none()
                 && difference.theirs.answer == Answer::Reset
-                && segment(case, difference).is_some_and(|it| it.len > 0)
+                && segment(case, difference)
+                    .is_some_and(|it| it.len > 0 || it.flags.contains(Flags::FIN))
         },
     },
 ];

@@ -84,10 +84,10 @@ impl Linux {
         for (end, interface, other) in [(&kernel, "a0", "10.77.0.2"), (&peers, "b0", "10.77.0.1")] {
             // The neighbor must not be asked for again in the middle of a case.
             let known = end.ip(&format!("neigh show {other} dev {interface}"))?;
-            let mac = known
+            let mut words = known
                 .split_whitespace()
                 .skip_while(|word| *word != "lladdr");
-            let mac = mac.skip(1).next().unwrap_or_default();
+            let mac = words.nth(1).unwrap_or_default();
             end.ip(&format!(
                 "neigh replace {other} lladdr {mac} dev {interface} nud permanent"
             ))?;
@@ -235,7 +235,9 @@ impl<'w> Round<'w> {
 
     fn sit_down(&mut self, stream: TcpStream, from: SocketAddr) {
         let SocketAddr::V4(from) = from else { return };
-        let ready = stream.set_nonblocking(true).and(stream.set_nodelay(true));
+        let ready = stream
+            .set_nonblocking(true)
+            .and_then(|()| stream.set_nodelay(true));
         if let Some(place) = self.places.get(&(*from.ip(), from.port()))
             && ready.is_ok()
         {
@@ -262,12 +264,11 @@ impl<'w> Round<'w> {
             self.hear()?;
             let states = states()?;
             for (place, case) in cases.iter().enumerate() {
-                if at < case.steps.len() && self.seats[place].stream.is_some()
-                    || self.seats[place].closed && at < case.steps.len()
-                {
-                    let state = states.get(&self.seats[place].peer.local).copied();
+                let seat = &mut self.seats[place];
+                let connected = seat.stream.is_some() || seat.closed;
+                if connected && at < case.steps.len() {
+                    let state = states.get(&seat.peer.local).copied();
                     let state = state.unwrap_or("TCP_CLOSE");
-                    let seat = &mut self.seats[place];
                     let state = seat.stream.is_some().then_some(state);
                     observed[place].push(seat.peer.observe(outcomes[place], state));
                 }

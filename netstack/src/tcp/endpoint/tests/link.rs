@@ -251,7 +251,10 @@ impl<I: TcpIp> Link<I> {
     fn is_lost(&mut self) -> bool {
         let begins = self.chance(100) < self.weather.lost;
         if begins {
-            self.burst = 1 + self.chance(self.weather.burst + 1);
+            // Not in a handshake, which is no more than a burst itself.
+            let known = self.ends.iter().all(|end| end.id.is_some());
+            let more = if known { self.weather.burst } else { 0 };
+            self.burst = 1 + self.chance(more + 1);
         }
         let lost = self.burst > 0;
         self.burst = self.burst.saturating_sub(1);
@@ -462,7 +465,11 @@ fn what_arrives_was_sent<I: TcpIp>(made: &Ends, ops: &[(bool, Op)], weather: Wea
             link.pass(seconds(1));
         }
     }
-    assert!(link.ends[1].id.is_some(), "the handshake got stuck");
+    let (packets, lost) = (link.packets, link.lost);
+    assert!(
+        link.ends[1].id.is_some(),
+        "the handshake got stuck: {lost} of {packets} packets lost"
+    );
     for &(side, op) in ops {
         link.run(usize::from(side), op);
     }
