@@ -155,7 +155,7 @@ impl Session {
                 failed.len() as u8 + u8::from(attempt.is_some()),
                 attempt
                     .map(|attempt| attempt.backend)
-                    .or(failed.last().copied()),
+                    .or_else(|| failed.last().copied()),
             ),
             Stage::Joined(joined) => (joined.tries, Some(joined.attempt.backend)),
         }

@@ -38,7 +38,7 @@ fn client(index: u32) -> IpAddr {
 fn picks(pool: &mut BackendPool, count: u32) -> Vec<usize> {
     (0..count)
         .filter_map(|index| pool.pick(client(index), &[]))
-        .map(|id| id.index())
+        .map(BackendId::index)
         .collect()
 }
 
