@@ -44,6 +44,7 @@ pub(super) struct Idle {
     cwnd: u32,
     ssthresh: u32,
     retransmitted: u32,
+    duplicated: u32,
     stamp_offset: u32,
     retransmissions: u32,
     undone: u16,
@@ -112,6 +113,7 @@ impl Idle {
             silences: 0,
             sent_at: self.sent_at,
             retransmitted: self.retransmitted,
+            duplicated: self.duplicated,
             undone: self.undone,
         };
         Open::joined(
@@ -180,6 +182,7 @@ impl<P: Payload> Open<P> {
             cwnd: send.window.cwnd,
             ssthresh: send.window.ssthresh,
             retransmitted: send.retransmitted,
+            duplicated: send.duplicated,
             stamp_offset: self.stamp_offset(),
             retransmissions: self.retransmissions(),
             undone: send.undone,

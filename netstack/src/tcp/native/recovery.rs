@@ -152,8 +152,8 @@ impl Prr {
 impl<P: Payload> SendHalf<P> {
     /// Takes in what an acknowledgment means. Returns how long RACK wants to wait.
     pub(super) fn recover(&mut self, now: Instant, progress: &Progress) -> Option<Duration> {
-        if let Some((left, _)) = progress.duplicate {
-            self.note_duplicate(left);
+        if let Some(range) = progress.duplicate {
+            self.note_duplicate(range);
         }
         if self.is_undone(progress) {
             self.undo();
@@ -447,7 +447,14 @@ impl<P: Payload> SendHalf<P> {
     }
 
     /// RFC 3708 section 3: each duplicate accounts for a retransmission.
-    fn note_duplicate(&mut self, left: u32) {
+    fn note_duplicate(&mut self, (left, right): (u32, u32)) {
+        // More duplicates than there were octets sent again are the network's: they say nothing of
+        // our patience.
+        let reported = self.duplicated.saturating_add(right.wrapping_sub(left));
+        if reported > self.retransmitted {
+            return;
+        }
+        self.duplicated = reported;
         if self.sack {
             self.rack.duplicate_reported(self.una, self.nxt);
         }

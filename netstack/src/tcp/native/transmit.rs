@@ -115,6 +115,8 @@ pub(super) struct SendHalf<P> {
     pub(super) sent_at: Instant,
     /// Octets sent again, ever.
     pub(super) retransmitted: u32,
+    /// Octets of these that the peer had already, as it says.
+    pub(super) duplicated: u32,
     /// Reductions of the window that were taken back.
     pub(super) undone: u16,
     /// What the worker has not been told.
@@ -155,6 +157,7 @@ impl<P: Payload> SendHalf<P> {
             loss_probe: None,
             sent_at: Instant::FAR_FUTURE,
             retransmitted: 0,
+            duplicated: 0,
             undone: 0,
             silences: 0,
             tally: Tally {
