@@ -10,6 +10,8 @@
 //! What no engine should have to know is here: the checks of RFC 5961 against blind resets and
 //! SYNs, the bookkeeping for deadlines, and the containment of an engine that panics.
 
+mod check;
+
 use core::any::Any;
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +22,7 @@ use super::chunk::Chunk;
 use super::connection_options::ConnectionOptions;
 use super::engine::{Context, Engine};
 use super::native::{Call, Info, Numbers, TIMESTAMPS_LEN, Tally};
-use super::{Flow, Output, Segment, seq};
+use super::{Flow, Output, Segment};
 use crate::drop::DropReason;
 use crate::io::PacketBuf;
 use crate::ip::Ip;
@@ -229,7 +231,7 @@ impl<B: PacketBuf> Connection<B> {
             .called(now, flow, |engine, call| {
                 engine.handle_segment(context, call, segment, out)
             })
-            .unwrap_or(Err(Rejected::silently(DropReason::TcpEnginePanic)));
+            .unwrap_or_else(|| Err(Rejected::silently(DropReason::TcpEnginePanic)));
         if result.is_err_and(|rejected| !rejected.heard) {
             return result;
         }
@@ -570,42 +572,6 @@ impl<B: PacketBuf> Connection<B> {
     #[cfg(test)]
     pub(super) fn panic_on_next_segment(&mut self) {
         self.engine.panic_on_next_segment();
-    }
-
-    /// The checks of RFC 5961 that need no engine.
-    fn check(&self, segment: &Segment<B>) -> Result<(), Rejected> {
-        let Some((snd_nxt, rcv_nxt)) = self.next_numbers() else {
-            return Ok(());
-        };
-        let established = self.is_established();
-        let reject = |reason, challenge| {
-            Err(Rejected {
-                challenge,
-                ..Rejected::silently(reason)
-            })
-        };
-        let flags = segment.header.flags;
-        if flags.contains(Flags::RST) {
-            // RFC 1337: an RST must not end TIME-WAIT early.
-            if self.state == State::TimeWait {
-                return reject(DropReason::TcpTimeWait, false);
-            }
-            // RFC 5961 section 3.2: only the exact number resets; anything else may be a blind
-            // attacker's guess, and a peer that means it will answer the challenge exactly. What is
-            // outside the window is not even that.
-            if segment.header.seq != rcv_nxt {
-                let guess = established && self.engine.is_in_window(segment.header.seq);
-                return reject(DropReason::TcpResetNotExact, guess);
-            }
-        } else if flags.contains(Flags::SYN) && established {
-            // RFC 5961 section 4.2: whatever its number, a SYN gets a challenge ACK.
-            return reject(DropReason::TcpSynInConnection, true);
-        } else if flags.contains(Flags::ACK) && established && seq::lt(snd_nxt, segment.header.ack)
-        {
-            // RFC 5961 section 5.2: nobody who got our segments acknowledges what we never sent.
-            return reject(DropReason::TcpBadAck, true);
-        }
-        Ok(())
     }
 
     /// Notes what state the engine has reached, and how a connection that is over has ended.

@@ -37,20 +37,18 @@ mod stamp;
 mod tally;
 mod timer;
 mod transmit;
+mod view;
 mod window;
-
-use core::hint::black_box;
 
 use self::connect::{Answered, Start, SynReceived, SynSent};
 use self::idle::Idle;
 use self::open::Open;
 use self::options::Offer;
-use self::receive::Acceptance;
 use self::segment::{Attaching, Emitted, Outgoing};
 use self::window::Pressure;
 use super::bare::Bare;
 use super::connection::{Rejected, Transmitted};
-use super::{ConnectionOptions, Flow, Output, Segment, State, seq};
+use super::{ConnectionOptions, Flow, Output, Segment};
 use crate::drop::DropReason;
 use crate::io::PacketBuf;
 use crate::time::Instant;
@@ -115,7 +113,7 @@ struct Reset {
 
 impl Numbers {
     /// The time stamp at `now` of a connection that begins with these.
-    pub(super) fn stamp(&self, now: Instant) -> u32 {
+    pub(super) fn stamp(self, now: Instant) -> u32 {
         stamp_at(now, self.stamp_offset)
     }
 }
@@ -378,241 +376,6 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
-    /// The state in the words of RFC 9293.
-    pub(super) fn state(&self) -> State {
-        match &self.phase {
-            Phase::SynSent(_) => State::SynSent,
-            Phase::SynReceived(_) => State::SynReceived,
-            Phase::Open(open) => open.state(),
-            Phase::Idle(_) => State::Established,
-            Phase::Closed(_) => State::Closed,
-        }
-    }
-
-    /// The next received payload.
-    pub(super) fn received(&self) -> Option<&B::Payload> {
-        self.open().and_then(|open| open.received())
-    }
-
-    /// Forgets the first `len` received octets.
-    pub(super) fn consume(&mut self, len: usize) {
-        if let Phase::Open(open) = &mut self.phase {
-            open.consume(len);
-        }
-    }
-
-    /// Octets received in order and not yet consumed.
-    pub(super) fn receive_queue(&self) -> usize {
-        self.open().map_or(0, |open| open.receive_queue())
-    }
-
-    /// Queues as much of the front of `payload` as there is room for; returns how many octets.
-    pub(super) fn send(&mut self, options: &ConnectionOptions, payload: &B::Payload) -> usize {
-        self.wake();
-        match &mut self.phase {
-            Phase::Open(open) if open.may_queue(self.pressure) => open.send(options, payload),
-            _ => 0,
-        }
-    }
-
-    /// Queues as many of `octets` as there is room for, copied into buffers of `out`; returns how
-    /// many.
-    pub(super) fn send_copied<O: Output<Buf = B>>(
-        &mut self,
-        options: &ConnectionOptions,
-        octets: &[u8],
-        out: &mut O,
-    ) -> usize {
-        self.wake();
-        match &mut self.phase {
-            Phase::Open(open) if open.may_queue(self.pressure) => {
-                let room = octets.len().min(open.room(options));
-                let taken = open.send_copied(options, octets, out);
-                self.starved |= taken < room;
-                taken
-            }
-            _ => 0,
-        }
-    }
-
-    /// Octets queued that the peer has not acknowledged.
-    pub(super) fn send_queue(&self) -> usize {
-        self.open().map_or(0, |open| open.send_queue())
-    }
-
-    /// Ends our direction after all that is queued.
-    pub(super) fn close(&mut self) {
-        self.wake();
-        if let Phase::Open(open) = &mut self.phase {
-            open.close();
-        }
-    }
-
-    /// Ends the connection; `poll_transmit` sends the RST.
-    pub(super) fn abort(&mut self) {
-        self.wake();
-        let reset = match &self.phase {
-            // RFC 9293 section 3.10.5: in these states there is nothing to reset.
-            Phase::SynSent(_) | Phase::Idle(_) | Phase::Closed(_) => None,
-            Phase::SynReceived(received) => Some(Reset {
-                seq: received.start.iss.wrapping_add(1),
-                ack: received.irs.wrapping_add(1),
-            }),
-            Phase::Open(open) => (open.state() != State::TimeWait).then(|| Reset {
-                seq: open.snd_nxt(),
-                ack: open.rcv_nxt(),
-            }),
-        };
-        self.phase = Phase::Closed(reset);
-    }
-
-    /// The network says that a packet of ours, which contained the octet `seq`, was too large for
-    /// an MTU that leaves `mss` octets of payload.
-    pub(super) fn handle_packet_too_big(&mut self, now: Instant, seq: u32, mss: u16) -> bool {
-        match &mut self.phase {
-            Phase::Open(open) => open.handle_packet_too_big(now, seq, mss),
-            _ => false,
-        }
-    }
-
-    /// Gives back what the worker's budget counts for this connection. Nothing is queued after.
-    pub(super) fn release(&mut self, budget: &mut Budget) {
-        if let Phase::Open(_) | Phase::Idle(_) = self.phase {
-            self.phase = Phase::Closed(None);
-        }
-        self.settle(budget);
-    }
-
-    /// Whether the peer has ended its direction (its FIN has been reached).
-    pub(super) fn fin_received(&self) -> bool {
-        self.open().is_some_and(|open| open.fin_received())
-    }
-
-    /// The first sequence number not yet acknowledged by the peer.
-    pub(super) fn snd_una(&self) -> u32 {
-        match &self.phase {
-            Phase::SynSent(sent) => sent.start.iss,
-            Phase::SynReceived(received) => received.start.iss,
-            Phase::Open(open) => open.snd_una(),
-            Phase::Idle(idle) => idle.snd_una(),
-            Phase::Closed(_) => 0,
-        }
-    }
-
-    /// Our next sequence number and the peer's, once both are known.
-    pub(super) fn next_numbers(&self) -> Option<(u32, u32)> {
-        match &self.phase {
-            Phase::SynReceived(received) => Some((
-                received.start.iss.wrapping_add(1),
-                received.irs.wrapping_add(1),
-            )),
-            Phase::Open(open) => Some((open.snd_nxt(), open.rcv_nxt())),
-            Phase::Idle(idle) => Some((idle.snd_una(), idle.rcv_nxt())),
-            Phase::SynSent(_) | Phase::Closed(_) => None,
-        }
-    }
-
-    /// Whether `seq` is a number that we sent and the peer has not acknowledged.
-    pub(super) fn is_in_flight(&self, seq: u32) -> bool {
-        match &self.phase {
-            Phase::SynSent(sent) => seq == sent.start.iss,
-            Phase::SynReceived(received) => seq == received.start.iss,
-            Phase::Open(open) => seq::le(open.snd_una(), seq) && seq::lt(seq, open.snd_nxt()),
-            Phase::Idle(_) | Phase::Closed(_) => false,
-        }
-    }
-
-    /// Whether the peer may send `seq`.
-    pub(super) fn is_in_window(&self, seq: u32) -> bool {
-        match &self.phase {
-            Phase::Open(open) => open.receive.acceptance(seq, 0, false) == Acceptance::Acceptable,
-            Phase::Idle(idle) => idle.is_in_window(seq),
-            _ => true,
-        }
-    }
-
-    /// The window field of a segment that says nothing but what the peer was told before, and its
-    /// options.
-    pub(super) fn challenge(&mut self, now: Instant) -> (u16, Options) {
-        self.wake();
-        match &mut self.phase {
-            Phase::Open(open) => open.challenge(now),
-            _ => (0, Options::default()),
-        }
-    }
-
-    /// Whether the peer has something to answer, sent since it was last heard.
-    pub(super) fn is_unanswered(&self) -> bool {
-        self.unanswered
-    }
-
-    /// Whether the session could not write for want of a buffer since this was last asked. Nothing
-    /// that the peer does will tell it when there is one.
-    pub(super) fn take_starved(&mut self) -> bool {
-        core::mem::take(&mut self.starved)
-    }
-
-    /// Whether the peer has not answered as many keepalive probes as it may.
-    pub(super) fn is_dead(&self, call: &Call<'_>) -> bool {
-        self.open().is_some_and(|open| open.is_dead(call))
-    }
-
-    /// The time stamps of the connection when it ends: the peer's newest, and our offset.
-    pub(super) fn stamps(&self) -> Option<(u32, u32)> {
-        match &self.phase {
-            Phase::Open(open) => open.stamps(),
-            Phase::Idle(idle) => idle.stamps(),
-            _ => None,
-        }
-    }
-
-    /// Reads a field of each part that the next segment will need, so that they are fetched.
-    pub(super) fn fetch(&self) {
-        black_box((self.budgeted, self.unanswered));
-        match &self.phase {
-            Phase::Open(open) => open.fetch(),
-            Phase::Idle(idle) => _ = black_box(idle.snd_una()),
-            _ => {}
-        }
-    }
-
-    /// Segments sent again since this was last asked.
-    pub(super) fn take_retransmitted(&mut self) -> u32 {
-        core::mem::take(&mut self.retransmitted)
-    }
-
-    /// What else has happened since this was last asked; mostly nothing.
-    pub(super) fn take_tally(&mut self) -> Option<Tally> {
-        match &mut self.phase {
-            Phase::Open(open) => open.send.tally.take(),
-            _ => None,
-        }
-    }
-
-    /// Resets sent since this was last asked.
-    pub(super) fn take_resets(&mut self) -> u32 {
-        core::mem::take(&mut self.resets)
-    }
-
-    /// What is known of the connection.
-    pub(super) fn info(&self, now: Instant) -> Info {
-        match &self.phase {
-            Phase::Open(open) => open.info(now),
-            Phase::Idle(idle) => idle.resume::<B::Payload>().info(now),
-            _ => Info {
-                state: self.state(),
-                ..Info::default()
-            },
-        }
-    }
-
-    fn open(&self) -> Option<&Open<B::Payload>> {
-        match &self.phase {
-            Phase::Open(open) => Some(open),
-            _ => None,
-        }
-    }
-
     /// Makes a connection at rest ready for whatever comes.
     fn wake(&mut self) {
         if let Phase::Idle(idle) = &self.phase {
@@ -622,7 +385,7 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Tells the worker's budget how many buffers are held.
     fn settle(&mut self, budget: &mut Budget) {
-        let held = self.open().map_or(0, |open| open.buffers());
+        let held = self.open().map_or(0, Open::buffers);
         budget.change(self.budgeted, held);
         self.budgeted = held;
         self.pressure = budget.pressure();

@@ -222,7 +222,6 @@ impl<P: Payload> SendHalf<P> {
             in_flight: progress.pipe,
             cwnd_limited: self.is_cwnd_limited(progress.pipe),
             rtt,
-            min_rtt: self.rto.smallest(),
             srtt: self.rto.smoothed(),
             rate: delivery.rate(self.rto.smallest()),
             in_recovery: self.is_recovering(),

@@ -145,8 +145,6 @@ pub(super) struct Acked {
     pub cwnd_limited: bool,
     /// Round-trip time measured by it: the shortest, if it measured several.
     pub rtt: Option<Duration>,
-    /// Shortest round-trip time that the connection knows.
-    pub min_rtt: Option<Duration>,
     /// Smoothed round-trip time.
     pub srtt: Option<Duration>,
     /// Delivery rate measured by it.

@@ -4,8 +4,9 @@
 //! use only if both ends offered it (RFC 7323 sections 2.2 and 3.2, RFC 2018 section 2, RFC 3168
 //! section 6.1.1).
 
+use super::window::scale_for;
 use crate::ip::{Ip, V4};
-use crate::wire::tcp::{self, Flags, Header, MAX_WINDOW_SCALE, Timestamps};
+use crate::wire::tcp::{self, Flags, Header, Timestamps};
 
 /// RFC 9293 section 3.7.1 (MUST-15): what a peer takes that does not say, over that version of IP.
 pub(super) fn default_mss(version: u8) -> u16 {
@@ -35,9 +36,7 @@ pub(super) struct Offer {
 impl Offer {
     /// How far our windows are shifted: as little as the largest needs.
     pub(super) fn shift(&self) -> u8 {
-        (0..MAX_WINDOW_SCALE)
-            .find(|shift| self.largest_window >> shift <= u32::from(u16::MAX))
-            .unwrap_or(MAX_WINDOW_SCALE)
+        scale_for(self.largest_window)
     }
 
     /// The options of our SYN.

@@ -162,6 +162,7 @@ impl<T> Queue<T> {
     }
 
     /// Removes all elements.
+    #[cfg(test)]
     pub(super) fn clear(&mut self) {
         self.0 = Slots::Empty;
     }

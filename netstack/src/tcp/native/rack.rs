@@ -19,9 +19,6 @@ const DUP_THRESH: u32 = 3;
 /// How many recoveries a widened reordering window lasts (RFC 8985 section 6.2 step 4).
 const PERSIST: u8 = 16;
 
-/// Most quarters of the smallest round-trip time that the reordering window has.
-const MULTIPLIER_MAX: u8 = 255;
-
 /// What RACK knows of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rack {
@@ -152,7 +149,7 @@ impl Rack {
     pub(super) fn duplicate_reported(&mut self, una: u32, nxt: u32) {
         if self.dsack_round.is_none_or(|end| seq::le(end, una)) {
             self.dsack_round = Some(nxt);
-            self.multiplier = self.multiplier.saturating_add(1).min(MULTIPLIER_MAX);
+            self.multiplier = self.multiplier.saturating_add(1);
             self.persist = PERSIST;
             self.reordering = true;
         }
@@ -193,7 +190,7 @@ impl Rack {
             if age >= allowed {
                 lost += board.mark_lost(index);
             } else {
-                wait = wait.max(Some(allowed - age));
+                wait = wait.max(allowed.checked_sub(age));
             }
         }
         (lost, wait)

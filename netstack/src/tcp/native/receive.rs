@@ -319,11 +319,6 @@ impl<P: Payload> ReceiveHalf<P> {
         self.window.open(self.rcv_nxt) == 0
     }
 
-    /// The peer's initial sequence number.
-    pub(super) fn irs(&self) -> u32 {
-        self.irs
-    }
-
     /// Octets received in order, ever.
     pub(super) fn octets_received(&self) -> u64 {
         self.octets
@@ -339,6 +334,7 @@ impl<P: Payload> ReceiveHalf<P> {
     }
 
     /// The round-trip time as the receiver sees it.
+    #[cfg(test)]
     pub(super) fn rtt(&self) -> Option<Duration> {
         let micros = self.window.rtt_micros();
         (micros != 0).then(|| Duration::from_micros(u64::from(micros)))
@@ -371,6 +367,7 @@ impl<P: Payload> ReceiveHalf<P> {
     }
 
     /// The window field of a SYN, which is never scaled (RFC 7323 section 2.2).
+    #[cfg(test)]
     pub(super) fn syn_window_field(&self) -> u16 {
         u16::try_from(self.window.open(self.rcv_nxt)).unwrap_or(u16::MAX)
     }

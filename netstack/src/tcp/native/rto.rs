@@ -30,7 +30,6 @@ pub(super) struct RetransmissionTimeout {
     smoothed: u32,
     variation: u32,
     smallest: u32,
-    latest: u32,
     floor: u32,
     /// How often the timeout was doubled.
     backoff: u8,
@@ -45,7 +44,6 @@ impl RetransmissionTimeout {
             smoothed: 0,
             variation: 0,
             smallest: 0,
-            latest: 0,
             floor: micros(floor),
             backoff: 0,
             smallest_at: Instant::ZERO,
@@ -63,7 +61,6 @@ impl RetransmissionTimeout {
     pub(super) fn measured(&mut self, now: Instant, time: Duration) {
         // What is too short to be measured still took some time.
         let time = micros(time).max(1);
-        self.latest = time;
         // RFC 6298 section 5: a measurement ends the doubling; by Karn's algorithm, an
         // acknowledgment of what was sent more than once does not.
         self.backoff = 0;
@@ -127,11 +124,6 @@ impl RetransmissionTimeout {
     /// The smallest round-trip time of the last minutes.
     pub(super) fn smallest(&self) -> Option<Duration> {
         known(self.smallest)
-    }
-
-    /// The round-trip time measured last.
-    pub(super) fn latest(&self) -> Option<Duration> {
-        known(self.latest)
     }
 }
 

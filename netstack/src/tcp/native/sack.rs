@@ -31,6 +31,10 @@ pub(super) enum Fate {
 
 /// A sent segment.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "`sent_at` is what it is called everywhere"
+)]
 pub(super) struct Sent {
     /// Its first sequence number.
     pub(super) seq: u32,
@@ -171,6 +175,7 @@ impl Scoreboard {
     }
 
     /// The end of the highest selectively acknowledged segment.
+    #[cfg(test)]
     pub(super) fn highest_sacked(&self) -> Option<u32> {
         self.highest_sacked
     }
@@ -188,11 +193,6 @@ impl Scoreboard {
     /// The oldest segment.
     pub(super) fn first(&self) -> Option<&Sent> {
         self.sent.front()
-    }
-
-    /// The newest segment.
-    pub(super) fn last(&self) -> Option<&Sent> {
-        self.sent.back()
     }
 
     /// The segments, oldest first.

@@ -100,12 +100,6 @@ impl<P: Payload> SendQueue<P> {
         }
     }
 
-    /// Lets go of everything.
-    pub(super) fn clear(&mut self) {
-        self.chunks.clear();
-        self.start = self.end;
-    }
-
     /// The chunks that hold the octets from `seq` on, at most `len`, and which part of each.
     pub(super) fn pieces(&self, seq: u32, len: u32) -> impl Iterator<Item = (&P, Range<usize>)> {
         let end = seq.wrapping_add(len);

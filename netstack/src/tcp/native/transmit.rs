@@ -75,6 +75,10 @@ pub(super) struct SendOptions {
 
 /// The send half.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may be true with any of the others"
+)]
 pub(super) struct SendHalf<P> {
     pub(super) una: u32,
     pub(super) nxt: u32,

@@ -12,10 +12,7 @@ ip_tests! {
 }
 
 fn native<I: TcpIp>() -> Rig<I> {
-    Rig::with(
-        config(),
-        options(EngineKind::Native),
-    )
+    Rig::with(config(), options(EngineKind::Native))
 }
 
 /// RFC 9293 section 3.10.7.4: what is not acceptable is answered and dropped, with its ACK.

@@ -245,7 +245,6 @@ impl Flow {
             in_flight,
             cwnd_limited: seq::le(snd_una, self.limited_until),
             rtt: Some(rtt),
-            min_rtt: self.min_rtt,
             srtt: self.srtt,
             rate: self.estimator.sample(&ack, self.min_rtt),
             in_recovery: self.in_recovery && !self.by_timeout,

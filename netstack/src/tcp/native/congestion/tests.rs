@@ -55,7 +55,6 @@ impl Driver {
             in_flight: self.window.cwnd,
             cwnd_limited: self.cwnd_limited,
             rtt: Some(rtt),
-            min_rtt: Some(self.rtt),
             srtt: Some(self.rtt),
             rate: None,
             in_recovery: false,

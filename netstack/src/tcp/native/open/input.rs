@@ -7,7 +7,6 @@
 use super::Open;
 use crate::drop::DropReason;
 use crate::io::{PacketBuf, Payload};
-use crate::tcp::{Segment, seq};
 use crate::tcp::connection::Rejected;
 use crate::tcp::native::Call;
 use crate::tcp::native::acknowledged::Acknowledgment;
@@ -15,6 +14,7 @@ use crate::tcp::native::paws::Verdict;
 use crate::tcp::native::receive::{Acceptance, Arrival, Class};
 use crate::tcp::native::transmit::Fin;
 use crate::tcp::native::window::Pressure;
+use crate::tcp::{Segment, seq};
 use crate::wire::tcp::{Flags, Header, Timestamps};
 
 /// RFC 3168 section 5: the field of a packet that was marked.

@@ -153,7 +153,6 @@ fn acked() -> Acked {
         in_flight: 20 * MSS,
         cwnd_limited: true,
         rtt: Some(Duration::from_millis(5)),
-        min_rtt: None,
         srtt: None,
         rate: None,
         in_recovery: false,
