@@ -82,22 +82,22 @@ impl Bench<'_> {
             self.add(
                 report,
                 "connect_request_close_ns",
-                short.aiming(Better::Less, 5_000.0),
+                &short.aiming(Better::Less, 5_000.0),
             );
             if self.engine == EngineKind::Smoltcp {
                 let what = "the same with rings of 64 KiB";
                 let figure = self::short(self.engine, what, 64 << 10);
-                self.add(report, "connect_request_close_64k_ns", figure);
+                self.add(report, "connect_request_close_64k_ns", &figure);
             }
         }
         if self.wants("bulk") {
             let figure = downloads(self.engine, Offload::None);
-            self.add(report, "bulk_gbit_s", figure.aiming(Better::More, 20.0));
+            self.add(report, "bulk_gbit_s", &figure.aiming(Better::More, 20.0));
             let figure = downloads(self.engine, Offload::ChecksumsAndSegmentation);
             self.add(
                 report,
                 "bulk_offload_gbit_s",
-                figure.aiming(Better::More, 60.0),
+                &figure.aiming(Better::More, 60.0),
             );
         }
         Ok(())
@@ -108,7 +108,7 @@ impl Bench<'_> {
     }
 
     /// Adds a figure under the engine's name, and under the plain one if it is the default.
-    fn add(&self, report: &mut Report, name: &str, figure: Figure) {
+    fn add(&self, report: &mut Report, name: &str, figure: &Figure) {
         let named = |name: String| Figure {
             name,
             ..figure.clone()
@@ -139,7 +139,7 @@ impl Bench<'_> {
         self.add(
             report,
             "idle_bytes_per_half",
-            idle.aiming(Better::Less, 600.0),
+            &idle.aiming(Better::Less, 600.0),
         );
         let (many, many_tail) = requests(&mut rig, &mut script);
         drop(rig);
@@ -149,11 +149,11 @@ impl Bench<'_> {
         let (few, few_tail) = requests(&mut rig, &mut script);
         let ratio = vec![many.value / few.value];
         let ratio = Figure::of_rounds("", "rr_100k_ns / rr_1k_ns", ratio);
-        self.add(report, "rr_1k_ns", few.aiming(Better::Less, 1_200.0));
-        self.add(report, "rr_1k_turn_p99_ns", few_tail);
-        self.add(report, "rr_100k_ns", many.aiming(Better::Less, 3_000.0));
-        self.add(report, "rr_100k_turn_p99_ns", many_tail);
-        self.add(report, "rr_ratio", ratio.aiming(Better::Less, 2.5));
+        self.add(report, "rr_1k_ns", &few.aiming(Better::Less, 1_200.0));
+        self.add(report, "rr_1k_turn_p99_ns", &few_tail);
+        self.add(report, "rr_100k_ns", &many.aiming(Better::Less, 3_000.0));
+        self.add(report, "rr_100k_turn_p99_ns", &many_tail);
+        self.add(report, "rr_ratio", &ratio.aiming(Better::Less, 2.5));
         Ok(())
     }
 }

@@ -2,13 +2,16 @@
 
 use bench::tcp::bulk::Bulk;
 use bench::tcp::request_response::RequestResponse;
-use bench::tcp::rig::{Rig, Setup};
+use bench::tcp::rig::{Offload, Rig, Setup};
 use bench::tcp::short_connections::ShortConnections;
+use netstack::tcp::EngineKind::{self, Native, Smoltcp};
 
 const CLIENTS: u32 = 50;
 
-fn rig(ring: usize) -> Rig {
+fn rig(engine: EngineKind, ring: usize) -> Rig {
     Rig::new(Setup {
+        engine,
+        offload: Offload::None,
         ring,
         max_sessions: 100,
         clients: 4 * CLIENTS,
@@ -17,30 +20,36 @@ fn rig(ring: usize) -> Rig {
 
 #[test]
 fn requests_are_answered() {
-    let mut rig = rig(2 << 10);
-    let mut script = RequestResponse::connect(&mut rig, CLIENTS);
-    assert_eq!(rig.worker().connections(), 2 * CLIENTS as usize);
-    script.round(&mut rig, 20 * u64::from(CLIENTS));
-    script.round(&mut rig, 1);
-    assert_eq!(rig.worker().sessions(), CLIENTS as usize);
+    for engine in [Native, Smoltcp] {
+        let mut rig = rig(engine, 2 << 10);
+        let mut script = RequestResponse::connect(&mut rig, CLIENTS);
+        assert_eq!(rig.worker().connections(), 2 * CLIENTS as usize);
+        script.round(&mut rig, 20 * u64::from(CLIENTS));
+        script.round(&mut rig, 1);
+        assert_eq!(rig.worker().sessions(), CLIENTS as usize);
+    }
 }
 
 #[test]
 fn short_connections_end_and_leave_nothing() {
-    let mut rig = rig(16 << 10);
-    let mut script = ShortConnections::default();
-    script.round(&mut rig, 2 * CLIENTS);
-    script.round(&mut rig, 2 * CLIENTS);
-    assert_eq!(rig.worker().sessions(), 0);
-    assert_eq!(rig.worker().connections(), 0);
+    for engine in [Native, Smoltcp] {
+        let mut rig = rig(engine, 16 << 10);
+        let mut script = ShortConnections::default();
+        script.round(&mut rig, 2 * CLIENTS);
+        script.round(&mut rig, 2 * CLIENTS);
+        assert_eq!(rig.worker().sessions(), 0);
+        assert_eq!(rig.worker().connections(), 0);
+    }
 }
 
 #[test]
 fn downloads_arrive_whole() {
-    for ring in [2 << 10, 64 << 10] {
-        let mut rig = rig(ring);
-        let mut script = Bulk::connect(&mut rig);
-        let (octets, _) = script.round(&mut rig, 4 << 20);
-        assert!(octets >= 4 << 20);
+    for engine in [Native, Smoltcp] {
+        for ring in [2 << 10, 64 << 10] {
+            let mut rig = rig(engine, ring);
+            let mut script = Bulk::connect(&mut rig);
+            let (octets, _) = script.round(&mut rig, 4 << 20);
+            assert!(octets >= 4 << 20);
+        }
     }
 }

@@ -1,9 +1,9 @@
-//! A first-in first-out queue that costs nothing while it is empty.
+//! A first-in first-out queue that costs little while it is empty.
 //!
-//! Most connections are idle most of the time, and most busy ones have one payload waiting. So the
-//! empty queue holds no memory, one element is held in the queue itself, and only the second one
-//! makes the queue go to the heap. The heap memory is given back when the queue becomes empty, and
-//! not before: a queue that hovers between one and two elements does not allocate for each.
+//! Most busy connections have one payload waiting. So one element is held in the queue itself, and
+//! only the second one makes the queue go to the heap. A little heap memory is kept when the queue
+//! becomes empty, so that one which fills and empties in turns does not allocate each time; a
+//! connection that is put to rest gives that up with all its queues. Much is given back at once.
 
 use std::collections::VecDeque;
 
@@ -15,12 +15,14 @@ pub(super) struct Queue<T>(Slots<T>);
 enum Slots<T> {
     Empty,
     One(T),
-    /// Not empty.
     Many(VecDeque<T>),
 }
 
 /// Elements that the queue has room for when it first goes to the heap.
 const FIRST_CAPACITY: usize = 4;
+
+/// Elements whose room is kept when the queue becomes empty.
+const KEPT_CAPACITY: usize = 32;
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
@@ -40,7 +42,7 @@ impl<T> Queue<T> {
 
     /// Whether there is no element.
     pub(super) fn is_empty(&self) -> bool {
-        matches!(self.0, Slots::Empty)
+        self.len() == 0
     }
 
     /// The oldest element.
@@ -207,7 +209,7 @@ impl<T> Queue<T> {
     fn pop(&mut self, pop: impl FnOnce(&mut VecDeque<T>) -> Option<T>) -> Option<T> {
         if let Slots::Many(many) = &mut self.0 {
             let element = pop(many);
-            if many.is_empty() {
+            if many.is_empty() && many.capacity() > KEPT_CAPACITY {
                 self.0 = Slots::Empty;
             }
             return element;
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_given_back_when_the_last_element_leaves() {
+    fn much_memory_is_given_back_when_the_last_element_leaves() {
         let mut queue = Queue::default();
         queue.push_back(1);
         assert!(matches!(queue.0, Slots::One(1)));
@@ -240,6 +242,10 @@ mod tests {
         assert_eq!(queue.pop_front(), Some(1));
         assert!(matches!(queue.0, Slots::Many(_)));
         assert_eq!(queue.pop_back(), Some(2));
+        assert!(matches!(&queue.0, Slots::Many(many) if many.capacity() <= KEPT_CAPACITY));
+        assert!(queue.is_empty());
+        (0..100).for_each(|element| queue.push_back(element));
+        (0..100).for_each(|_| _ = queue.pop_front());
         assert!(matches!(queue.0, Slots::Empty));
         assert_eq!((queue.pop_front(), queue.pop_back()), (None, None));
     }
