@@ -135,7 +135,8 @@ impl<P: Payload> SendHalf<P> {
 
     /// Nothing is in flight: wait for the window if it is what holds the rest back.
     fn persist(&self, now: Instant) -> Timer {
-        let held_back = self.unsent() > 0 && self.usable() < self.unsent();
+        let waiting = self.unsent() + u32::from(self.fin == Fin::Queued);
+        let held_back = waiting > 0 && self.usable() < waiting;
         if !held_back || self.fin == Fin::Acknowledged {
             return Timer::Off;
         }

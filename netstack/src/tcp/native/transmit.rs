@@ -306,9 +306,9 @@ impl<P: Payload> SendHalf<P> {
         if !all && len < room.mss && len < self.max_wnd / 2 {
             return None;
         }
-        // A FIN needs no window: a peer that has none gets it all the same, as the answer to a
-        // probe would be no different.
-        let fin = fin_due && all;
+        // A FIN takes a place in the window too. Beyond it, the acknowledgments that come after it
+        // would have none either, and would not be looked at.
+        let fin = fin_due && all && len < usable;
         (len > 0 || fin).then_some(Part {
             seq: self.nxt,
             len,
