@@ -62,6 +62,16 @@ impl Script {
         pairs.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Whether all settings come before anything else: only then can they be given to a stack that
+    /// takes them when it begins.
+    pub fn begins_with_its_settings(&self) -> bool {
+        let is_setting = |event: &event::Event| matches!(event.action, event::Action::Settings(_));
+        self.events
+            .iter()
+            .skip_while(|event| is_setting(event))
+            .all(|event| !is_setting(event))
+    }
+
     /// Plays the script against a fresh stack that has the address [`local_address`].
     ///
     /// # Errors

@@ -18,6 +18,10 @@ fn scripts_pass_through_the_library() {
     for case in cases {
         let options = case.script.directives().stack_options(case.engine);
         let mut host = Host::new(START, vec![local_address(case.family)], options);
+        // The library takes settings as flags, when it begins.
+        if !case.script.begins_with_its_settings() {
+            continue;
+        }
         // One that fails here is the matter of the test that plays scripts on the stack itself.
         if case.script.play(&mut host, case.family).is_ok() {
             played += 1;

@@ -337,7 +337,7 @@ const ONE: [(&str, usize); 6] = [
     ("tcpi_backoff", 4),
     ("tcpi_options", 5),
 ];
-const FOUR: [(&str, usize); 18] = [
+const FOUR: [(&str, usize); 20] = [
     ("tcpi_rto", 8),
     ("tcpi_snd_mss", 16),
     ("tcpi_rcv_mss", 20),
@@ -355,6 +355,12 @@ const FOUR: [(&str, usize); 18] = [
     ("tcpi_notsent_bytes", 144),
     ("tcpi_min_rtt", 148),
     ("tcpi_delivered", 192),
+    ("tcpi_reord_seen", 220),
     ("tcpi_snd_wnd", 228),
+    ("tcpi_rcv_wnd", 232),
 ];
-const EIGHT: [(&str, usize); 2] = [("tcpi_pacing_rate", 104), ("tcpi_delivery_rate", 160)];
+const EIGHT: [(&str, usize); 3] = [
+    ("tcpi_pacing_rate", 104),
+    ("tcpi_delivery_rate", 160),
+    ("tcpi_bytes_retrans", 208),
+];
