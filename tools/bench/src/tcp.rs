@@ -1,7 +1,7 @@
 //! The TCP proxy: one worker, one port, IPv4, checksums in software.
 //!
 //! Each figure is there for both engines, with the prefix `native_` or `smoltcp_`; the plain name is
-//! the native engine's.
+//! the default engine's.
 //!
 //! | figure | what is done |
 //! |--------|--------------|
@@ -51,9 +51,6 @@ const BULK: u64 = 256 << 20;
 
 /// The smallest ring that may be configured.
 const SMALL_RING: usize = 2 << 10;
-
-/// The engine whose figures also go by their plain names.
-const DEFAULT: EngineKind = EngineKind::Native;
 
 /// Runs what `wanted` says, by the names of the figures.
 pub fn run(wanted: &dyn Fn(&str) -> bool) -> io::Result<Report> {
@@ -114,7 +111,7 @@ impl Bench<'_> {
             ..figure.clone()
         };
         report.add(named(format!("{}_{name}", prefix(self.engine))));
-        if self.engine == DEFAULT {
+        if self.engine == EngineKind::default() {
             report.add(named(name.to_owned()));
         }
     }
