@@ -9,7 +9,7 @@ use netstack::wire::tcp::Flags;
 pub struct Case {
     /// What the peer's SYN says.
     pub handshake: Handshake,
-    /// What happens then, with [`super::peer::STEP`] between one and the next.
+    /// What happens then, a step of time between one and the next.
     pub steps: Vec<Step>,
 }
 
