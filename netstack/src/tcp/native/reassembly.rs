@@ -168,13 +168,6 @@ impl<P: Payload> Reassembly<P> {
             }
         }
     }
-
-    /// Drops everything that is held, which the peer must then send again although it was told
-    /// that it had arrived (RFC 2018 section 8 allows it, for when memory is short). Returns how
-    /// many payloads that were.
-    pub(super) fn discard(&mut self) -> usize {
-        self.0.take().map_or(0, |held| held.payloads)
-    }
 }
 
 impl<P> Default for Held<P> {

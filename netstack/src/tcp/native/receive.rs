@@ -303,12 +303,6 @@ impl<P: Payload> ReceiveHalf<P> {
         self.queue.len() + self.reassembly.payloads()
     }
 
-    /// Drops what arrived ahead of gaps, for when memory is short; the peer sends it again.
-    /// Returns how many payloads that were.
-    pub(super) fn discard_ahead(&mut self) -> usize {
-        self.reassembly.discard()
-    }
-
     /// The next sequence number expected: what segments that we send acknowledge.
     pub(super) fn rcv_nxt(&self) -> u32 {
         self.rcv_nxt

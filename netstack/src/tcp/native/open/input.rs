@@ -71,25 +71,29 @@ impl<P: Payload> Open<P> {
             self.note_path_works(call.now);
         }
         placed.map_err(Rejected::heard)?;
-        if self.is_out_of_memory(pressure, &header, len) {
-            self.receive.discard_ahead();
-            return Err(Rejected::silently(DropReason::TcpNoMemory).heard());
-        }
         self.take_payload(call, pressure, stamps, segment)
             .map_err(Rejected::heard)
     }
 
-    /// Whether there is no buffer to hold the payload in. Windows that were offered in better times
-    /// may be worth more than there is; a worker without buffers could not send either, and what is
-    /// held would stay so. The next segment is taken in if it is the only one, or two workers that
-    /// are both out of buffers would wait for each other.
+    /// Whether there is no buffer to hold the payload in. What is refused was not reported, so the
+    /// peer sends it again; what was reported is kept (RFC 2018 section 8).
+    ///
+    /// When buffers are scarce, what is missing comes before what lies ahead of it. When there are
+    /// none, windows that were offered in better times are worth more than there is; a worker
+    /// without buffers could not send either, and what is held would stay so. The next segment is
+    /// taken in if it is the only one, or two workers that are both out of buffers would wait for
+    /// each other.
     fn is_out_of_memory(&self, pressure: Pressure, header: &Header, len: usize) -> bool {
-        if pressure < Pressure::Exhausted || len == 0 {
+        if pressure < Pressure::Critical || len == 0 {
             return false;
+        }
+        let rcv_nxt = self.receive.rcv_nxt();
+        if pressure == Pressure::Critical {
+            return seq::lt(rcv_nxt, header.seq);
         }
         let fin = header.flags.contains(Flags::FIN);
         let new = self.receive.acceptance(header.seq, len as u32, fin) == Acceptance::Acceptable;
-        let only = header.seq == self.receive.rcv_nxt() && self.receive.queued() == 0;
+        let only = header.seq == rcv_nxt && self.receive.queued() == 0;
         new && !only
     }
 
@@ -158,10 +162,10 @@ impl<P: Payload> Open<P> {
         segment: Segment<B>,
     ) -> Result<(), Rejected> {
         let header = segment.header;
-        let ahead = seq::lt(self.receive.rcv_nxt(), header.seq);
-        if pressure >= Pressure::Critical && ahead && segment.payload_len() > 0 {
-            // What is missing before it comes first. It was not reported, so it comes again.
-            self.receive.demand_ack();
+        if self.is_out_of_memory(pressure, &header, segment.payload_len()) {
+            if seq::lt(self.receive.rcv_nxt(), header.seq) {
+                self.receive.demand_ack();
+            }
             return Err(Rejected::silently(DropReason::TcpNoMemory));
         }
         let congestion = segment.ecn() == CE;
