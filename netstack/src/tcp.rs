@@ -2,7 +2,7 @@
 //!
 //! [`Connection`] is the seam: segments go in as owned packet buffers and come out the same way,
 //! time is an argument, received octets are looked at as [`Chunk`]s. Behind it stands an engine
-//! that runs the state machine of one connection; the first is smoltcp.
+//! that runs the state machine of one connection: our own, or smoltcp.
 //!
 //! [`Endpoint`] is the layer around the connections of one worker, the same for every engine:
 //! it finds the connection of a segment, listens, limits half-open handshakes, chooses initial

@@ -2,13 +2,13 @@
 //!
 //! In: segments as owned packet buffers, octets from the session as shared payloads, time. Out:
 //! segments by the caller's [`Output`], received payloads, and the time at which it wants to be
-//! called again. Nothing is copied on the way: what arrives stays in the buffer that it came in,
-//! and is attached by reference to what is sent.
+//! called again. Payload is not copied on the way, but for small pieces: what arrives stays in the
+//! buffer that it came in, and is attached by reference to what is sent.
 //!
 //! A connection is in one of these phases ([`Phase`]): two of the handshake, one in which octets
-//! flow, the same at rest, and the end. The states of RFC 9293 between ESTABLISHED and TIME-WAIT are all
-//! combinations of how far each direction has ended, so each half keeps its own end, and there is
-//! no combination that must not be.
+//! flow, the same at rest, and the end. The states of RFC 9293 between ESTABLISHED and TIME-WAIT
+//! are all combinations of how far each direction has ended, so each half keeps its own end, and
+//! there is no combination that must not be.
 
 mod acknowledge;
 mod acknowledged;
