@@ -141,6 +141,9 @@ pub(super) struct Scoreboard {
     sacked: u32,
     /// Octets that are [`Fate::Lost`].
     lost: u32,
+    /// Nothing before this is [`Fate::Lost`]. Looking for the next lost segment begins here: a
+    /// peer with a large window and small segments could make a search from the front long.
+    lost_from: u32,
     /// The end of the highest selectively acknowledged segment, if there is one.
     highest_sacked: Option<u32>,
     /// The blocks of the previous acknowledgment.
@@ -352,6 +355,9 @@ impl Scoreboard {
         match self.sent.get_mut(index) {
             Some(sent) if sent.fate == Fate::InFlight => {
                 sent.fate = Fate::Lost;
+                if self.lost == 0 || seq::lt(sent.seq, self.lost_from) {
+                    self.lost_from = sent.seq;
+                }
                 self.lost += sent.len;
                 sent.len
             }
@@ -363,6 +369,7 @@ impl Scoreboard {
     /// have dropped that as well (RFC 2018 section 8). Returns the octets that are newly lost.
     pub(super) fn mark_all_lost(&mut self, renege: bool) -> u32 {
         let before = self.lost;
+        self.lost_from = self.sent.front().map_or(0, |first| first.seq);
         for sent in self.sent.iter_mut() {
             match sent.fate {
                 Fate::InFlight => self.lost += sent.len,
@@ -392,11 +399,19 @@ impl Scoreboard {
     }
 
     /// The first lost segment.
-    pub(super) fn next_lost(&self) -> Option<usize> {
+    pub(super) fn next_lost(&mut self) -> Option<usize> {
         if self.lost == 0 {
             return None;
         }
-        self.sent.iter().position(|sent| sent.fate == Fate::Lost)
+        let from = self.lost_from;
+        let start = self.sent.partition_point(|sent| seq::lt(sent.seq, from));
+        let is_lost = |index: &usize| {
+            let sent = self.sent.get(*index);
+            sent.is_some_and(|sent| sent.fate == Fate::Lost)
+        };
+        let found = (start..self.sent.len()).find(is_lost)?;
+        self.lost_from = self.sent.get(found)?.seq;
+        Some(found)
     }
 
     /// Notes that the segment at `index` was sent again.
@@ -546,6 +561,33 @@ mod tests {
         assert_eq!(board.mark_all_lost(false), 4000);
         board.restore_lost();
         assert_eq!(board.pipe(4000), 4000);
+    }
+
+    #[test]
+    fn the_first_lost_segment_is_found_whatever_came_before() {
+        let first = 0u32.wrapping_sub(2500);
+        let mut board = board(first, 6);
+        let again = |board: &mut Scoreboard, index| {
+            board.resent(index, Instant::from_millis(50), sent_rate());
+        };
+        board.mark_lost(4);
+        assert_eq!(board.next_lost(), Some(4));
+        // One before it, found later, comes first.
+        board.mark_lost(1);
+        assert_eq!(board.next_lost(), Some(1));
+        again(&mut board, 1);
+        assert_eq!(board.next_lost(), Some(4));
+        // What was sent again is lost again.
+        board.mark_lost(1);
+        assert_eq!(board.next_lost(), Some(1));
+        let mut estimator = RateEstimator::default();
+        let mut delivery = Delivery::new(Instant::from_millis(90), &mut estimator);
+        board.acknowledge(first.wrapping_add(2000), &mut delivery);
+        assert_eq!(board.next_lost(), Some(2));
+        again(&mut board, 2);
+        assert_eq!(board.next_lost(), None);
+        board.mark_all_lost(false);
+        assert_eq!(board.next_lost(), Some(0));
     }
 
     #[test]
