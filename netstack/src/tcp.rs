@@ -26,6 +26,7 @@ mod path_mtu;
 mod ports;
 pub mod seq;
 mod smoltcp_engine;
+mod stamp;
 mod syncookie;
 mod time_wait;
 

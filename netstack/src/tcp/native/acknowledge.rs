@@ -12,7 +12,7 @@
 
 use core::time::Duration;
 
-use super::stamp::Stamp;
+use crate::tcp::stamp::Stamp;
 use crate::time::Instant;
 
 /// Whether an ACK is to be sent by itself.

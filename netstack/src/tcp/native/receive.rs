@@ -19,10 +19,10 @@ use super::gather;
 use super::paws::{Paws, Verdict};
 use super::queue::Queue;
 use super::reassembly::{Inserted, Limits, Reassembly, Refusal};
-use super::stamp::Stamp;
 use super::window::{Pressure, Window};
 use crate::io::Payload;
 use crate::tcp::seq;
+use crate::tcp::stamp::Stamp;
 use crate::time::Instant;
 use crate::wire::tcp::{SackBlocks, Timestamps};
 

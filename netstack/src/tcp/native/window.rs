@@ -17,8 +17,8 @@
 //! edge for ever. After that the field is rounded down (RFC 7323 section 2.4 tells senders to
 //! expect it), and segments up to the edge are still taken in.
 
-use super::stamp::Stamp;
 use crate::tcp::seq;
+use crate::tcp::stamp::Stamp;
 use crate::time::Instant;
 
 /// How short the worker is of memory.

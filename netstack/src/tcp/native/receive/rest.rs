@@ -4,10 +4,10 @@ use super::super::acknowledge::Acknowledge;
 use super::super::paws::Paws;
 use super::super::queue::Queue;
 use super::super::reassembly::Reassembly;
-use super::super::stamp::Stamp;
 use super::super::window::Window;
 use super::ReceiveHalf;
 use crate::io::Payload;
+use crate::tcp::stamp::Stamp;
 
 /// A receive half without anything received: see [`ReceiveHalf::rest`].
 #[derive(Clone, Copy, Debug)]
