@@ -171,6 +171,8 @@ pub(super) fn start(options: &ConnectionOptions, numbers: Numbers, version: u8) 
             default_mss: options::default_mss(version),
             largest_window: u32::try_from(options.receive_buffer).unwrap_or(u32::MAX),
             ecn: options.ecn,
+            sack: options.sack,
+            timestamps: options.timestamps,
         },
     }
 }

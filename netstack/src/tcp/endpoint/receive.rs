@@ -15,7 +15,7 @@ use crate::tcp::bare::Bare;
 use crate::tcp::connection::{CloseCause, Connection};
 use crate::tcp::listen::Listener;
 use crate::tcp::time_wait::{Age, TimeWait};
-use crate::tcp::{EngineKind, Output, Segment, State, TcpIp, bare, path_mtu};
+use crate::tcp::{Output, Segment, State, TcpIp, bare, path_mtu};
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
 
@@ -197,7 +197,7 @@ impl<B: PacketBuf> Endpoint<B> {
         let syn = header.flags.contains(Flags::SYN) && !header.flags.contains(Flags::ACK);
         if syn
             && let Some(listener) = self.listeners.get(network, I::flow(flow).local()).cloned()
-            && entry.is_reopened_by(&header, listener.options.engine == EngineKind::Native)
+            && entry.is_reopened_by(&header, listener.uses_time_stamps())
         {
             self.accept(arrival, &listener, Some(entry), segment, out);
             return;
