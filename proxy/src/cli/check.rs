@@ -89,10 +89,12 @@ fn summarize_engine(config: EngineConfig, out: &mut dyn Write) -> io::Result<()>
     }
     writeln!(
         out,
-        "    engine {engine}, congestion {}, pacing {}, ECN {}",
+        "    engine {engine}, congestion {}, pacing {}, ECN {}, SACK {}, time stamps {}",
         word(&EngineConfig::ALGORITHMS, config.congestion),
         on_or_off(config.paces()),
         on_or_off(config.ecn),
+        on_or_off(config.sack),
+        on_or_off(config.timestamps),
     )
 }
 
