@@ -59,6 +59,10 @@ pub struct StackOptions {
     pub pacing: bool,
     /// Whether the native engine asks for ECN, and agrees to it.
     pub ecn: bool,
+    /// Whether the native engine offers SACK, and agrees to it.
+    pub sack: bool,
+    /// Whether the native engine offers time stamps, and agrees to them.
+    pub timestamps: bool,
     /// How far the native engine's retransmission timeout is above the round-trip time at least.
     pub rto_floor: Duration,
     /// Deadlines.
@@ -82,6 +86,8 @@ impl StackOptions {
             congestion: Algorithm::default(),
             pacing: false,
             ecn: false,
+            sack: true,
+            timestamps: true,
             rto_floor: Duration::from_millis(200),
             timeouts: Timeouts {
                 handshake: Duration::from_mins(1),
@@ -138,6 +144,8 @@ impl StackOptions {
                 self.keepalive_probes = probes as u8;
             }
             ("net.ipv4.tcp_ecn", &[on @ 0..=1]) => self.ecn = on == 1,
+            ("net.ipv4.tcp_sack", &[on @ 0..=1]) => self.sack = on == 1,
+            ("net.ipv4.tcp_timestamps", &[on @ 0..=1]) => self.timestamps = on == 1,
             ("net.ipv4.tcp_rto_min_us", &[micros]) => {
                 self.rto_floor = Duration::from_micros(micros);
             }
@@ -149,6 +157,8 @@ impl StackOptions {
                 | "net.ipv4.tcp_keepalive_intvl"
                 | "net.ipv4.tcp_keepalive_probes"
                 | "net.ipv4.tcp_ecn"
+                | "net.ipv4.tcp_sack"
+                | "net.ipv4.tcp_timestamps"
                 | "net.ipv4.tcp_rto_min_us",
                 _,
             ) => return Err(bad_value()),
