@@ -48,6 +48,7 @@ impl<P: Payload> SendHalf<P> {
             let mss = self.window.smss;
             self.board.sack(ack.blocks, mss, &mut delivery);
         }
+        self.count_nuisances(delivery.divided);
         self.recovered &= !advanced;
         if advanced {
             self.silences = 0;
@@ -93,6 +94,17 @@ impl<P: Payload> SendHalf<P> {
             self.cwnd_limited = false;
         }
         self.timer_after_ack(now, wait, moved);
+    }
+
+    /// Counts what honest peers have little reason for: acknowledgments that end inside a segment of
+    /// the wire, and SACK blocks that are no use.
+    fn count_nuisances(&mut self, divided: Option<u32>) {
+        let tally = &mut self.tally;
+        if divided.is_some_and(|len| len <= self.window.smss) {
+            tally.divided_acks = tally.divided_acks.saturating_add(1);
+        }
+        let refused = self.board.take_refused();
+        tally.sack_refused = tally.sack_refused.saturating_add(refused);
     }
 
     /// RFC 9293 section 3.10.7.4: the window of the newest segment counts. Returns whether it

@@ -8,7 +8,7 @@
 
 use core::time::Duration;
 
-use super::sack::{Delivery, Fate, Scoreboard, Sent};
+use super::sack::{Delivery, Judgement, Scoreboard, Sent};
 use crate::tcp::seq;
 use crate::time::Instant;
 
@@ -172,28 +172,16 @@ impl Rack {
         patience: Patience,
     ) -> (u32, Option<Duration>) {
         let allowed = Duration::from_micros(u64::from(self.rtt)) + self.window(board, patience);
-        let mut lost = 0;
-        let mut wait: Option<Duration> = None;
-        for index in 0.. {
-            let Some(sent) = board.get(index) else { break };
-            if sent.fate != Fate::InFlight {
-                continue;
-            }
+        let left = |sent_at| allowed.saturating_sub(now.saturating_duration_since(sent_at));
+        board.lose(left(self.sent_at), |sent| {
             if !self.is_after(sent) {
-                // Segments sent once lie in the order in which they were sent.
-                if sent.retransmitted {
-                    continue;
-                }
-                break;
+                return Judgement::TooEarly;
             }
-            let age = now.saturating_duration_since(sent.sent_at);
-            if age >= allowed {
-                lost += board.mark_lost(index);
-            } else {
-                wait = wait.max(allowed.checked_sub(age));
+            match left(sent.sent_at) {
+                Duration::ZERO => Judgement::Lost,
+                wait => Judgement::Wait(wait),
             }
-        }
-        (lost, wait)
+        })
     }
 
     /// Whether something was delivered that was sent after `sent`.
@@ -218,6 +206,7 @@ impl Rack {
 #[cfg(test)]
 mod tests {
     use super::super::rate::{RateEstimator, SentRate};
+    use super::super::sack::Fate;
     use super::*;
     use crate::wire::tcp::SackBlocks;
 
@@ -237,14 +226,8 @@ mod tests {
     fn board() -> Scoreboard {
         let mut board = Scoreboard::default();
         for index in 0..10 {
-            board.push(Sent {
-                seq: index * MSS,
-                len: MSS,
-                sent_at: at(u64::from(index)),
-                rate: sent_rate(),
-                fate: Fate::InFlight,
-                retransmitted: false,
-            });
+            let sent_at = at(u64::from(index));
+            board.push(Sent::new(index * MSS, MSS, sent_at, sent_rate()));
         }
         board
     }

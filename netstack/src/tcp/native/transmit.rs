@@ -373,14 +373,7 @@ impl<P: Payload> SendHalf<P> {
             self.retransmitted = self.retransmitted.wrapping_add(part.len);
             self.note_resent(part);
         } else {
-            self.board.push(Sent {
-                seq: part.seq,
-                len,
-                sent_at: now,
-                rate,
-                fate: Fate::InFlight,
-                retransmitted: false,
-            });
+            self.board.push(Sent::new(part.seq, len, now, rate));
             self.nxt = self.nxt.wrapping_add(len);
             if part.fin {
                 self.fin = Fin::Sent;
