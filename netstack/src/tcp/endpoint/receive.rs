@@ -251,9 +251,11 @@ impl<B: PacketBuf> Endpoint<B> {
             self.counters.drop_packet(DropReason::TcpConnectionsFull);
             return;
         }
-        if self.half_open >= self.config.syn_backlog {
-            let fresh = old.is_none();
-            if fresh && self.answer_with_cookie(&arrival, listener, &segment.header, out) {
+        // A flow in TIME-WAIT belongs to a client who was here before, and what is remembered of it
+        // is given up for the handshake: no flood gets in that way. A cookie would not do, as its
+        // sequence number cannot be chosen to come after the old one's.
+        if self.half_open >= self.config.syn_backlog && old.is_none() {
+            if self.answer_with_cookie(&arrival, listener, &segment.header, out) {
                 self.counters.increment(Event::Consumed);
             } else {
                 self.counters.drop_packet(DropReason::TcpBacklogFull);

@@ -49,6 +49,7 @@ macro_rules! engine_tests {
     };
 }
 
+mod attacks;
 mod buffers;
 mod closing;
 mod cookies;
