@@ -12,6 +12,7 @@
 
 mod acknowledge;
 mod acknowledged;
+mod activity;
 mod budget;
 mod congestion;
 mod connect;
@@ -54,6 +55,7 @@ use crate::io::PacketBuf;
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options};
 
+pub use activity::SendTimes;
 pub(super) use budget::Budget;
 pub use congestion::Algorithm;
 pub use info::{Info, Recovering};

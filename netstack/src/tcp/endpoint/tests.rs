@@ -64,3 +64,4 @@ mod rig;
 mod sums;
 mod time_wait;
 mod validation;
+mod visibility;

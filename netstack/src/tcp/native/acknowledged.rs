@@ -65,8 +65,16 @@ impl<P: Payload> SendHalf<P> {
         let rtt = self.measure(now, ack, &delivery, advanced);
         if self.sack {
             let echo_age = ack.echo.map(|(echo, clock)| clock.wrapping_sub(echo));
-            self.rack
-                .delivered(now, &delivery, self.rto.smallest(), echo_age);
+            let first = !self.rack.has_reordered();
+            self.rack.delivered(
+                now,
+                &delivery,
+                self.rto.smallest(),
+                echo_age,
+                self.window.smss,
+            );
+            let seen = first && self.rack.has_reordered();
+            self.tally.reordered += u16::from(seen);
         }
         let progress = Progress {
             delivered: delivery.octets(),
@@ -84,6 +92,9 @@ impl<P: Payload> SendHalf<P> {
         let lost = self.board.lost().saturating_sub(lost_before);
         if delivery.octets() > 0 || lost > 0 {
             let acked = self.acked(now, &mut delivery, &progress, rtt, lost);
+            if let Some(sample) = &acked.rate {
+                self.throughput.measured(sample);
+            }
             self.controller.on_ack(&mut self.window, &acked);
         }
         let moved = delivery.octets() > 0 || window_changed;

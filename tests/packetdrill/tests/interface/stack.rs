@@ -359,8 +359,11 @@ const FOUR: [(&str, usize); 20] = [
     ("tcpi_snd_wnd", 228),
     ("tcpi_rcv_wnd", 232),
 ];
-const EIGHT: [(&str, usize); 3] = [
+const EIGHT: [(&str, usize); 6] = [
     ("tcpi_pacing_rate", 104),
     ("tcpi_delivery_rate", 160),
+    ("tcpi_busy_time", 168),
+    ("tcpi_rwnd_limited", 176),
+    ("tcpi_sndbuf_limited", 184),
     ("tcpi_bytes_retrans", 208),
 ];
