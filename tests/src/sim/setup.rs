@@ -41,6 +41,10 @@ pub struct Addresses {
     pub nobody: IpAddr,
     /// The server again, on no link: Weirgate reaches it by way of the server's other address.
     pub beyond: IpAddr,
+    /// Hosts that only flood; Weirgate's way to them is by the client, who knows none of them.
+    pub strangers: IpAddr,
+    /// Bits of their prefix.
+    pub strangers_len: u8,
     /// Bits of a link's prefix.
     pub prefix_len: u8,
     /// Bits of a whole address.
@@ -108,6 +112,8 @@ impl Family {
                 server: Ipv4Addr::new(198, 51, 100, 2).into(),
                 nobody: Ipv4Addr::new(198, 51, 100, 9).into(),
                 beyond: Ipv4Addr::new(203, 0, 113, 10).into(),
+                strangers: Ipv4Addr::new(198, 18, 0, 0).into(),
+                strangers_len: 15,
                 prefix_len: 24,
                 address_len: 32,
             },
@@ -118,6 +124,8 @@ impl Family {
                 server: on_link(2, 2),
                 nobody: on_link(2, 9),
                 beyond: on_link(3, 10),
+                strangers: on_link(4, 0),
+                strangers_len: 64,
                 prefix_len: 64,
                 address_len: 128,
             },
@@ -273,6 +281,9 @@ impl Setup {
             beyond,
             prefix_len,
             address_len,
+            client,
+            strangers,
+            strangers_len,
             ..
         } = self.family.addresses();
         let service = self.family.addresses().service();
@@ -299,6 +310,7 @@ vdevs = ["net_null0", "net_null1"]
 name = "front"
 device = "net_null0"
 addresses = ["{front}/{prefix_len}"]
+routes = [{{ to = "{strangers}/{strangers_len}", via = "{client}" }}]
 
 [[port]]
 name = "back"

@@ -329,13 +329,14 @@ fn info(octets: &[u8]) -> TcpInfo {
     info
 }
 
-const ONE: [(&str, usize); 6] = [
+const ONE: [(&str, usize); 7] = [
     ("tcpi_state", 0),
     ("tcpi_ca_state", 1),
     ("tcpi_retransmits", 2),
     ("tcpi_probes", 3),
     ("tcpi_backoff", 4),
     ("tcpi_options", 5),
+    ("tcpi_delivery_rate_app_limited", 7),
 ];
 const FOUR: [(&str, usize); 20] = [
     ("tcpi_rto", 8),
