@@ -143,6 +143,17 @@ impl Addresses {
         SocketAddr::new(self.front, 80)
     }
 
+    /// The route by which Weirgate answers strangers.
+    fn route_to_strangers(self) -> String {
+        let Self {
+            client,
+            strangers,
+            strangers_len,
+            ..
+        } = self;
+        format!("{{ to = \"{strangers}/{strangers_len}\", via = \"{client}\" }}")
+    }
+
     /// The server's end number `index`.
     pub fn backend(self, index: u16) -> SocketAddr {
         SocketAddr::new(self.server, 8080 + index)
@@ -281,12 +292,10 @@ impl Setup {
             beyond,
             prefix_len,
             address_len,
-            client,
-            strangers,
-            strangers_len,
             ..
         } = self.family.addresses();
-        let service = self.family.addresses().service();
+        let addresses = self.family.addresses();
+        let (service, strangers) = (addresses.service(), addresses.route_to_strangers());
         let word =
             |(word, engine): &(&'static str, EngineKind)| (*engine == self.engine).then_some(*word);
         let engine = EngineConfig::ENGINES.iter().find_map(word);
@@ -310,7 +319,7 @@ vdevs = ["net_null0", "net_null1"]
 name = "front"
 device = "net_null0"
 addresses = ["{front}/{prefix_len}"]
-routes = [{{ to = "{strangers}/{strangers_len}", via = "{client}" }}]
+routes = [{strangers}]
 
 [[port]]
 name = "back"

@@ -126,6 +126,10 @@ impl StackOptions {
             .map(|number| number.parse().ok())
             .collect();
         let numbers = numbers.ok_or_else(bad_value)?;
+        if let Some(switch) = self.switch(name) {
+            *switch = on_or_off(&numbers).ok_or_else(bad_value)?;
+            return Ok(());
+        }
         match (name, numbers.as_slice()) {
             ("net.ipv4.tcp_rmem", &[_, first, most]) if first <= most => {
                 self.set_receive_buffer(first as usize, most as usize);
@@ -143,9 +147,6 @@ impl StackOptions {
             ("net.ipv4.tcp_keepalive_probes", &[probes @ 1..=255]) => {
                 self.keepalive_probes = probes as u8;
             }
-            ("net.ipv4.tcp_ecn", &[on @ 0..=1]) => self.ecn = on == 1,
-            ("net.ipv4.tcp_sack", &[on @ 0..=1]) => self.sack = on == 1,
-            ("net.ipv4.tcp_timestamps", &[on @ 0..=1]) => self.timestamps = on == 1,
             ("net.ipv4.tcp_rto_min_us", &[micros]) => {
                 self.rto_floor = Duration::from_micros(micros);
             }
@@ -156,9 +157,6 @@ impl StackOptions {
                 | "net.ipv4.tcp_keepalive_time"
                 | "net.ipv4.tcp_keepalive_intvl"
                 | "net.ipv4.tcp_keepalive_probes"
-                | "net.ipv4.tcp_ecn"
-                | "net.ipv4.tcp_sack"
-                | "net.ipv4.tcp_timestamps"
                 | "net.ipv4.tcp_rto_min_us",
                 _,
             ) => return Err(bad_value()),
@@ -171,6 +169,16 @@ impl StackOptions {
         Ok(())
     }
 
+    /// What a setting of 0 or 1 switches.
+    fn switch(&mut self, name: &str) -> Option<&mut bool> {
+        match name {
+            "net.ipv4.tcp_ecn" => Some(&mut self.ecn),
+            "net.ipv4.tcp_sack" => Some(&mut self.sack),
+            "net.ipv4.tcp_timestamps" => Some(&mut self.timestamps),
+            _ => None,
+        }
+    }
+
     /// smoltcp's buffers do not grow: they are as large as the first window.
     fn set_receive_buffer(&mut self, first: usize, most: usize) {
         self.first_window = Some(first);
@@ -178,6 +186,14 @@ impl StackOptions {
             Engine::Native => most,
             Engine::Smoltcp => first,
         };
+    }
+}
+
+fn on_or_off(numbers: &[u64]) -> Option<bool> {
+    match numbers {
+        [0] => Some(false),
+        [1] => Some(true),
+        _ => None,
     }
 }
 

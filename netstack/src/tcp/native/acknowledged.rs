@@ -58,24 +58,10 @@ impl<P: Payload> SendHalf<P> {
         if advanced && self.fin == Fin::Sent && self.una == self.nxt {
             self.fin = Fin::Acknowledged;
         }
-        if !self.sack {
-            let repeated = !advanced && !ack.occupies && !window_changed && flight > 0;
-            self.count_duplicate(advanced, repeated, &mut delivery);
-        }
+        let repeated = !advanced && !ack.occupies && !window_changed && flight > 0;
+        self.count_duplicate(advanced, repeated, &mut delivery);
         let rtt = self.measure(now, ack, &delivery, advanced);
-        if self.sack {
-            let echo_age = ack.echo.map(|(echo, clock)| clock.wrapping_sub(echo));
-            let first = !self.rack.has_reordered();
-            self.rack.delivered(
-                now,
-                &delivery,
-                self.rto.smallest(),
-                echo_age,
-                self.window.smss,
-            );
-            let seen = first && self.rack.has_reordered();
-            self.tally.reordered += u16::from(seen);
-        }
+        self.note_order(now, ack, &delivery);
         let progress = Progress {
             delivered: delivery.octets(),
             advanced,
@@ -105,6 +91,20 @@ impl<P: Payload> SendHalf<P> {
             self.cwnd_limited = false;
         }
         self.timer_after_ack(now, wait, moved);
+    }
+
+    /// Tells RACK what was delivered.
+    fn note_order(&mut self, now: Instant, ack: &Acknowledgment<'_>, delivery: &Delivery<'_>) {
+        if !self.sack {
+            return;
+        }
+        let echo_age = ack.echo.map(|(echo, clock)| clock.wrapping_sub(echo));
+        let in_order = !self.rack.has_reordered();
+        let (min_rtt, smss) = (self.rto.smallest(), self.window.smss);
+        self.rack.delivered(now, delivery, min_rtt, echo_age, smss);
+        if in_order && self.rack.has_reordered() {
+            self.tally.reordered = self.tally.reordered.saturating_add(1);
+        }
     }
 
     /// Counts what honest peers have little reason for: acknowledgments that end inside a segment of
@@ -150,6 +150,9 @@ impl<P: Payload> SendHalf<P> {
     /// Without SACK, each duplicate acknowledgment says that one segment has left the network
     /// (RFC 5681 section 3.2).
     fn count_duplicate(&mut self, advanced: bool, repeated: bool, delivery: &mut Delivery<'_>) {
+        if self.sack {
+            return;
+        }
         if repeated {
             // RFC 5681 section 5: a peer may make up as many as it likes; no more count than there
             // are segments in flight, which are small ones or large ones that a port has cut.
