@@ -283,6 +283,12 @@ impl Setup {
         self
     }
 
+    /// The keys that were set.
+    fn settings_toml(&self) -> String {
+        let line = |(key, value): &(&str, String)| format!("{key} = {value}\n");
+        self.settings.iter().map(line).collect()
+    }
+
     /// Weirgate's configuration file.
     pub fn to_toml(&self) -> String {
         let Addresses {
@@ -301,10 +307,7 @@ impl Setup {
         let engine = EngineConfig::ENGINES.iter().find_map(word);
         let engine = engine.expect("every engine has a word");
         let lcores: Vec<usize> = (0..self.workers).collect();
-        let mut text = String::new();
-        for (key, value) in &self.settings {
-            writeln!(text, "{key} = {value}").expect("a String takes everything");
-        }
+        let mut text = self.settings_toml();
         write!(
             text,
             r#"

@@ -467,9 +467,9 @@ impl Scoreboard {
         let mut again: Vec<_> = again.collect();
         again.sort_by_key(|again| again.sent_at);
         self.again = Queue::default();
-        again
-            .into_iter()
-            .for_each(|again| self.again.push_back(again));
+        for again in again {
+            self.again.push_back(again);
+        }
     }
 
     /// The first lost segment.

@@ -53,7 +53,7 @@ fn with_blocks(peer: Peer, pairs: &[(u32, u32)]) -> Peer {
 fn acknowledgments_in_pieces_gain_nothing<I: TcpIp>() {
     let cwnd_after = |pieces: u32| {
         let (mut rig, id, mut peer) = established::<I>(native());
-        rig.write(id, &[7; 20_000]);
+        rig.write(id, &[7; 16_000]);
         for _ in 0..4 * pieces {
             peer.ack = peer.ack.wrapping_add(1000 / pieces);
             rig.send(&peer, ACK, &[]);
@@ -70,7 +70,7 @@ fn acknowledgments_in_pieces_gain_nothing<I: TcpIp>() {
 /// RFC 5961 section 5: what was not sent cannot be acknowledged, and the window does not grow.
 fn acknowledging_ahead_is_refused<I: TcpIp>() {
     let (mut rig, id, peer) = established::<I>(native());
-    rig.write(id, &[7; 20_000]);
+    rig.write(id, &[7; 16_000]);
     let sent = rig.take(&peer).len() as u32 * 1000;
     let before = rig.endpoint.connection(id).info(rig.now);
     let ahead = Peer {

@@ -194,15 +194,14 @@ fn attack(board: &mut Scoreboard, pairs: &[(u32, u32)]) {
 
 #[test]
 fn blocks_that_shrink_by_a_segment_each_are_cheap() {
-    let shrinking: [(&str, fn(u32) -> (u32, u32)); 3] = [
-        ("from the left", |step| (1 + step, MANY)),
-        ("from the right", |step| (1, MANY - step)),
-        ("from both", |step| (1 + step, MANY - step)),
-    ];
-    for (what, block) in shrinking {
+    for (what, left, right) in [
+        ("from the left", 1, 0),
+        ("from the right", 0, 1),
+        ("from both", 1, 1),
+    ] {
         let mut board = attacked();
         for step in 0..10_000 {
-            attack(&mut board, &[block(step)]);
+            attack(&mut board, &[(1 + left * step, MANY - right * step)]);
         }
         assert_bounded(&board, 10_000, 80, what);
     }
