@@ -32,6 +32,10 @@ impl Engine {
 
 /// What a stack's endpoints and connections are made with.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each switches one extension, with any of the others"
+)]
 pub struct StackOptions {
     /// What runs connections.
     pub engine: Engine,
