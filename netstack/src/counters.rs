@@ -101,6 +101,12 @@ pub enum Event {
     TcpWindowProbes,
     /// Peers that asked for smaller segments than we send.
     TcpSmallMss,
+    /// Acknowledgments that end inside a segment: of peers that try to make the window grow.
+    TcpDividedAcks,
+    /// Native connections whose path was seen to deliver out of order, each counted once.
+    TcpReordered,
+    /// SACK blocks about nothing in flight, or cut finer than is noted.
+    TcpSackRefused,
     /// Packet buffers that native connections hold now: a gauge.
     TcpBuffersHeld,
     /// Handshakes of clients that did not finish in time.
@@ -198,6 +204,9 @@ impl Event {
         (Self::TcpLossProbes, "tcp_loss_probes"),
         (Self::TcpWindowProbes, "tcp_window_probes"),
         (Self::TcpSmallMss, "tcp_small_mss"),
+        (Self::TcpDividedAcks, "tcp_divided_acks"),
+        (Self::TcpReordered, "tcp_reordered"),
+        (Self::TcpSackRefused, "tcp_sack_refused"),
         (Self::TcpBuffersHeld, "tcp_buffers_held"),
         (Self::TcpHandshakeTimeouts, "tcp_handshake_timeouts"),
         (Self::TcpConnectTimeouts, "tcp_connect_timeouts"),

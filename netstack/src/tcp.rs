@@ -42,7 +42,7 @@ pub use endpoint::{
 pub use engine::EngineKind;
 pub use isn::IsnGenerator;
 pub use listen::{Listener, ListenerId};
-pub use native::{Algorithm, Info, Numbers, Recovering};
+pub use native::{Algorithm, Info, Numbers, Recovering, SendTimes};
 pub use ports::PortShares;
 
 use crate::io::PacketBuf;

@@ -471,6 +471,8 @@ fn connection_options(options: &StackOptions) -> ConnectionOptions {
         congestion: options.congestion,
         pacing: options.pacing,
         ecn: options.ecn,
+        sack: options.sack,
+        timestamps: options.timestamps,
         rto_floor: options.rto_floor,
     }
 }

@@ -15,7 +15,7 @@ use crate::tcp::bare::Bare;
 use crate::tcp::connection::{CloseCause, Connection};
 use crate::tcp::listen::Listener;
 use crate::tcp::time_wait::{Age, TimeWait};
-use crate::tcp::{EngineKind, Output, Segment, State, TcpIp, bare, path_mtu};
+use crate::tcp::{Output, Segment, State, TcpIp, bare, path_mtu};
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
 
@@ -202,7 +202,7 @@ impl<B: PacketBuf> Endpoint<B> {
         let syn = header.flags.contains(Flags::SYN) && !header.flags.contains(Flags::ACK);
         if syn
             && let Some(listener) = self.listeners.get(network, I::flow(flow).local()).cloned()
-            && entry.is_reopened_by(&header, listener.options.engine == EngineKind::Native)
+            && entry.is_reopened_by(&header, listener.uses_time_stamps())
         {
             self.accept(arrival, &listener, Some(entry), segment, out);
             return;
@@ -256,9 +256,11 @@ impl<B: PacketBuf> Endpoint<B> {
             self.counters.drop_packet(DropReason::TcpConnectionsFull);
             return;
         }
-        if self.half_open >= self.config.syn_backlog {
-            let fresh = old.is_none();
-            if fresh && self.answer_with_cookie(&arrival, listener, &segment.header, out) {
+        // A flow in TIME-WAIT belongs to a client who was here before, and what is remembered of it
+        // is given up for the handshake: no flood gets in that way. A cookie would not do, as its
+        // sequence number cannot be chosen to come after the old one's.
+        if self.half_open >= self.config.syn_backlog && old.is_none() {
+            if self.answer_with_cookie(&arrival, listener, &segment.header, out) {
                 self.counters.increment(Event::Consumed);
             } else {
                 self.counters.drop_packet(DropReason::TcpBacklogFull);

@@ -49,6 +49,7 @@ macro_rules! engine_tests {
     };
 }
 
+mod attacks;
 mod buffers;
 mod closing;
 mod cookies;
@@ -63,3 +64,4 @@ mod rig;
 mod sums;
 mod time_wait;
 mod validation;
+mod visibility;

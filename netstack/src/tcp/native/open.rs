@@ -161,6 +161,7 @@ impl<P: Payload> Open<P> {
     pub(super) fn send(&mut self, options: &ConnectionOptions, payload: &P) -> usize {
         let octets = payload.octets();
         let len = octets.len().min(self.room(options));
+        self.send.short_of_room = len < octets.len();
         if len == 0 {
             return 0;
         }
@@ -184,7 +185,9 @@ impl<P: Payload> Open<P> {
         O: Output,
         O::Buf: PacketBuf<Payload = P>,
     {
-        let octets = &octets[..octets.len().min(self.room(options))];
+        let all = octets.len();
+        let octets = &octets[..all.min(self.room(options))];
+        self.send.short_of_room = octets.len() < all;
         if !octets.is_empty() && octets.len() < WORTH_SHARING && self.send.queue.append(octets) {
             return octets.len();
         }
