@@ -17,6 +17,11 @@ const FOLLOWS_MEMBERS: NotedQuirk = NotedQuirk::new(
         Source::Guide("nics/overview.html"),
     ),
 );
+/// Each member has a key and a table of its own.
+const SPREAD_ELSEWHERE: NotedQuirk = NotedQuirk::new(
+    Quirk::SpreadElsewhere,
+    Evidence::new(Release::CAPABILITY_TABLE, Source::Unconfirmed),
+);
 const NO_ISOLATION: NotedQuirk =
     NotedQuirk::new(Quirk::NoIsolation, TABLE.until(Release::OLDEST_SUPPORTED));
 /// The least; what the members can do comes on top.
@@ -55,7 +60,7 @@ pub(super) static BONDING: Profile = Profile {
         frame_len: Some(Known::new(16128, OBSERVED)),
         ..Limits::UNKNOWN
     },
-    quirks: &[FOLLOWS_MEMBERS, NO_ISOLATION],
+    quirks: &[FOLLOWS_MEMBERS, SPREAD_ELSEWHERE, NO_ISOLATION],
 };
 
 pub(super) static FAILSAFE: Profile = Profile {
@@ -71,7 +76,7 @@ pub(super) static FAILSAFE: Profile = Profile {
     rx_offloads: &[],
     tx_offloads: &[],
     limits: Limits::UNKNOWN,
-    quirks: &[FOLLOWS_MEMBERS, NO_ISOLATION],
+    quirks: &[FOLLOWS_MEMBERS, SPREAD_ELSEWHERE, NO_ISOLATION],
 };
 
 pub(super) static IPSEC: Profile = Profile {

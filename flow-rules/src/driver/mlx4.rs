@@ -98,6 +98,8 @@ pub(super) static PROFILE: Profile = Profile {
             Quirk::RssAlignedRegion,
             Evidence::new(Release::CAPABILITY_TABLE, REFUSALS),
         ),
+        // Its page of features leaves out that key and table can be updated.
+        NotedQuirk::new(Quirk::HashHidden, GUIDE),
         NotedQuirk::new(
             Quirk::PriorityNotWithUdpPort,
             Evidence::new(Release::CAPABILITY_TABLE, REFUSALS),

@@ -70,6 +70,8 @@ pub enum Quirk {
     KernelClassifier,
     /// Something else chooses the queue.
     SpreadElsewhere,
+    /// The device chooses the queue by a key or a table that it does not tell.
+    HashHidden,
 }
 
 impl fmt::Display for Quirk {
@@ -133,6 +135,10 @@ impl Quirk {
             }
             Self::SpreadElsewhere => {
                 "Something else chooses the queue of a packet, \
+                 so replies are not foreseen: they may be handed over between workers."
+            }
+            Self::HashHidden => {
+                "It does not tell the key or the table by which it spreads packets, \
                  so replies are not foreseen: they may be handed over between workers."
             }
             other => other.rss_sentence(),

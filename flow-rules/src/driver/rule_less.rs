@@ -1,8 +1,8 @@
 //! Drivers without rules: `net_virtio`, `net_ena`, `net_af_packet`, `net_af_xdp`, `net_memif`.
 //!
-//! What they spread by themselves, if anything, decides how much software has to do. The last
-//! three were tried with testpmd 22.11.11: `flow validate` and `flow isolate` are not implemented,
-//! and no RSS key, table or flow type is told.
+//! What they spread by themselves, if anything, decides how much software has to do. All but ENA
+//! were tried with testpmd 22.11.11 (virtio as `net_virtio_user` on `net_vhost`): `flow validate`
+//! and `flow isolate` are not implemented, and no RSS key, table or flow type is told.
 
 use super::{
     Access, Driver, Evidence, Known, Limits, NotedQuirk, OffloadSupport, Profile, Quirk, Release,
@@ -12,6 +12,7 @@ use super::{
 const OBSERVED: Source = Source::Observed("testpmd, `show port info` and `flow validate`");
 const LIVE: Evidence = Evidence::new(Release::OLDEST_SUPPORTED, OBSERVED);
 const UNCONFIRMED: Evidence = Evidence::new(Release::OLDEST_SUPPORTED, Source::Unconfirmed);
+const BY_HOST: Evidence = LIVE.only("if the host offers it");
 const ENA_GUIDE: Evidence = Evidence::new(
     Release::OLDEST_SUPPORTED,
     Source::Guide("nics/features/ena.ini"),
@@ -57,48 +58,39 @@ const fn elsewhere(by: &'static str) -> Rss {
 }
 
 pub(super) static VIRTIO: Profile = Profile {
-    rss: Rss {
-        spread: Spread::Toeplitz {
-            key: Access::Write,
-            reta: Access::Write,
-        },
-        evidence: UNCONFIRMED.only("if the host offers VIRTIO_NET_F_RSS; else the host chooses"),
-        ..elsewhere("the host")
-    },
+    rss: elsewhere("the host, unless it offers VIRTIO_NET_F_RSS"),
     rx_offloads: &[
-        OffloadSupport::new(RxOffload::UdpCksum, UNCONFIRMED),
-        OffloadSupport::new(RxOffload::TcpCksum, UNCONFIRMED),
-        OffloadSupport::new(RxOffload::TcpLro, UNCONFIRMED.only("if the host offers it")),
-        OffloadSupport::new(RxOffload::VlanStrip, UNCONFIRMED),
+        OffloadSupport::new(RxOffload::VlanStrip, LIVE),
+        OffloadSupport::new(RxOffload::UdpCksum, BY_HOST),
+        OffloadSupport::new(RxOffload::TcpCksum, BY_HOST),
+        OffloadSupport::new(RxOffload::TcpLro, BY_HOST),
+        OffloadSupport::new(RxOffload::Scatter, BY_HOST),
     ],
     tx_offloads: &[
-        OffloadSupport::new(TxOffload::UdpCksum, UNCONFIRMED),
-        OffloadSupport::new(TxOffload::TcpCksum, UNCONFIRMED),
+        OffloadSupport::new(TxOffload::VlanInsert, LIVE),
+        OffloadSupport::new(TxOffload::MultiSegs, LIVE),
+        OffloadSupport::new(TxOffload::UdpCksum, BY_HOST),
+        OffloadSupport::new(TxOffload::TcpCksum, BY_HOST),
         OffloadSupport::new(TxOffload::TcpTso, UNCONFIRMED.only("if the host offers it")),
-        OffloadSupport::new(TxOffload::VlanInsert, UNCONFIRMED),
-        OffloadSupport::new(TxOffload::MultiSegs, UNCONFIRMED),
     ],
     limits: Limits {
-        mac_addresses: Some(Known::new(64, Source::Unconfirmed)),
+        mac_addresses: Some(Known::new(64, OBSERVED)),
         rss_key_len: Some(Known::new(40, Source::Unconfirmed)),
         reta_lens: Some(Known::new(&[128], Source::Unconfirmed)),
-        frame_len: Some(Known::new(9728, Source::Unconfirmed)),
+        frame_len: Some(Known::new(9728, OBSERVED)),
         ..Limits::UNKNOWN
     },
-    quirks: &[
-        NotedQuirk::new(Quirk::NoRules, UNCONFIRMED),
-        NotedQuirk::new(Quirk::NoIsolation, UNCONFIRMED),
-    ],
     ..without_rules(Driver::Virtio)
 };
 
 pub(super) static ENA: Profile = Profile {
     rss: Rss {
         spread: Spread::Toeplitz {
-            key: Access::Write,
+            // Newer instances tell it and let it be set.
+            key: Access::Hidden,
             reta: Access::Write,
         },
-        evidence: ENA_GUIDE.only("on instances that let the key be set; elsewhere it is hidden"),
+        evidence: ENA_GUIDE,
         ..elsewhere("the device")
     },
     rx_offloads: &[
@@ -126,6 +118,7 @@ pub(super) static ENA: Profile = Profile {
     quirks: &[
         NotedQuirk::new(Quirk::NoRules, UNCONFIRMED),
         NotedQuirk::new(Quirk::NoIsolation, UNCONFIRMED),
+        NotedQuirk::new(Quirk::HashHidden, UNCONFIRMED),
     ],
     ..without_rules(Driver::Ena)
 };

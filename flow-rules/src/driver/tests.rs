@@ -145,6 +145,22 @@ fn quirks_agree_with_the_facts() {
     }
 }
 
+fn hides_hash(profile: &Profile) -> bool {
+    let spread = profile.rss.spread;
+    matches!(spread, Spread::Toeplitz { .. }) && !spread.is_computable()
+}
+
+#[test]
+fn a_port_whose_queues_cannot_be_foreseen_says_so() {
+    for driver in Driver::all() {
+        let profile = driver.profile();
+        let says = |quirk| profile.quirks(TODAY).any(|noted| noted == quirk);
+        let elsewhere = matches!(profile.rss.spread, Spread::Elsewhere { .. });
+        assert_eq!(says(Quirk::SpreadElsewhere), elsewhere, "{driver}");
+        assert_eq!(says(Quirk::HashHidden), hides_hash(profile), "{driver}");
+    }
+}
+
 fn agrees(profile: &Profile, release: Release, quirk: Quirk) -> bool {
     let rule_queues = profile.rss.rule_queues;
     match quirk {
@@ -175,6 +191,7 @@ fn agrees(profile: &Profile, release: Release, quirk: Quirk) -> bool {
         Quirk::FieldNeeded => !profile.attributes.whole_protocol,
         Quirk::PriorityNotWithUdpPort => profile.attributes.priorities > 1,
         Quirk::SpreadElsewhere => matches!(profile.rss.spread, Spread::Elsewhere { .. }),
+        Quirk::HashHidden => hides_hash(profile),
         Quirk::VlanNotWithIp => profile.item(release, ItemKind::Vlan).is_ok(),
         Quirk::RssOwnKey | Quirk::SameFields | Quirk::KernelClassifier => true,
     }
