@@ -262,8 +262,6 @@ fn cubic_goes_on_searching_after_a_first_slow_start_that_ended_without_loss() {
     let growth = f64::from(driver.window.cwnd) / f64::from(before);
     assert!((1.5..2.0).contains(&growth), "{growth}: 5 % a round trip");
     driver.congestion(Congestion::Loss);
-    driver.controller.on_recovery_end(&mut driver.window);
-    driver.window.cwnd = driver.window.ssthresh;
     let before = driver.window.cwnd;
     driver.round();
     let growth = driver.window.cwnd - before;
