@@ -34,7 +34,7 @@ pub use page::Page;
 pub use path::{Path as ImpairedPath, PathCounters, PathImpairment};
 pub use process::{Process, wait_until};
 pub use topology::{
-    CLIENT_V4, CLIENT_V6, FAMILIES, Family, GATE_V4, GATE_V6, Gate, PEER_V4, PathTopology,
+    CLIENT_V4, CLIENT_V6, FAMILIES, Family, GATE_V4, GATE_V6, Gate, PEER_V4, PEER_V6, PathTopology,
     SERVER_V4, SERVER_V6, Topology,
 };
 pub use weirgate::Weirgate;

@@ -180,7 +180,7 @@ mod tests {
             "    engine smoltcp\n",
             "    engine native, congestion cubic, pacing off, ECN off, SACK on, time stamps on\n",
             "keepalive: after 75s, 3 probes, one every 15s\n",
-            "native connections: windows from 64KiB up to 4MiB to receive and 4MiB to send, RTO \
+            "native connections: windows from 64KiB up to 16MiB to receive and 4MiB to send, RTO \
              floor 200ms\n",
             "of which connections hold up to",
             "memory: 1.2GiB of rings for 10000 sessions, 256MiB for DPDK\n",

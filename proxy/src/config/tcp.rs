@@ -26,7 +26,7 @@ const RTO_FLOOR: RangeInclusive<Duration> = Duration::from_millis(5)..=Duration:
 /// `[tcp]`: what holds for all TCP connections.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TcpConfig {
-    /// `receive_max = "4MiB"`: bytes that a peer of a native connection may send ahead of who
+    /// `receive_max = "16MiB"`: bytes that a peer of a native connection may send ahead of who
     /// reads them; the window grows up to that as the path needs it.
     pub receive_max: usize,
     /// `send_max = "4MiB"`: bytes to a peer of a native connection that it has not acknowledged.
@@ -48,7 +48,7 @@ pub struct TcpConfig {
 impl Default for TcpConfig {
     fn default() -> Self {
         Self {
-            receive_max: 4 << 20,
+            receive_max: 16 << 20,
             send_max: 4 << 20,
             first_window: 64 << 10,
             rto_floor: Duration::from_millis(200),

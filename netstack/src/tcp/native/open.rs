@@ -26,8 +26,9 @@ use crate::wire::tcp::{self, Timestamps};
 /// How long an acknowledgment waits for company at most.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(40);
 
-/// Gaps in what arrives that are kept track of.
-const MAX_GAPS: u16 = 256;
+/// Gaps in what arrives that are kept track of. A sender that overshoots at the end of slow start
+/// loses every second segment of a window or more; what is refused then is sent twice for nothing.
+const MAX_GAPS: u16 = 2048;
 
 /// Chunks shorter than this are copied behind the one before, if that has room: many small ones
 /// would each hold a whole buffer.

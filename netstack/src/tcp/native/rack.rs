@@ -153,13 +153,23 @@ impl Rack {
         }
     }
 
+    /// Something was taken for lost that was only late: the path reorders.
+    pub(super) fn was_hasty(&mut self) {
+        self.distance = self.distance.max(1);
+    }
+
     /// The peer has received a segment twice (RFC 8985 section 6.2 step 4): patience was too short.
+    ///
+    /// Unless nothing was ever seen out of order: then a copy was made on the way, or a
+    /// retransmission repaired too much, and more patience would only delay what is really lost.
     pub(super) fn duplicate_reported(&mut self, una: u32, nxt: u32) {
+        if self.distance == 0 {
+            return;
+        }
         if self.dsack_round.is_none_or(|end| seq::le(end, una)) {
             self.dsack_round = Some(nxt);
             self.multiplier = self.multiplier.saturating_add(1);
             self.persist = PERSIST;
-            self.distance = self.distance.max(1);
         }
     }
 
@@ -296,6 +306,7 @@ mod tests {
     #[test]
     fn reported_duplicates_widen_the_window_once_a_round_trip() {
         let mut rack = Rack::new(0);
+        rack.was_hasty();
         rack.duplicate_reported(0, 5000);
         rack.duplicate_reported(1000, 6000);
         assert_eq!(rack.multiplier(), 2);
@@ -305,6 +316,17 @@ mod tests {
             rack.recovered();
         }
         assert_eq!(rack.multiplier(), 1);
+    }
+
+    /// As for a path that makes copies of what it carries.
+    #[test]
+    fn duplicates_alone_do_not_make_a_path_one_that_reorders() {
+        let (mut board, mut rack) = (board(), Rack::new(0));
+        rack.duplicate_reported(0, 5000);
+        rack.duplicate_reported(5000, 9000);
+        assert_eq!((rack.has_reordered(), rack.multiplier()), (false, 1));
+        sack(&mut rack, &mut board, at(43), (1, 4));
+        assert_eq!(rack.detect(at(43), &mut board, PATIENCE), (MSS, None));
     }
 
     #[test]

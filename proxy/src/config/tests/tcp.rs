@@ -90,7 +90,7 @@ fn windows_and_timeouts_have_bounds() {
     let cases = [
         ("receive_max = \"2GiB\"", "from 4KiB to 1GiB"),
         ("send_max = \"1KiB\"", "from 4KiB to 1GiB"),
-        ("first_window = \"5MiB\"", "from 2KiB to 4MiB"),
+        ("first_window = \"17MiB\"", "from 2KiB to 16MiB"),
         ("rto_floor = \"1ms\"", "from 5ms to 1s"),
         ("rto_floor = \"off\"", "is not a duration"),
         ("keepalive_interval = \"0s\"", "a duration above zero"),
