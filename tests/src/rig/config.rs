@@ -1,5 +1,7 @@
 //! Weirgate's configuration, for the addresses of the rig.
 
+use netstack::tcp::EngineKind;
+use proxy::config::EngineConfig;
 use proxy::cpus::Cpus;
 
 use super::topology::{GATE_SERVER_V4, GATE_SERVER_V6, GATE_V4, GATE_V6, SERVER_V4, SERVER_V6};
@@ -44,7 +46,11 @@ impl Driver {
         let name = self.name();
         let queues = self.queues();
         match self {
-            Self::AfPacket => format!("{name}{index},iface={interface},qpairs={queues}"),
+            Self::AfPacket => {
+                format!(
+                    "{name}{index},iface={interface},qpairs={queues},framecnt={AF_PACKET_FRAMES}"
+                )
+            }
             Self::AfXdp => {
                 format!("{name}{index},iface={interface},start_queue=0,queue_count={queues}")
             }
@@ -57,6 +63,8 @@ impl Driver {
 #[derive(Clone, Debug)]
 pub struct Config {
     driver: Driver,
+    /// Of every service whose own keys say nothing; the product's default if `None`.
+    engine: Option<EngineKind>,
     services: Vec<Service>,
     timeouts: Vec<(&'static str, &'static str)>,
 }
@@ -67,14 +75,24 @@ impl Config {
     /// The name of the backend group that is always there.
     pub const NGINX: &str = "nginx";
 
-    /// A worker for each queue, two ports over the gate's interfaces, nginx behind port 80.
+    /// A worker for each queue, two ports over the gate's interfaces, nginx behind port 80. Keys
+    /// about engines are left to their defaults.
     pub fn new(driver: Driver) -> Self {
         let config = Self {
             driver,
+            engine: None,
             services: Vec::new(),
             timeouts: Vec::new(),
         };
         config.serve(Self::NGINX, Self::PORT, &[&format!("{SERVER_V4}:80")])
+    }
+
+    /// The same, with all connections run by `engine`.
+    pub fn with_engine(driver: Driver, engine: EngineKind) -> Self {
+        Self {
+            engine: Some(engine),
+            ..Self::new(driver)
+        }
     }
 
     /// Adds nginx, reached over IPv6, behind `port`.
@@ -142,7 +160,11 @@ impl Config {
                 self.driver.name(),
             )
         });
-        let services = self.services.iter().map(Service::to_toml);
+        let mut engines = EngineConfig::ENGINES.iter();
+        let engine = engines.find(|(_, engine)| Some(*engine) == self.engine);
+        let engine = engine.map_or_else(String::new, |(word, _)| format!("engine = \"{word}\"\n"));
+        let services = self.services.iter();
+        let services = services.map(|service| service.to_toml(&engine));
         let timeouts = self.timeouts.iter();
         let timeouts = timeouts.map(|(key, value)| format!("{key} = \"{value}\"\n"));
         [runtime]
@@ -165,7 +187,8 @@ struct Service {
 }
 
 impl Service {
-    fn to_toml(&self) -> String {
+    /// Its lines; `default` stands for keys of its own.
+    fn to_toml(&self, default: &str) -> String {
         let Self {
             name,
             port,
@@ -176,7 +199,10 @@ impl Service {
         let engine: Vec<_> = engine
             .map(|(key, value)| format!("{key} = \"{value}\"\n"))
             .collect();
-        let engine = engine.concat();
+        let engine = match engine.concat() {
+            own if own.is_empty() => default.to_owned(),
+            own => own,
+        };
         let head = format!(
             "\n[[listener]]\nname = \"{name}\"\n\
              addresses = [\"{GATE_V4}:{port}\", \"[{GATE_V6}]:{port}\"]\n\
@@ -189,6 +215,12 @@ impl Service {
         [head].into_iter().chain(backends).collect()
     }
 }
+
+/// Frames of each ring of a packet socket. When one is three quarters full, the kernel gives frames
+/// of a large flow to the socket of another queue (`PACKET_FANOUT_FLAG_ROLLOVER`, which DPDK's driver
+/// asks for), whose worker does not know the connection and resets it. So a ring must hold what
+/// comes while a worker waits for its CPU: some windows of the kernel's TCP.
+const AF_PACKET_FRAMES: u16 = 4096;
 
 #[cfg(test)]
 mod tests {
