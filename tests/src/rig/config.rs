@@ -66,6 +66,8 @@ pub struct Config {
     /// Of every service whose own keys say nothing; the product's default if `None`.
     engine: Option<EngineKind>,
     services: Vec<Service>,
+    /// Of the port on the client's side.
+    routes: Vec<String>,
     timeouts: Vec<(&'static str, &'static str)>,
 }
 
@@ -82,6 +84,7 @@ impl Config {
             driver,
             engine: None,
             services: Vec::new(),
+            routes: Vec::new(),
             timeouts: Vec::new(),
         };
         config.serve(Self::NGINX, Self::PORT, &[&format!("{SERVER_V4}:80")])
@@ -122,6 +125,14 @@ impl Config {
         self
     }
 
+    /// Adds a route of the port on the client's side.
+    #[must_use]
+    pub fn route(mut self, to: &str, via: &str) -> Self {
+        self.routes
+            .push(format!("{{ to = \"{to}\", via = \"{via}\" }}"));
+        self
+    }
+
     /// Sets a key of `[timeouts]`.
     #[must_use]
     pub fn timeout(mut self, key: &'static str, value: &'static str) -> Self {
@@ -150,13 +161,13 @@ impl Config {
             self.driver.vdev(1, "g1"),
         );
         let ports = [
-            (0, "client", GATE_V4, GATE_V6),
-            (1, "server", GATE_SERVER_V4, GATE_SERVER_V6),
+            (0, "client", GATE_V4, GATE_V6, self.routes.join(", ")),
+            (1, "server", GATE_SERVER_V4, GATE_SERVER_V6, String::new()),
         ];
-        let ports = ports.map(|(index, name, v4, v6)| {
+        let ports = ports.map(|(index, name, v4, v6, routes)| {
             format!(
                 "\n[[port]]\nname = \"{name}\"\ndevice = \"{}{index}\"\nmtu = 1500\n\
-                 addresses = [\"{v4}/24\", \"{v6}/64\"]\n",
+                 addresses = [\"{v4}/24\", \"{v6}/64\"]\nroutes = [{routes}]\n",
                 self.driver.name(),
             )
         });
