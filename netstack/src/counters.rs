@@ -49,6 +49,11 @@ pub enum Event {
     IcmpErrorsSuppressed,
     /// ICMP errors received and handed to a connection.
     IcmpErrorsReceived,
+    /// Words about packets too large for which there is no connection here, of which other workers
+    /// were told.
+    PathNewsTold,
+    /// Such words that did not reach another worker: its queue was half full.
+    PathNewsLost,
     /// TCP connections accepted from clients (handshake complete).
     TcpAccepted,
     /// TCP connections begun towards backends.
@@ -178,6 +183,8 @@ impl Event {
         (Self::IcmpErrorsSent, "icmp_errors_sent"),
         (Self::IcmpErrorsSuppressed, "icmp_errors_suppressed"),
         (Self::IcmpErrorsReceived, "icmp_errors_received"),
+        (Self::PathNewsTold, "path_news_told"),
+        (Self::PathNewsLost, "path_news_lost"),
         (Self::TcpAccepted, "tcp_accepted"),
         (Self::TcpConnects, "tcp_connects"),
         (Self::TcpConnected, "tcp_connected"),

@@ -194,6 +194,7 @@ impl<Io: PacketIo> Worker<Io> {
     fn take_over(&mut self, now: Instant) -> usize {
         let WorkerParts {
             host,
+            tcp,
             transmitter,
             mailbox,
             counters,
@@ -204,6 +205,9 @@ impl<Io: PacketIo> Worker<Io> {
                 None => return taken,
                 Some(Message::Packet { port, packet }) => {
                     parse::process_handed_over(host, port, packet, &mut self.lanes, counters);
+                }
+                Some(Message::PacketTooBig(flow, error)) => {
+                    pipeline::icmp::handle_news(now, flow, error, tcp, counters);
                 }
                 Some(Message::NeighborV4(port, heard)) => {
                     pipeline::neighbor::handle(now, port, &heard, host, transmitter, counters);

@@ -120,12 +120,21 @@ impl<P: Payload> SendHalf<P> {
 
     /// RFC 9293 section 3.10.7.4: the window of the newest segment counts. Returns whether it
     /// changed.
+    ///
+    /// One that acknowledges more than any before is the newest, also if it fills a gap, which the
+    /// test by its number takes for old.
     fn update_window(&mut self, ack: &Acknowledgment<'_>) -> bool {
-        let newer = seq::lt(self.wl1, ack.seq) || self.wl1 == ack.seq && seq::le(self.wl2, ack.ack);
+        let acknowledges_more = seq::lt(self.una, ack.ack);
+        let newer = seq::lt(self.wl1, ack.seq)
+            || self.wl1 == ack.seq && seq::le(self.wl2, ack.ack)
+            || acknowledges_more;
         if !newer {
             return false;
         }
-        self.wl1 = ack.seq;
+        // Filling a gap is no reason to take what lies behind it for new again.
+        if seq::lt(self.wl1, ack.seq) {
+            self.wl1 = ack.seq;
+        }
         self.wl2 = ack.ack;
         self.max_wnd = self.max_wnd.max(ack.wnd);
         let changed = self.wnd != ack.wnd;

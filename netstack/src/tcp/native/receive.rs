@@ -444,10 +444,16 @@ impl<P: Payload> ReceiveHalf<P> {
             self.acknowledge.demand();
             return Received::nothing(Class::Refused(Refusal::TooManyBuffers));
         }
-        if !self.reassembly.is_empty() {
+        let advanced = payload.octets().len() as u32;
+        let end = self.rcv_nxt.wrapping_add(advanced);
+        let known_before = |known| seq::lt(known, end);
+        if fin && !self.reassembly.fin().is_some_and(known_before) {
+            // RFC 9293 3.10.7.4, eighth step: the peer's direction is complete with this. What is
+            // held lies beyond its end, where there is nothing.
+            self.reassembly = Reassembly::default();
+        } else if !self.reassembly.is_empty() {
             return self.handle_filling(payload, fin);
         }
-        let advanced = payload.octets().len() as u32;
         if advanced > 0 {
             gather::push_back(&mut self.queue, payload);
         }
