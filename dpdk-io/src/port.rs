@@ -5,6 +5,8 @@
 //! [`Port::start`] starts it and hands out its queues, one for each worker. The port itself stays
 //! with the control thread: counters, link, promiscuous mode, stop.
 
+mod mac;
+
 use core::cell::Cell;
 use core::ffi::{CStr, c_char};
 use core::marker::PhantomData;
@@ -17,12 +19,13 @@ use netstack::wire::ethernet::{self, MacAddr};
 
 use crate::driver::Traits;
 use crate::eal::{Eal, EalHandle};
-use crate::error::{Direction, DpdkError, Errno, check};
+use crate::error::{Direction, DpdkError, check};
 use crate::mempool::{BufferDemand, Mempool};
 use crate::offload::{Granted, Offered, Offloads};
 use crate::queue::Queue;
 use crate::rss;
 use crate::stats::{self, ExtendedStat, LinkState, PortStats};
+use mac::{check_mac_address, mac_address, set_mac_address};
 
 /// The largest IP packet of which TSO can cut segments: its length field has 16 bits.
 const LARGEST_IP_PACKET: usize = u16::MAX as usize;
@@ -527,60 +530,6 @@ fn set_up_queues(
         check("rte_eth_tx_queue_setup", &port.name, code)?;
     }
     Ok(())
-}
-
-fn mac_address(id: u16, name: &str) -> Result<MacAddr, DpdkError> {
-    let mut mac = sys::rte_ether_addr::default();
-    // SAFETY: any port number is checked by DPDK; `mac` lives through the call.
-    let code = unsafe { sys::rte_eth_macaddr_get(id, &raw mut mac) };
-    check("rte_eth_macaddr_get", name, code)?;
-    Ok(MacAddr(mac.addr_bytes))
-}
-
-/// Gives the device the address `wanted`. A device that has it already need not be able to.
-fn set_mac_address(port: &PortShared, driver: &str, wanted: MacAddr) -> Result<(), DpdkError> {
-    let own = mac_address(port.id, &port.name)?;
-    if own == wanted {
-        return Ok(());
-    }
-    let mut mac = sys::rte_ether_addr {
-        addr_bytes: wanted.0,
-    };
-    // SAFETY: invariant 1 of `PortShared`; `mac` lives through the call, which copies it.
-    let code = unsafe { sys::rte_eth_dev_default_mac_addr_set(port.id, &raw mut mac) };
-    if code < 0 {
-        return Err(mac_not_set(port, driver, wanted, own, Errno(-code)));
-    }
-    check_mac_address(port, driver, wanted, mac_address(port.id, &port.name)?)
-}
-
-/// Refuses an address that is not the configured one, though the driver did not say no.
-fn check_mac_address(
-    port: &PortShared,
-    driver: &str,
-    wanted: MacAddr,
-    own: MacAddr,
-) -> Result<(), DpdkError> {
-    if own == wanted {
-        return Ok(());
-    }
-    Err(mac_not_set(port, driver, wanted, own, Errno::ENOTSUP))
-}
-
-fn mac_not_set(
-    port: &PortShared,
-    driver: &str,
-    wanted: MacAddr,
-    own: MacAddr,
-    errno: Errno,
-) -> DpdkError {
-    DpdkError::MacNotSet {
-        device: port.name.clone(),
-        driver: driver.to_owned(),
-        wanted,
-        own,
-        errno,
-    }
 }
 
 fn driver_name(info: &sys::rte_eth_dev_info) -> String {
