@@ -20,6 +20,7 @@ use netstack::wire::ethernet::{self, MacAddr};
 use crate::driver::Traits;
 use crate::eal::{Eal, EalHandle};
 use crate::error::{Direction, DpdkError, check};
+use crate::flow::RuleTable;
 use crate::mempool::{BufferDemand, Mempool};
 use crate::offload::{Granted, Offered, Offloads};
 use crate::queue::Queue;
@@ -48,11 +49,13 @@ pub struct PortConfig {
     pub mac: Option<MacAddr>,
     /// Work that the device is to do if it can.
     pub offloads: Offloads,
+    /// Whether only what flow rules bring to the port is received.
+    pub isolated: bool,
 }
 
 impl Default for PortConfig {
     /// One queue pair with 512 descriptors each way, Ethernet's MTU, the device's own MAC address,
-    /// all offloads there are.
+    /// all offloads there are, not isolated.
     fn default() -> Self {
         Self {
             queues: 1,
@@ -61,6 +64,7 @@ impl Default for PortConfig {
             mtu: 1500,
             mac: None,
             offloads: Offloads::ALL,
+            isolated: false,
         }
     }
 }
@@ -95,6 +99,7 @@ pub(crate) struct PortShared {
     pool: Mempool,
     demand: BufferDemand,
     traits: Traits,
+    rules: Arc<RuleTable>,
     /// Given back after the port is closed.
     claim: Claim,
 }
@@ -136,6 +141,7 @@ impl PortShared {
     }
 
     fn stop(&self) -> Result<(), DpdkError> {
+        self.rules.end();
         // SAFETY: invariants 1 to 3; called with no queue left.
         let code = unsafe { sys::rte_eth_dev_stop(self.id) };
         check("rte_eth_dev_stop", &self.name, code).map(|_| ())
@@ -210,8 +216,13 @@ impl Port {
             pool: pool.clone(),
             demand,
             traits,
+            rules: RuleTable::new(id, name),
             claim,
         });
+        // Some drivers isolate a port before it is configured only.
+        if config.isolated {
+            shared.rules.isolate(true)?;
+        }
         configure(&shared, &config, &granted)?;
         set_up_queues(&shared, &config, &info)?;
         if let Some(wanted) = config.mac {
@@ -260,7 +271,7 @@ impl Port {
         Ok(queues.collect())
     }
 
-    /// Stops the port. It can be started again.
+    /// Stops the port, which removes its flow rules. It can be started again.
     ///
     /// # Errors
     /// [`DpdkError::QueuesInUse`] while one of its queues exists, or what the driver reports.
@@ -348,6 +359,11 @@ impl Port {
     /// All counters of the driver, by its names.
     pub fn extended_stats(&self) -> Result<Vec<ExtendedStat>, DpdkError> {
         stats::extended(self.shared.id, &self.shared.name)
+    }
+
+    /// Its flow rules.
+    pub(crate) fn rules(&self) -> &Arc<RuleTable> {
+        &self.shared.rules
     }
 
     /// Checks that no queue is left; from then on there is none until `start`.

@@ -1,0 +1,240 @@
+//! What a device says to a rule that it does not take, with the part of the rule that it means.
+
+use core::ffi::CStr;
+use core::fmt;
+
+use dpdk_sys as sys;
+use flow_rules::{Action, Attributes, FlowRule, Item, Part};
+
+use super::encode::Encoded;
+use crate::error::Errno;
+
+/// Why flow rules could not be changed or asked.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlowError {
+    /// The device or its driver does not do it.
+    #[error("{call}: port `{device}` refuses {fault}{}: {errno}{}", said(message), advice(*errno))]
+    Refused {
+        /// Name of the DPDK function.
+        call: &'static str,
+        /// The port.
+        device: String,
+        /// What is at fault.
+        fault: Fault,
+        /// What the driver says, in its own words.
+        message: Option<String>,
+        /// What DPDK reports.
+        errno: Errno,
+    },
+    /// DPDK has no such item or action.
+    #[error("{fault} cannot be given to a device: {advice}")]
+    NotInDpdk {
+        /// The item or action.
+        fault: Fault,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The rule counts nothing.
+    #[error("rule `{0}` has no counter to ask: add the action count")]
+    NoCounter(Box<FlowRule>),
+    /// The rule is not installed any more.
+    #[error(
+        "rule `{rule}` is gone from port `{device}`, which was stopped, closed or flushed: \
+         install it again"
+    )]
+    Gone {
+        /// The port.
+        device: String,
+        /// The rule.
+        rule: Box<FlowRule>,
+    },
+}
+
+/// The part of a rule, or of a device, that an error is about. Indices count from 0.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// It is not told.
+    Unknown,
+    /// The rule as a whole, or its handle.
+    Rule,
+    /// The state that the device is in.
+    DeviceState,
+    /// The attributes.
+    Attributes(Attributes),
+    /// The group.
+    Group(u32),
+    /// The priority.
+    Priority(u32),
+    /// The direction.
+    Direction(&'static str),
+    /// The pattern: how many items, or one of them that is not told.
+    Pattern,
+    /// An item.
+    Item {
+        /// Which.
+        index: usize,
+        /// What it is.
+        item: Item,
+        /// Which part of it, if that is told.
+        part: Option<Part>,
+    },
+    /// The actions: how many, or one of them that is not told.
+    Actions,
+    /// An action.
+    Action {
+        /// Which.
+        index: usize,
+        /// What it is.
+        action: Action,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("this, and does not say what of it"),
+            Self::Rule => f.write_str("the rule"),
+            Self::DeviceState => f.write_str("this in the state it is in"),
+            Self::Attributes(attributes) => write!(f, "the attributes `{attributes}`"),
+            Self::Group(group) => write!(f, "group {group}"),
+            Self::Priority(priority) => write!(f, "priority {priority}"),
+            Self::Direction(direction) => write!(f, "the direction {direction}"),
+            Self::Pattern => f.write_str("the pattern"),
+            Self::Item { index, item, part } => {
+                if let Some(part) = part {
+                    write!(f, "the {part} of ")?;
+                }
+                write!(f, "item {index}, `{item}`")
+            }
+            Self::Actions => f.write_str("the actions"),
+            Self::Action { index, action } => write!(f, "action {index}, `{action}`"),
+        }
+    }
+}
+
+/// What lies at an address in an encoded rule.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Culprit {
+    Item { index: usize, part: Option<Part> },
+    Action { index: usize },
+}
+
+impl Culprit {
+    pub(super) fn of_item(self, item: &Item) -> Fault {
+        match self {
+            Self::Item { index, part } => Fault::Item {
+                index,
+                item: item.clone(),
+                part,
+            },
+            Self::Action { .. } => Fault::Pattern,
+        }
+    }
+
+    pub(super) fn of_action(self, action: &Action) -> Fault {
+        match self {
+            Self::Action { index } => Fault::Action {
+                index,
+                action: action.clone(),
+            },
+            Self::Item { .. } => Fault::Actions,
+        }
+    }
+
+    fn of(self, rule: &FlowRule) -> Fault {
+        match self {
+            Self::Item { index, .. } => self.of_item(&rule.items()[index]),
+            Self::Action { index } => self.of_action(&rule.actions()[index]),
+        }
+    }
+}
+
+impl FlowError {
+    pub(super) fn not_in_dpdk(fault: Fault, advice: &'static str) -> Self {
+        Self::NotInDpdk { fault, advice }
+    }
+
+    /// The error that `call` left in `error`.
+    ///
+    /// # Safety
+    /// The message of `error` is null or a terminated string.
+    pub(super) unsafe fn decode(
+        call: &'static str,
+        device: &str,
+        errno: Errno,
+        error: &sys::rte_flow_error,
+        encoded: Option<&Encoded<'_>>,
+    ) -> Self {
+        let message = (!error.message.is_null()).then(|| {
+            // SAFETY: not null, and then a terminated string as the caller says.
+            let text = unsafe { CStr::from_ptr(error.message) };
+            text.to_string_lossy().into_owned()
+        });
+        // Without a message of its own, DPDK puts the text of the number there.
+        let message = message.filter(|text| !errno.to_string().starts_with(text.as_str()));
+        Self::Refused {
+            call,
+            device: device.to_owned(),
+            fault: fault(error, encoded),
+            message,
+            errno,
+        }
+    }
+}
+
+/// What `error` is about: by the address of its cause if that lies in the rule, else by its type.
+fn fault(error: &sys::rte_flow_error, encoded: Option<&Encoded<'_>>) -> Fault {
+    let Some(encoded) = encoded else {
+        return match error.type_ {
+            sys::RTE_FLOW_ERROR_TYPE_HANDLE => Fault::Rule,
+            sys::RTE_FLOW_ERROR_TYPE_STATE => Fault::DeviceState,
+            _ => Fault::Unknown,
+        };
+    };
+    let rule = encoded.rule();
+    if let Some(culprit) = encoded.culprit(error.cause) {
+        return culprit.of(rule);
+    }
+    let attributes = rule.attributes();
+    match error.type_ {
+        sys::RTE_FLOW_ERROR_TYPE_HANDLE => Fault::Rule,
+        sys::RTE_FLOW_ERROR_TYPE_STATE => Fault::DeviceState,
+        sys::RTE_FLOW_ERROR_TYPE_ATTR => Fault::Attributes(attributes),
+        sys::RTE_FLOW_ERROR_TYPE_ATTR_GROUP => Fault::Group(attributes.group_number()),
+        sys::RTE_FLOW_ERROR_TYPE_ATTR_PRIORITY => Fault::Priority(attributes.priority_number()),
+        sys::RTE_FLOW_ERROR_TYPE_ATTR_INGRESS
+        | sys::RTE_FLOW_ERROR_TYPE_ATTR_EGRESS
+        | sys::RTE_FLOW_ERROR_TYPE_ATTR_TRANSFER => Fault::Direction(attributes.direction().name()),
+        sys::RTE_FLOW_ERROR_TYPE_ITEM_NUM
+        | sys::RTE_FLOW_ERROR_TYPE_ITEM_SPEC
+        | sys::RTE_FLOW_ERROR_TYPE_ITEM_LAST
+        | sys::RTE_FLOW_ERROR_TYPE_ITEM_MASK
+        | sys::RTE_FLOW_ERROR_TYPE_ITEM => Fault::Pattern,
+        sys::RTE_FLOW_ERROR_TYPE_ACTION_NUM
+        | sys::RTE_FLOW_ERROR_TYPE_ACTION_CONF
+        | sys::RTE_FLOW_ERROR_TYPE_ACTION => Fault::Actions,
+        _ => Fault::Unknown,
+    }
+}
+
+fn said(message: &Option<String>) -> String {
+    message
+        .as_ref()
+        .map_or_else(String::new, |message| format!(" (\"{message}\")"))
+}
+
+/// What to do about it, where that is known.
+fn advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ENOSYS => ". Its driver has no flow rules: steer in software",
+        Errno::ENOTSUP | Errno::EINVAL => {
+            ". The device cannot do this: leave that part out, or do it in software"
+        }
+        Errno::EEXIST => ". There is such a rule already: destroy it first",
+        Errno::ENOSPC | Errno::ENOMEM => ". The device has room for fewer rules",
+        Errno::EBUSY => ". The device is in use in a way that forbids it: try before it is started",
+        _ => "",
+    }
+}
