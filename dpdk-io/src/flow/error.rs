@@ -238,3 +238,118 @@ fn advice(errno: Errno) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::ffi::c_void;
+    use core::ptr;
+
+    use super::*;
+
+    const RULE: &str = "group 1 priority 2 ingress pattern eth / ipv4 dst is 192.0.2.1 / \
+                        tcp dst is 80 / end actions mark id 7 / queue index 9 / end";
+
+    /// What is reported when the driver says `type_` and points at what `cause` picks.
+    fn fault_of(
+        type_: sys::rte_flow_error_type,
+        cause: impl Fn(&Encoded<'_>) -> *const c_void,
+    ) -> String {
+        let rule = RULE.parse().unwrap();
+        let encoded = Encoded::new(&rule).unwrap();
+        let error = sys::rte_flow_error {
+            type_,
+            cause: cause(&encoded),
+            message: c"not so".as_ptr(),
+        };
+        // SAFETY: the message is a terminated string.
+        let error =
+            unsafe { FlowError::decode("call", "port", Errno::ENOTSUP, &error, Some(&encoded)) };
+        let FlowError::Refused { fault, message, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(message.as_deref(), Some("not so"));
+        fault.to_string()
+    }
+
+    #[test]
+    fn a_cause_in_the_rule_is_named() {
+        let item = |index| move |rule: &Encoded<'_>| rule.items().wrapping_add(index).cast();
+        let kind = sys::RTE_FLOW_ERROR_TYPE_ITEM;
+        assert_eq!(fault_of(kind, item(0)), "item 0, `eth`");
+        assert_eq!(fault_of(kind, item(2)), "item 2, `tcp dst is 80`");
+        // The END of the pattern is nobody's.
+        assert_eq!(fault_of(kind, item(3)), "the pattern");
+
+        let action = |rule: &Encoded<'_>| rule.actions().wrapping_add(1).cast();
+        let kind = sys::RTE_FLOW_ERROR_TYPE_ACTION;
+        assert_eq!(fault_of(kind, action), "action 1, `queue index 9`");
+        // Some drivers point there whatever the type says.
+        let kind = sys::RTE_FLOW_ERROR_TYPE_UNSPECIFIED;
+        assert_eq!(fault_of(kind, action), "action 1, `queue index 9`");
+    }
+
+    #[test]
+    fn a_cause_behind_an_item_or_action_is_named() {
+        let mask = |rule: &Encoded<'_>| {
+            let item = rule.items().wrapping_add(1);
+            // SAFETY: the second of four entries of the encoded pattern.
+            unsafe { (*item).mask }.wrapping_byte_add(17)
+        };
+        let kind = sys::RTE_FLOW_ERROR_TYPE_ITEM_MASK;
+        assert_eq!(
+            fault_of(kind, mask),
+            "the mask of item 1, `ipv4 dst is 192.0.2.1`"
+        );
+        let conf = |rule: &Encoded<'_>| {
+            // SAFETY: the first of three entries of the encoded actions.
+            unsafe { (*rule.action_at(0)).conf }
+        };
+        let kind = sys::RTE_FLOW_ERROR_TYPE_ACTION_CONF;
+        assert_eq!(fault_of(kind, conf), "action 0, `mark id 7`");
+    }
+
+    #[test]
+    fn without_a_cause_the_type_tells() {
+        let nothing = |_: &Encoded<'_>| ptr::null();
+        for (kind, text) in [
+            (sys::RTE_FLOW_ERROR_TYPE_ITEM, "the pattern"),
+            (sys::RTE_FLOW_ERROR_TYPE_ACTION_NUM, "the actions"),
+            (sys::RTE_FLOW_ERROR_TYPE_ATTR_GROUP, "group 1"),
+            (sys::RTE_FLOW_ERROR_TYPE_ATTR_PRIORITY, "priority 2"),
+            (
+                sys::RTE_FLOW_ERROR_TYPE_ATTR_EGRESS,
+                "the direction ingress",
+            ),
+            (
+                sys::RTE_FLOW_ERROR_TYPE_ATTR,
+                "the attributes `group 1 priority 2 ingress`",
+            ),
+            (sys::RTE_FLOW_ERROR_TYPE_HANDLE, "the rule"),
+            (sys::RTE_FLOW_ERROR_TYPE_STATE, "this in the state it is in"),
+        ] {
+            assert_eq!(fault_of(kind, nothing), text);
+        }
+    }
+
+    #[test]
+    fn the_message_says_what_to_do() {
+        let rule: FlowRule = RULE.parse().unwrap();
+        let error = FlowError::Refused {
+            call: "rte_flow_create",
+            device: "net_tap0".to_owned(),
+            fault: Culprit::Item {
+                index: 2,
+                part: None,
+            }
+            .of(&rule),
+            message: Some("no such filter".to_owned()),
+            errno: Errno::ENOTSUP,
+        };
+        assert_eq!(
+            error.to_string(),
+            "rte_flow_create: port `net_tap0` refuses item 2, `tcp dst is 80` (\"no such filter\"): \
+             Operation not supported (error 95). The device cannot do this: leave that part out, or \
+             do it in software"
+        );
+    }
+}
