@@ -79,7 +79,7 @@ fn a_driver_without_rules_is_told_from_a_bad_rule(port: &Port) {
     let FlowError::NotInDpdk { fault, .. } = error else {
         panic!("{error}");
     };
-    assert!(matches!(fault, Fault::Action { index: 0, .. }), "{fault}");
+    assert!(matches!(*fault, Fault::Action { index: 0, .. }), "{fault}");
 }
 
 fn handles_own_their_rules(port: &Port) {

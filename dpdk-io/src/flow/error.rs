@@ -14,14 +14,14 @@ use crate::error::Errno;
 #[non_exhaustive]
 pub enum FlowError {
     /// The device or its driver does not do it.
-    #[error("{call}: port `{device}` refuses {fault}{}: {errno}{}", said(message), advice(*errno))]
+    #[error("{call}: port `{device}` refuses {fault}{}: {errno}{}", said(message.as_deref()), advice(*errno))]
     Refused {
         /// Name of the DPDK function.
         call: &'static str,
         /// The port.
         device: String,
         /// What is at fault.
-        fault: Fault,
+        fault: Box<Fault>,
         /// What the driver says, in its own words.
         message: Option<String>,
         /// What DPDK reports.
@@ -31,7 +31,7 @@ pub enum FlowError {
     #[error("{fault} cannot be given to a device: {advice}")]
     NotInDpdk {
         /// The item or action.
-        fault: Fault,
+        fault: Box<Fault>,
         /// What to do.
         advice: &'static str,
     },
@@ -153,7 +153,10 @@ impl Culprit {
 
 impl FlowError {
     pub(super) fn not_in_dpdk(fault: Fault, advice: &'static str) -> Self {
-        Self::NotInDpdk { fault, advice }
+        Self::NotInDpdk {
+            fault: Box::new(fault),
+            advice,
+        }
     }
 
     /// The error that `call` left in `error`.
@@ -177,7 +180,7 @@ impl FlowError {
         Self::Refused {
             call,
             device: device.to_owned(),
-            fault: fault(error, encoded),
+            fault: Box::new(fault(error, encoded)),
             message,
             errno,
         }
@@ -219,10 +222,8 @@ fn fault(error: &sys::rte_flow_error, encoded: Option<&Encoded<'_>>) -> Fault {
     }
 }
 
-fn said(message: &Option<String>) -> String {
-    message
-        .as_ref()
-        .map_or_else(String::new, |message| format!(" (\"{message}\")"))
+fn said(message: Option<&str>) -> String {
+    message.map_or_else(String::new, |message| format!(" (\"{message}\")"))
 }
 
 /// What to do about it, where that is known.
@@ -337,11 +338,13 @@ mod tests {
         let error = FlowError::Refused {
             call: "rte_flow_create",
             device: "net_tap0".to_owned(),
-            fault: Culprit::Item {
-                index: 2,
-                part: None,
-            }
-            .of(&rule),
+            fault: Box::new(
+                Culprit::Item {
+                    index: 2,
+                    part: None,
+                }
+                .of(&rule),
+            ),
             message: Some("no such filter".to_owned()),
             errno: Errno::ENOTSUP,
         };
