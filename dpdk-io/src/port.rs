@@ -189,18 +189,7 @@ impl Port {
             tx_chains: config.offloads.tx_chains && !traits.sums_pieces_wrongly,
             ..config.offloads
         };
-        let granted = Granted::negotiate(
-            wanted,
-            &Offered {
-                rx: info.rx_offload_capa,
-                tx: info.tx_offload_capa,
-                rss_fields: info.flow_type_rss_offloads,
-                queues: config.queues,
-                tx_descriptors: config.tx_descriptors,
-                frame_segments: info.tx_desc_lim.nb_mtu_seg_max,
-                tso_segments: info.tx_desc_lim.nb_seg_max,
-            },
-        );
+        let granted = Granted::negotiate(wanted, &offered(&info, &config));
         let demand = BufferDemand {
             queues: config.queues,
             rx_descriptors: config.rx_descriptors,
@@ -424,6 +413,19 @@ fn device_info(id: u16, name: &str) -> Result<sys::rte_eth_dev_info, DpdkError> 
     let code = unsafe { sys::rte_eth_dev_info_get(id, &raw mut info) };
     check("rte_eth_dev_info_get", name, code)?;
     Ok(info)
+}
+
+/// What the device offers to a port that is configured like this.
+fn offered(info: &sys::rte_eth_dev_info, config: &PortConfig) -> Offered {
+    Offered {
+        rx: info.rx_offload_capa,
+        tx: info.tx_offload_capa,
+        rss_fields: info.flow_type_rss_offloads,
+        queues: config.queues,
+        tx_descriptors: config.tx_descriptors,
+        frame_segments: info.tx_desc_lim.nb_mtu_seg_max,
+        tso_segments: info.tx_desc_lim.nb_seg_max,
+    }
 }
 
 /// Refuses what the device or the pool cannot do.

@@ -12,7 +12,7 @@ fn rule(text: &str) -> FlowRule {
 
 #[test]
 fn rules_live_as_long_as_their_handles_and_their_port() {
-    let eal = rig::eal(&["net_null0", "net_failsafe0,exec(/bin/true)"]);
+    let eal = rig::eal(&["net_null0", "net_null1", "net_failsafe0,exec(/bin/true)"]);
     let pool = rig::pool(&eal);
     let null = rig::open(&eal, "net_null0", 1, &pool);
     a_driver_without_rules_is_told_from_a_bad_rule(&null);
@@ -22,10 +22,16 @@ fn rules_live_as_long_as_their_handles_and_their_port() {
         isolated: true,
         ..PortConfig::default()
     };
-    let isolated = Port::open(&eal, "net_null0", &config, &pool);
+    let error = Port::open(&eal, "net_null1", &config, &pool).unwrap_err();
     assert!(
-        matches!(isolated, Err(DpdkError::DeviceInUse(_))),
-        "{isolated:?}"
+        matches!(
+            &error,
+            DpdkError::Flow(FlowError::Refused {
+                call: "rte_flow_isolate",
+                ..
+            })
+        ),
+        "{error:?}"
     );
     let mut port = Port::open(&eal, "net_failsafe0", &config, &pool).unwrap();
     handles_own_their_rules(&port);

@@ -277,28 +277,10 @@ impl<'a> Encoded<'a> {
                 let conf = self.keep(owner, sys::rte_flow_action_jump { group });
                 (sys::RTE_FLOW_ACTION_TYPE_JUMP, conf.cast())
             }
-            Action::Vf { id, original } => {
-                let mut conf = sys::rte_flow_action_vf::default();
-                conf.set_original(u32::from(original));
-                conf.id = id;
-                let conf = self.keep(owner, conf);
-                (sys::RTE_FLOW_ACTION_TYPE_VF, conf.cast())
-            }
-            Action::PortId { id, original } => {
-                let mut conf = sys::rte_flow_action_port_id::default();
-                conf.set_original(u32::from(original));
-                conf.id = id;
-                let conf = self.keep(owner, conf);
-                (sys::RTE_FLOW_ACTION_TYPE_PORT_ID, conf.cast())
-            }
-            Action::PortRepresentor { port } => {
-                let conf = self.keep(owner, sys::rte_flow_action_ethdev { port_id: port });
-                (sys::RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR, conf.cast())
-            }
-            Action::RepresentedPort { port } => {
-                let conf = self.keep(owner, sys::rte_flow_action_ethdev { port_id: port });
-                (sys::RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT, conf.cast())
-            }
+            Action::Vf { .. }
+            | Action::PortId { .. }
+            | Action::PortRepresentor { .. }
+            | Action::RepresentedPort { .. } => self.elsewhere(owner, action),
             Action::Mark { id } => {
                 let conf = self.keep(owner, sys::rte_flow_action_mark { id });
                 (sys::RTE_FLOW_ACTION_TYPE_MARK, conf.cast())
@@ -325,6 +307,39 @@ impl<'a> Encoded<'a> {
                 return Err(FlowError::not_in_dpdk(owner.of_action(action), advice));
             }
         })
+    }
+
+    /// An action that leads to another port or function; nothing for any other.
+    fn elsewhere(
+        &mut self,
+        owner: Culprit,
+        action: &Action,
+    ) -> (sys::rte_flow_action_type, *const c_void) {
+        match *action {
+            Action::Vf { id, original } => {
+                let mut conf = sys::rte_flow_action_vf::default();
+                conf.set_original(u32::from(original));
+                conf.id = id;
+                let conf = self.keep(owner, conf);
+                (sys::RTE_FLOW_ACTION_TYPE_VF, conf.cast())
+            }
+            Action::PortId { id, original } => {
+                let mut conf = sys::rte_flow_action_port_id::default();
+                conf.set_original(u32::from(original));
+                conf.id = id;
+                let conf = self.keep(owner, conf);
+                (sys::RTE_FLOW_ACTION_TYPE_PORT_ID, conf.cast())
+            }
+            Action::PortRepresentor { port } => {
+                let conf = self.keep(owner, sys::rte_flow_action_ethdev { port_id: port });
+                (sys::RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR, conf.cast())
+            }
+            Action::RepresentedPort { port } => {
+                let conf = self.keep(owner, sys::rte_flow_action_ethdev { port_id: port });
+                (sys::RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT, conf.cast())
+            }
+            _ => (sys::RTE_FLOW_ACTION_TYPE_VOID, ptr::null()),
+        }
     }
 
     fn rss(&mut self, owner: Culprit, rss: &Rss) -> *const c_void {
