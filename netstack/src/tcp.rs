@@ -26,6 +26,7 @@ mod path_mtu;
 mod ports;
 pub mod seq;
 mod smoltcp_engine;
+mod stamp;
 mod syncookie;
 mod time_wait;
 
@@ -35,8 +36,8 @@ pub use connection_options::{ConnectionOptions, Keepalive};
 pub use deadline::Timeouts;
 pub use demux::TcpIp;
 pub use endpoint::{
-    Arrival, ConnId, ConnectError, ConnectTarget, Endpoint, EndpointConfig, Event, Misdirected,
-    PacketTooBig, UnreachableError,
+    Arrival, ConnId, ConnectError, ConnectTarget, Endpoint, EndpointConfig, Event, LookAhead,
+    Misdirected, PacketTooBig, UnreachableError,
 };
 pub use engine::EngineKind;
 pub use isn::IsnGenerator;

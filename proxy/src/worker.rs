@@ -13,14 +13,14 @@ use netstack::counters::{Counters, Event};
 use netstack::io::{BURST_SIZE, Burst, PacketBuf, PacketIo, PortId};
 use netstack::ip::{NetworkId, V4, V6};
 use netstack::rate_limit::RateLimit;
-use netstack::tcp::{ConnId, Endpoint};
+use netstack::tcp::{ConnId, Endpoint, LookAhead};
 use netstack::time::Instant;
 use netstack::wire::ndp;
 
 use crate::handover::{Mailbox, Message};
-use crate::host::Host;
+use crate::host::{Host, HostIp};
 use crate::l7::session::{self, Sessions};
-use crate::pipeline::parse::{self, Lanes};
+use crate::pipeline::parse::{self, Lanes, TcpPacket};
 use crate::pipeline::tx::Transmitter;
 use crate::pipeline::{self, tcp_in};
 
@@ -79,8 +79,10 @@ pub struct Worker<Io: PacketIo> {
     parts: WorkerParts<Io>,
     burst: Burst<Io::Buf>,
     lanes: Lanes<Io::Buf>,
-    /// Connections that a stage will need; empty between stages.
-    ahead: Vec<ConnId>,
+    /// Where the segments of a lane belong.
+    ahead: LookAhead,
+    /// Connections that the sessions will need; empty between stages.
+    halves: Vec<ConnId>,
     announced: bool,
     /// When draining ends, once it has begun.
     drain_until: Option<Instant>,
@@ -96,7 +98,8 @@ impl<Io: PacketIo> Worker<Io> {
         Self {
             burst: Burst::with_capacity(BURST_SIZE),
             lanes: Lanes::with_capacity(ports * BURST_SIZE + MESSAGES_PER_TURN),
-            ahead: Vec::with_capacity(2 * (ports * BURST_SIZE + MESSAGES_PER_TURN)),
+            ahead: LookAhead::with_capacity(ports * BURST_SIZE + MESSAGES_PER_TURN),
+            halves: Vec::with_capacity(EVENTS_PER_TRANSMIT),
             parts,
             announced: false,
             drain_until: None,
@@ -110,7 +113,6 @@ impl<Io: PacketIo> Worker<Io> {
         let taken_over = self.take_over(now);
         self.run_neighbor_lanes(now);
         self.run_icmp_lanes(now);
-        self.fetch_connections();
         self.run_tcp_lanes(now);
         self.run_timers(now);
         let events = self.run_sessions(now);
@@ -258,37 +260,25 @@ impl<Io: PacketIo> Worker<Io> {
         }
     }
 
-    /// Fetches from memory the connections of the segments in the lanes.
-    fn fetch_connections(&mut self) {
-        let tcp = &self.parts.tcp;
-        let (v4, v6) = (&self.lanes.v4.tcp, &self.lanes.v6.tcp);
-        let ahead = &mut self.ahead;
-        tcp.find_ahead(NetworkId::BARE, v4.iter().map(|packet| &packet.flow), ahead);
-        tcp.find_ahead(NetworkId::BARE, v6.iter().map(|packet| &packet.flow), ahead);
-        tcp.fetch(ahead);
-        ahead.clear();
-    }
-
     /// Fetches from memory the other halves of the sessions whose turn comes next.
     fn fetch_other_halves(&mut self) {
         let WorkerParts { tcp, sessions, .. } = &self.parts;
         let events = tcp.events_ahead(EVENTS_PER_TRANSMIT);
         let halves = events.filter_map(|(half, session)| sessions.other_half(session, half));
-        self.ahead.extend(halves);
-        tcp.fetch(&self.ahead);
-        self.ahead.clear();
+        self.halves.extend(halves);
+        tcp.fetch(self.halves.iter().copied());
+        self.halves.clear();
     }
 
     fn run_tcp_lanes(&mut self, now: Instant) {
-        let parts = &mut self.parts;
-        let (host, mailbox, counters) = (&parts.host, &parts.mailbox, &parts.counters);
-        let (tx, tcp) = (&mut parts.transmitter, &mut parts.tcp);
-        for packet in self.lanes.v4.tcp.drain(..) {
-            tcp_in::process(now, packet, host, tcp, tx, mailbox, counters);
-        }
-        for packet in self.lanes.v6.tcp.drain(..) {
-            tcp_in::process(now, packet, host, tcp, tx, mailbox, counters);
-        }
+        let Self {
+            parts,
+            lanes,
+            ahead,
+            ..
+        } = self;
+        run_tcp_lane(now, &mut lanes.v4.tcp, ahead, parts);
+        run_tcp_lane(now, &mut lanes.v6.tcp, ahead, parts);
     }
 
     fn run_timers(&mut self, now: Instant) {
@@ -377,5 +367,30 @@ impl<Io: PacketIo> Worker<Io> {
             self.drain_until.filter(|_| !self.parts.sessions.is_empty()),
         ];
         timers.into_iter().flatten().min()
+    }
+}
+
+/// Hands in the segments of one IP version. Their connections are fetched from memory all at once
+/// before that.
+fn run_tcp_lane<I: HostIp, Io: PacketIo>(
+    now: Instant,
+    lane: &mut Vec<TcpPacket<I, Io::Buf>>,
+    ahead: &mut LookAhead,
+    parts: &mut WorkerParts<Io>,
+) {
+    let WorkerParts {
+        host,
+        transmitter,
+        tcp,
+        mailbox,
+        counters,
+        ..
+    } = parts;
+    let flows = lane.iter().map(|packet| &packet.flow);
+    tcp.look_ahead(NetworkId::BARE, flows, ahead);
+    tcp.fetch(ahead.guesses().flatten());
+    for (mut packet, guess) in lane.drain(..).zip(ahead.guesses()) {
+        packet.guess = guess;
+        tcp_in::process(now, packet, host, tcp, transmitter, mailbox, counters);
     }
 }

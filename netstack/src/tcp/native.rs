@@ -33,7 +33,6 @@ mod rto;
 mod sack;
 mod segment;
 mod send_queue;
-mod stamp;
 mod tally;
 mod timer;
 mod transmit;

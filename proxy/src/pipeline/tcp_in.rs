@@ -42,6 +42,7 @@ pub fn process<I: HostIp, Io: PacketIo>(
         network: NetworkId::BARE,
         flow: packet.flow,
         mtu,
+        guess: packet.guess,
     };
     let mut out = tx.tcp_output(counters);
     let Err(stray) = tcp.handle_segment(arrival, packet.segment, &mut out) else {

@@ -387,6 +387,7 @@ impl Tcp {
             network: NetworkId::BARE,
             flow,
             mtu: self.mtu,
+            guess: None,
         };
         let segment = Segment {
             packet: MemBuf::from_frame(packet),

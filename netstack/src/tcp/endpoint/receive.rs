@@ -34,6 +34,8 @@ pub struct Arrival<I: Ip> {
     pub flow: FiveTuple<I>,
     /// The MTU of the port it arrived on, in octets.
     pub mtu: usize,
+    /// Where to look for its connection first ([`super::LookAhead`]).
+    pub guess: Option<ConnId>,
 }
 
 impl<B: PacketBuf> Endpoint<B> {
@@ -50,7 +52,10 @@ impl<B: PacketBuf> Endpoint<B> {
         let Arrival {
             now, network, flow, ..
         } = arrival;
-        if let Some(id) = self.find(network, &flow) {
+        let guessed = arrival
+            .guess
+            .filter(|id| self.has_flow(*id, network, &flow));
+        if let Some(id) = guessed.or_else(|| self.find(network, &flow)) {
             self.handle_for(id, now, flow, segment, out);
             return Ok(());
         }

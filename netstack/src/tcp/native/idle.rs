@@ -200,6 +200,6 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(size_of::<Idle>() <= 288, "{}", size_of::<Idle>());
+        assert!(size_of::<Idle>() <= 232, "{}", size_of::<Idle>());
     }
 }

@@ -272,7 +272,7 @@ impl<P: Payload> Open<P> {
     }
 
     /// Reads a field of each part, so that all are fetched from memory.
-    pub(super) fn fetch(&self) {
+    pub(super) fn touch(&self) {
         let (send, receive) = (&self.send, &self.receive);
         black_box((
             send.una,

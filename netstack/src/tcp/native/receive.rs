@@ -19,10 +19,10 @@ use super::gather;
 use super::paws::{Paws, Verdict};
 use super::queue::Queue;
 use super::reassembly::{Inserted, Limits, Reassembly, Refusal};
-use super::stamp::Stamp;
 use super::window::{Pressure, Window};
 use crate::io::Payload;
 use crate::tcp::seq;
+use crate::tcp::stamp::Stamp;
 use crate::time::Instant;
 use crate::wire::tcp::{SackBlocks, Timestamps};
 
@@ -124,7 +124,6 @@ pub(super) enum FinState {
 #[derive(Debug)]
 pub(super) struct ReceiveHalf<P> {
     rcv_nxt: u32,
-    irs: u32,
     /// Received in order and not read.
     queue: Queue<P>,
     /// Octets in `queue`.
@@ -175,7 +174,6 @@ impl<P: Payload> ReceiveHalf<P> {
         );
         Self {
             rcv_nxt,
-            irs,
             queue: Queue::default(),
             queued: 0,
             max_gaps: options.max_gaps,
