@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flow_rules::driver::{
     Driver, Evidence, FieldSet, Known, Profile, Quirk, Release, Remark, RingThresholds, Source,
 };
-use flow_rules::{ActionKind, ItemKind};
+use flow_rules::kind::{ActionKind, ItemKind};
 
 const TABLE: &str = include_str!("data/capability_table.txt");
 const THEN: Release = Release::CAPABILITY_TABLE;
