@@ -270,7 +270,7 @@ impl<Io: PacketIo> Worker<Io> {
         let events = tcp.events_ahead(EVENTS_PER_TRANSMIT);
         let halves = events.filter_map(|(half, session)| sessions.other_half(session, half));
         self.halves.extend(halves);
-        tcp.fetch(self.halves.iter().copied());
+        tcp.fetch(&self.halves.iter().copied());
         self.halves.clear();
     }
 
@@ -392,7 +392,7 @@ fn run_tcp_lane<I: HostIp, Io: PacketIo>(
     } = parts;
     let flows = lane.iter().map(|packet| &packet.flow);
     tcp.look_ahead(NetworkId::BARE, flows, ahead);
-    tcp.fetch(ahead.guesses().flatten());
+    tcp.fetch(&ahead.guesses().flatten());
     for (mut packet, guess) in lane.drain(..).zip(ahead.guesses()) {
         packet.guess = guess;
         tcp_in::process(now, packet, host, tcp, transmitter, mailbox, counters);

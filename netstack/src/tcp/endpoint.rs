@@ -252,7 +252,7 @@ impl<B: PacketBuf> Endpoint<B> {
             if due.is_empty() {
                 break;
             }
-            self.fetch(due.iter().copied());
+            self.fetch(&due.iter().copied());
             for id in due.drain(..) {
                 self.handle_timer(id, now);
             }
