@@ -14,6 +14,7 @@
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
+use core::ops::Range;
 use core::ptr::{self, NonNull};
 use core::slice;
 use core::sync::atomic::{AtomicU16, Ordering};
@@ -280,14 +281,16 @@ impl PacketBuf for Mbuf {
     }
 
     #[inline]
-    fn attach(&mut self, payload: &MbufPayload) -> bool {
-        if payload.len == 0 {
+    fn attach_part(&mut self, payload: &MbufPayload, part: Range<usize>) -> bool {
+        let from = part.start.min(usize::from(payload.len)) as u16;
+        let to = part.end.min(usize::from(payload.len)) as u16;
+        if from >= to {
             return true;
         }
         if self.segment_count() > MAX_ATTACHED || payload.references() > MOST_REFERENCES {
             return false;
         }
-        let (start, len) = (payload.start, payload.len);
+        let (start, len) = (payload.start + from, to - from);
         // SAFETY: invariants 1 and 3: our own chain, to whose end something is added. Invariants 1
         // and 2 of `MbufPayload`: a direct mbuf of a pool made for this, and a range of its octets.
         // That the result keeps invariants 4 and 5 is what references are.

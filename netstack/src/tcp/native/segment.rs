@@ -71,15 +71,10 @@ impl Outgoing<'_> {
         for (payload, range) in pieces {
             let octets = &payload.octets()[range.clone()];
             let worth = attached || octets.len() >= WORTH_ATTACHING;
-            if worth && room > 0 {
-                let mut part = payload.share();
-                part.trim_front(range.start);
-                part.truncate(range.len());
-                if packet.attach(&part) {
-                    attached = true;
-                    room -= 1;
-                    continue;
-                }
+            if worth && room > 0 && packet.attach_part(payload, range) {
+                attached = true;
+                room -= 1;
+                continue;
             }
             if attached || !append(&mut packet, octets) {
                 return Emitted::TooManyPieces;
