@@ -166,6 +166,8 @@ struct Entry<B: PacketBuf> {
     queued: bool,
     /// Whether its session has something to look at, as opposed to its engine something to send.
     news: bool,
+    /// It is in a queue, and its session has looked at it and flushed it since it came there.
+    attended: bool,
 }
 
 /// All TCP connections of one worker.
@@ -283,6 +285,9 @@ impl<B: PacketBuf> Endpoint<B> {
                 continue;
             };
             entry.queued = false;
+            if core::mem::take(&mut entry.attended) {
+                continue;
+            }
             match entry.holder {
                 Holder::Session(owner) => {
                     let alive = entry.connection.ended().is_none();
@@ -377,6 +382,14 @@ impl<B: PacketBuf> Endpoint<B> {
     /// Takes an accepted connection into a session's hands.
     pub fn claim(&mut self, id: ConnId, owner: u32) {
         self.connections[id.index()].holder = Holder::Session(owner);
+    }
+
+    /// Says that a session is about to look at a connection that it holds, and to flush it: what
+    /// happened to it so far is no event any more.
+    pub fn attend(&mut self, id: ConnId) {
+        let entry = &mut self.connections[id.index()];
+        entry.attended = entry.queued;
+        entry.news = false;
     }
 
     /// The connection of a session.
@@ -480,6 +493,7 @@ impl<B: PacketBuf> Endpoint<B> {
             holder,
             queued: false,
             news: false,
+            attended: false,
         });
         let id = ConnId(index as u32);
         self.demux.insert(network, &flow, id);
@@ -523,6 +537,7 @@ impl<B: PacketBuf> Endpoint<B> {
 
     fn enqueue(&mut self, id: ConnId) {
         let entry = &mut self.connections[id.index()];
+        entry.attended = false;
         if !entry.queued {
             entry.queued = true;
             self.ready.push_back(id);
