@@ -11,6 +11,7 @@
 //! SYNs, the bookkeeping for deadlines, and the containment of an engine that panics.
 
 mod check;
+mod pass;
 
 use core::any::Any;
 use core::time::Duration;
@@ -283,15 +284,16 @@ impl<B: PacketBuf> Connection<B> {
 
     /// The next received octets, as many as are contiguous in memory.
     pub fn received(&mut self) -> Option<Chunk<'_, B>> {
-        // What was received before a FIN is complete and stays readable; before an RST it is not.
-        if self
-            .ended
-            .is_some_and(|cause| cause != CloseCause::Finished)
-        {
+        if !self.is_readable() {
             return None;
         }
         self.guarded(|engine| engine.received().is_some())?;
         self.engine.received()
+    }
+
+    /// What was received before a FIN is complete and stays readable; before an RST it is not.
+    fn is_readable(&self) -> bool {
+        matches!(self.ended, None | Some(CloseCause::Finished))
     }
 
     /// Says that the first `len` octets of what was received are done with.
@@ -551,11 +553,15 @@ impl<B: PacketBuf> Connection<B> {
     /// What came of a call; a panic ends the connection.
     fn contain<R>(&mut self, result: Result<R, Box<dyn Any + Send>>) -> Option<R> {
         if result.is_err() {
-            self.ended = Some(CloseCause::EnginePanic);
-            self.state = State::Closed;
-            self.panicked = true;
+            self.note_panic();
         }
         result.ok()
+    }
+
+    fn note_panic(&mut self) {
+        self.ended = Some(CloseCause::EnginePanic);
+        self.state = State::Closed;
+        self.panicked = true;
     }
 
     /// What changes when a segment is progress.

@@ -192,6 +192,15 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
+    /// Moves received payloads to what `to`, which was made with `options`, has to send: whole
+    /// ones, and nothing if the engines differ. Returns how many octets that was.
+    pub(super) fn pass_to(&mut self, to: &mut Self, options: &ConnectionOptions) -> usize {
+        match (self, to) {
+            (Self::Native(from), Self::Native(to)) => from.pass_to(to, options),
+            (Self::Native(_) | Self::Smoltcp(_), _) => 0,
+        }
+    }
+
     /// Octets queued that the peer has not acknowledged.
     pub(super) fn send_queue(&self) -> usize {
         match self {

@@ -293,6 +293,17 @@ impl<P: Payload> ReceiveHalf<P> {
         self.window.consumed(len);
     }
 
+    /// Takes the next payload in order, which counts as read, if it has at most `max` octets.
+    pub(super) fn take(&mut self, max: usize) -> Option<P> {
+        let len = self.queue.front()?.octets().len();
+        if len > max {
+            return None;
+        }
+        self.queued -= len as u32;
+        self.window.consumed(len as u32);
+        self.queue.pop_front()
+    }
+
     /// Octets that can be read.
     pub(super) fn queued(&self) -> u32 {
         self.queued
