@@ -308,6 +308,7 @@ impl PacketBuf for Mbuf {
             raw: self.into_raw(),
             start,
             len,
+            sum: None,
         }
     }
 
@@ -434,6 +435,7 @@ pub struct MbufPayload {
     raw: NonNull<sys::rte_mbuf>,
     start: u16,
     len: u16,
+    sum: Option<u16>,
 }
 
 // SAFETY: invariants 1 and 3: what is shared is only read or is atomic, and any thread may give
@@ -479,15 +481,31 @@ impl Payload for MbufPayload {
     }
 
     #[inline]
+    fn sum(&self) -> Option<u16> {
+        self.sum
+    }
+
+    #[inline]
+    fn set_sum(&mut self, sum: u16) {
+        self.sum = Some(sum);
+    }
+
+    #[inline]
     fn trim_front(&mut self, len: usize) {
         let len = len.min(usize::from(self.len)) as u16;
-        self.start += len;
-        self.len -= len;
+        if len > 0 {
+            self.start += len;
+            self.len -= len;
+            self.sum = None;
+        }
     }
 
     #[inline]
     fn truncate(&mut self, len: usize) {
-        self.len = len.min(usize::from(self.len)) as u16;
+        if len < usize::from(self.len) {
+            self.len = len as u16;
+            self.sum = None;
+        }
     }
 
     #[inline]
@@ -504,6 +522,7 @@ impl Payload for MbufPayload {
         unsafe { ptr::copy_nonoverlapping(octets.as_ptr(), place, octets.len()) };
         // Fits: the end is in the buffer, whose length is 16 bits.
         self.len += octets.len() as u16;
+        self.sum = None;
         true
     }
 }

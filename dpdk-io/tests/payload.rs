@@ -23,6 +23,7 @@ fn payloads_are_shared_and_every_buffer_comes_back() {
     a_buffer_goes_back_with_its_last_handle_or_packet(&pool);
     a_payload_grows_only_while_it_is_the_only_handle(&pool);
     parts_of_a_payload_are_attached(&pool);
+    a_sum_is_forgotten_with_the_octets_it_is_of(&pool);
     packets_are_cut_and_joined_across_payloads(&pool);
     a_packet_takes_so_many_payloads(&pool);
     packets_with_payloads_pass(&pool, &mut queue);
@@ -123,6 +124,25 @@ fn parts_of_a_payload_are_attached(pool: &Mempool) {
     assert_eq!(whole(&packet), b"34267");
     drop((packet, payload));
     assert_eq!(pool.in_use(), before);
+}
+
+fn a_sum_is_forgotten_with_the_octets_it_is_of(pool: &Mempool) {
+    let mut payload = filled(pool, b"0123456789").into_payload();
+    assert_eq!(payload.sum(), None);
+    payload.set_sum(7);
+    payload.trim_front(0);
+    payload.truncate(10);
+    assert_eq!((payload.sum(), payload.share().sum()), (Some(7), Some(7)));
+    let (mut front, mut back) = (payload.share(), payload.share());
+    front.truncate(9);
+    back.trim_front(1);
+    assert_eq!(
+        (front.sum(), back.sum(), payload.sum()),
+        (None, None, Some(7))
+    );
+    drop((front, back));
+    assert!(payload.append(b"x"));
+    assert_eq!(payload.sum(), None);
 }
 
 fn packets_are_cut_and_joined_across_payloads(pool: &Mempool) {

@@ -131,6 +131,14 @@ pub trait Payload: Send + Sized + 'static {
     /// A backend may count handles in few bits: 32,767 of one buffer are never too many.
     fn share(&self) -> Self;
 
+    /// The ones' complement sum of the octets (RFC 1071), folded, if it is known. So what was
+    /// summed when it arrived need not be read again when it is sent.
+    fn sum(&self) -> Option<u16>;
+
+    /// Says what the sum of the octets is. It is forgotten when others become the octets of this
+    /// handle, and known to handles that are shared from this one.
+    fn set_sum(&mut self, sum: u16);
+
     /// Removes `len` octets (at most all) from the front.
     fn trim_front(&mut self, len: usize);
 

@@ -245,27 +245,34 @@ impl PacketBuf for MemBuf {
     }
 
     fn attach_part(&mut self, payload: &MemPayload, part: Range<usize>) -> bool {
-        let start = payload.end.min(payload.start.saturating_add(part.start));
-        let end = payload.end.min(payload.start.saturating_add(part.end));
-        if start >= end {
+        let end = payload.place_of(part.end);
+        let start = payload.place_of(part.start).min(end);
+        if start == end {
             return true;
         }
         if self.memory.attached.len() == MAX_ATTACHED {
             return false;
         }
-        self.attached_len += end - start;
+        self.attached_len += (end - start) as usize;
         let memory = payload.memory.clone();
-        self.memory.attached.push(MemPayload { memory, start, end });
+        self.memory.attached.push(MemPayload {
+            memory,
+            start,
+            end,
+            sum: None,
+        });
         true
     }
 
     fn into_payload(mut self) -> MemPayload {
         self.gather();
-        let (start, end) = (self.start, self.end);
+        // No frame is longer than 32 bits can count.
+        let (start, end) = (self.start as u32, self.end as u32);
         MemPayload {
             memory: Some(self.take_memory()),
             start,
             end,
+            sum: None,
         }
     }
 
@@ -330,14 +337,23 @@ impl PacketBuf for MemBuf {
 pub struct MemPayload {
     /// `None` only while it is dropped.
     memory: Option<Arc<Memory>>,
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
+    sum: Option<u16>,
+}
+
+impl MemPayload {
+    /// The place in the buffer with `offset` octets before it, or that behind the last.
+    fn place_of(&self, offset: usize) -> u32 {
+        let len = self.end - self.start;
+        self.start + u32::try_from(offset).unwrap_or(u32::MAX).min(len)
+    }
 }
 
 impl Payload for MemPayload {
     fn octets(&self) -> &[u8] {
         match &self.memory {
-            Some(memory) => &memory.octets[self.start..self.end],
+            Some(memory) => &memory.octets[self.start as usize..self.end as usize],
             None => &[],
         }
     }
@@ -349,22 +365,39 @@ impl Payload for MemPayload {
         }
     }
 
+    fn sum(&self) -> Option<u16> {
+        self.sum
+    }
+
+    fn set_sum(&mut self, sum: u16) {
+        self.sum = Some(sum);
+    }
+
     fn trim_front(&mut self, len: usize) {
-        self.start = self.end.min(self.start.saturating_add(len));
+        if len > 0 {
+            self.start = self.place_of(len);
+            self.sum = None;
+        }
     }
 
     fn truncate(&mut self, len: usize) {
-        self.end = self.end.min(self.start.saturating_add(len));
+        let end = self.place_of(len);
+        if end < self.end {
+            self.end = end;
+            self.sum = None;
+        }
     }
 
     fn append(&mut self, octets: &[u8]) -> bool {
-        let end = self.end + octets.len();
+        let place = self.end as usize;
+        let end = place + octets.len();
         let alone = self.memory.as_mut().and_then(Arc::get_mut);
-        let Some(place) = alone.and_then(|memory| memory.octets.get_mut(self.end..end)) else {
+        let Some(place) = alone.and_then(|memory| memory.octets.get_mut(place..end)) else {
             return false;
         };
         place.copy_from_slice(octets);
-        self.end = end;
+        self.end = end as u32;
+        self.sum = None;
         true
     }
 }

@@ -172,6 +172,27 @@ fn parts_of_a_payload_are_attached() {
 }
 
 #[test]
+fn a_sum_is_forgotten_with_the_octets_it_is_of() {
+    let pool = MemPool::new(1, 100);
+    let mut payload = frame(&pool, b"0123456789").into_payload();
+    assert_eq!(payload.sum(), None);
+    payload.set_sum(7);
+    payload.trim_front(0);
+    payload.truncate(10);
+    assert_eq!((payload.sum(), payload.share().sum()), (Some(7), Some(7)));
+    let (mut front, mut back) = (payload.share(), payload.share());
+    front.truncate(9);
+    back.trim_front(1);
+    assert_eq!(
+        (front.sum(), back.sum(), payload.sum()),
+        (None, None, Some(7))
+    );
+    drop((front, back));
+    assert!(payload.append(b"x"));
+    assert_eq!(payload.sum(), None);
+}
+
+#[test]
 fn a_frame_takes_so_many_payloads() {
     let pool = MemPool::new(2, 100);
     let payload = frame(&pool, b"12").into_payload();
