@@ -258,13 +258,16 @@ impl<Io: PacketIo> Worker<Io> {
         }
     }
 
-    /// Fetches from memory the connections of the segments in the lanes.
+    /// Fetches from memory the connections of the segments in the lanes, once for those that are
+    /// handled together.
     fn fetch_connections(&mut self) {
         let tcp = &self.parts.tcp;
-        let (v4, v6) = (&self.lanes.v4.tcp, &self.lanes.v6.tcp);
+        let (v4, v6) = (&mut self.lanes.v4, &mut self.lanes.v6);
+        v4.runs.find(&v4.tcp);
+        v6.runs.find(&v6.tcp);
         let ahead = &mut self.ahead;
-        tcp.find_ahead(NetworkId::BARE, v4.iter().map(|packet| &packet.flow), ahead);
-        tcp.find_ahead(NetworkId::BARE, v6.iter().map(|packet| &packet.flow), ahead);
+        tcp.find_ahead(NetworkId::BARE, v4.heads(), ahead);
+        tcp.find_ahead(NetworkId::BARE, v6.heads(), ahead);
         tcp.fetch(ahead);
         ahead.clear();
     }
@@ -283,12 +286,21 @@ impl<Io: PacketIo> Worker<Io> {
         let parts = &mut self.parts;
         let (host, mailbox, counters) = (&parts.host, &parts.mailbox, &parts.counters);
         let (tx, tcp) = (&mut parts.transmitter, &mut parts.tcp);
-        for packet in self.lanes.v4.tcp.drain(..) {
-            tcp_in::process(now, packet, host, tcp, tx, mailbox, counters);
+        let (v4, v6) = (&mut self.lanes.v4, &mut self.lanes.v6);
+        for index in 0..v4.tcp.len() {
+            if let Some(packet) = v4.tcp[index].take() {
+                let run = v4.runs.after(index, &mut v4.tcp);
+                tcp_in::process(now, packet, run, host, tcp, tx, mailbox, counters);
+            }
         }
-        for packet in self.lanes.v6.tcp.drain(..) {
-            tcp_in::process(now, packet, host, tcp, tx, mailbox, counters);
+        v4.tcp.clear();
+        for index in 0..v6.tcp.len() {
+            if let Some(packet) = v6.tcp[index].take() {
+                let run = v6.runs.after(index, &mut v6.tcp);
+                tcp_in::process(now, packet, run, host, tcp, tx, mailbox, counters);
+            }
         }
+        v6.tcp.clear();
     }
 
     fn run_timers(&mut self, now: Instant) {

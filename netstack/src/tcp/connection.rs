@@ -23,7 +23,7 @@ use super::chunk::Chunk;
 use super::connection_options::ConnectionOptions;
 use super::engine::{Context, Engine};
 use super::native::{Call, Info, Numbers, TIMESTAMPS_LEN, Tally};
-use super::{Flow, Output, Segment};
+use super::{Flow, Output, Run, Segment};
 use crate::drop::DropReason;
 use crate::io::PacketBuf;
 use crate::ip::Ip;
@@ -243,6 +243,27 @@ impl<B: PacketBuf> Connection<B> {
         }
         self.follow_state(reset);
         result
+    }
+
+    /// Takes in segments that follow one with the number `seq`, which was taken in; as many as
+    /// simply come next. Returns how many.
+    pub(super) fn handle_run(
+        &mut self,
+        context: &mut Context,
+        now: Instant,
+        flow: &Flow,
+        seq: u32,
+        run: &mut impl Run<B>,
+    ) -> u64 {
+        let taken = self
+            .called(now, flow, |engine, call| {
+                engine.handle_run(context, call, seq, run)
+            })
+            .unwrap_or(0);
+        if taken > 0 {
+            self.last_progress = now;
+        }
+        taken
     }
 
     /// Sends what there is to send, at most `budget` segments.

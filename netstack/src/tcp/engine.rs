@@ -8,7 +8,7 @@ use super::chunk::Chunk;
 use super::connection::{Rejected, Transmitted};
 use super::native::{self, Call, Info, Numbers, Tally};
 use super::smoltcp_engine;
-use super::{ConnectionOptions, Flow, Output, Segment, State};
+use super::{ConnectionOptions, Flow, Output, Run, Segment, State};
 use crate::io::{PacketBuf, Payload};
 use crate::time::Instant;
 use crate::wire::tcp::{Header, Options};
@@ -109,6 +109,21 @@ impl<B: PacketBuf> Engine<B> {
                 engine.handle_segment(&mut context.smoltcp, call.now, &mut segment, out);
                 Ok(())
             }
+        }
+    }
+
+    /// Takes in segments that follow one with the number `seq`, which was taken in; as many as
+    /// simply come next. Returns how many.
+    pub(super) fn handle_run(
+        &mut self,
+        context: &mut Context,
+        call: &Call<'_>,
+        seq: u32,
+        run: &mut impl Run<B>,
+    ) -> u64 {
+        match self {
+            Self::Native(engine) => engine.handle_run(&mut context.budget, call, seq, run),
+            Self::Smoltcp(_) => 0,
         }
     }
 

@@ -271,6 +271,24 @@ impl<P: Payload> ReceiveHalf<P> {
         received
     }
 
+    /// Whether a segment of so many octets (and no FIN) is simply the next in order.
+    pub(super) fn expects(&self, seq: u32, len: usize) -> bool {
+        seq == self.rcv_nxt
+            && len <= self.window.open(self.rcv_nxt) as usize
+            && !self.finished
+            && self.reassembly.is_empty()
+            && self.queue.len() < 2 * self.max_payloads()
+    }
+
+    /// Takes in a segment that [`Self::expects`] was asked about; its time stamps are those of the
+    /// segment before.
+    pub(super) fn handle_next(&mut self, now: Instant, payload: P) {
+        let len = payload.octets().len() as u32;
+        gather::push_back(&mut self.queue, payload);
+        self.advance(len, false);
+        self.measure(now, 0, len, None);
+    }
+
     /// The next octets in order, as many as are in one payload.
     pub(super) fn received(&self) -> Option<&P> {
         self.queue.front()

@@ -9,6 +9,7 @@ use core::ops::Range;
 use crate::io::{PacketBuf, Payload};
 use crate::ip::FiveTuple;
 use crate::tcp::{Flow, Output, PROTOCOL};
+use crate::wire::checksum::Sum;
 use crate::wire::ip_header::{self, HeaderIp};
 use crate::wire::tcp::Header;
 
@@ -68,8 +69,19 @@ impl Outgoing<'_> {
             0
         };
         let mut attached = false;
+        let summed = self.len > 0 && self.segment_size.is_none() && out.wants_sums();
+        let mut sum = Sum::new();
         for (payload, range) in pieces {
             let octets = &payload.octets()[range.clone()];
+            if summed {
+                match payload
+                    .sum()
+                    .filter(|_| octets.len() == payload.octets().len())
+                {
+                    Some(whole) => sum.add_summed(whole, octets.len()),
+                    None => sum.add_octets(octets),
+                }
+            }
             let worth = attached || octets.len() >= WORTH_ATTACHING;
             if worth && room > 0 && packet.attach_part(payload, range) {
                 attached = true;
@@ -82,6 +94,7 @@ impl Outgoing<'_> {
         }
         match self.segment_size {
             Some(size) => out.send_segments(packet, size),
+            None if summed => out.send_summed(packet, sum.folded()),
             None => out.send(packet),
         }
         Emitted::Sent
