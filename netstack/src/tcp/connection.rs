@@ -12,6 +12,7 @@
 
 mod check;
 mod pass;
+mod run;
 
 use core::any::Any;
 use core::time::Duration;
@@ -23,7 +24,7 @@ use super::chunk::Chunk;
 use super::connection_options::ConnectionOptions;
 use super::engine::{Context, Engine};
 use super::native::{Call, Info, Numbers, TIMESTAMPS_LEN, Tally};
-use super::{Flow, Output, Run, Segment};
+use super::{Flow, Output, Segment};
 use crate::drop::DropReason;
 use crate::io::PacketBuf;
 use crate::ip::Ip;
@@ -245,27 +246,6 @@ impl<B: PacketBuf> Connection<B> {
         result
     }
 
-    /// Takes in segments that follow one with the number `seq`, which was taken in; as many as
-    /// simply come next. Returns how many.
-    pub(super) fn handle_run(
-        &mut self,
-        context: &mut Context,
-        now: Instant,
-        flow: &Flow,
-        seq: u32,
-        run: &mut impl Run<B>,
-    ) -> u64 {
-        let taken = self
-            .called(now, flow, |engine, call| {
-                engine.handle_run(context, call, seq, run)
-            })
-            .unwrap_or(0);
-        if taken > 0 {
-            self.last_progress = now;
-        }
-        taken
-    }
-
     /// Sends what there is to send, at most `budget` segments.
     pub(super) fn poll_transmit<O: Output<Buf = B>>(
         &mut self,
@@ -310,11 +290,6 @@ impl<B: PacketBuf> Connection<B> {
         }
         self.guarded(|engine| engine.received().is_some())?;
         self.engine.received()
-    }
-
-    /// What was received before a FIN is complete and stays readable; before an RST it is not.
-    fn is_readable(&self) -> bool {
-        matches!(self.ended, None | Some(CloseCause::Finished))
     }
 
     /// Says that the first `len` octets of what was received are done with.

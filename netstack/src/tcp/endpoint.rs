@@ -11,6 +11,7 @@
 
 mod config;
 mod cookies;
+mod gauges;
 mod look_ahead;
 mod receive;
 mod transmit;
@@ -155,6 +156,10 @@ enum Holder {
     Orphan,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may be true with any of the others"
+)]
 struct Entry<B: PacketBuf> {
     connection: Connection<B>,
     network: NetworkId,
@@ -560,28 +565,6 @@ impl<B: PacketBuf> Endpoint<B> {
         time_wait.remove(network, &flow);
         self.counters.increment(counters::Event::TcpTimeWaitReused);
         old.numbers_after(numbers)
-    }
-
-    fn update_gauges(&self) {
-        let time_wait = &self.demux.v4;
-        let time_wait_6 = &self.demux.v6;
-        for (event, value) in [
-            (counters::Event::TcpConnections, self.connections.len()),
-            (counters::Event::TcpHalfOpen, self.half_open),
-            (
-                counters::Event::TcpBuffersHeld,
-                self.context.buffers_held() as usize,
-            ),
-            (
-                counters::Event::TcpTimeWaitEntries,
-                time_wait.len() + time_wait_6.len(),
-            ),
-        ] {
-            self.counters.set(event, value as u64);
-        }
-        let evicted = time_wait.evicted() + time_wait_6.evicted();
-        self.counters
-            .set(counters::Event::TcpTimeWaitEvicted, evicted);
     }
 }
 

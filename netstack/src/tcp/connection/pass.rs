@@ -40,4 +40,9 @@ impl<B: PacketBuf> Connection<B> {
         }
         self.contain(passed).unwrap_or(0)
     }
+
+    /// What was received before a FIN is complete and stays readable; before an RST it is not.
+    pub(super) fn is_readable(&self) -> bool {
+        matches!(self.ended, None | Some(CloseCause::Finished))
+    }
 }

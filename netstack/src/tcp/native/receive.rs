@@ -11,6 +11,7 @@
 //! first.
 
 mod rest;
+mod run;
 
 use core::time::Duration;
 
@@ -271,24 +272,6 @@ impl<P: Payload> ReceiveHalf<P> {
         received
     }
 
-    /// Whether a segment of so many octets (and no FIN) is simply the next in order.
-    pub(super) fn expects(&self, seq: u32, len: usize) -> bool {
-        seq == self.rcv_nxt
-            && len <= self.window.open(self.rcv_nxt) as usize
-            && !self.finished
-            && self.reassembly.is_empty()
-            && self.queue.len() < 2 * self.max_payloads()
-    }
-
-    /// Takes in a segment that [`Self::expects`] was asked about; its time stamps are those of the
-    /// segment before.
-    pub(super) fn handle_next(&mut self, now: Instant, payload: P) {
-        let len = payload.octets().len() as u32;
-        gather::push_back(&mut self.queue, payload);
-        self.advance(len, false);
-        self.measure(now, 0, len, None);
-    }
-
     /// The next octets in order, as many as are in one payload.
     pub(super) fn received(&self) -> Option<&P> {
         self.queue.front()
@@ -309,17 +292,6 @@ impl<P: Payload> ReceiveHalf<P> {
         }
         self.queued -= len;
         self.window.consumed(len);
-    }
-
-    /// Takes the next payload in order, which counts as read, if it has at most `max` octets.
-    pub(super) fn take(&mut self, max: usize) -> Option<P> {
-        let len = self.queue.front()?.octets().len();
-        if len > max {
-            return None;
-        }
-        self.queued -= len as u32;
-        self.window.consumed(len as u32);
-        self.queue.pop_front()
     }
 
     /// Octets that can be read.
