@@ -290,14 +290,14 @@ impl<Io: PacketIo> Worker<Io> {
         for index in 0..v4.tcp.len() {
             if let Some(packet) = v4.tcp[index].take() {
                 let run = v4.runs.after(index, &mut v4.tcp);
-                tcp_in::process(now, packet, run, host, tcp, tx, mailbox, counters);
+                tcp_in::process(now, (packet, run), host, tcp, tx, mailbox, counters);
             }
         }
         v4.tcp.clear();
         for index in 0..v6.tcp.len() {
             if let Some(packet) = v6.tcp[index].take() {
                 let run = v6.runs.after(index, &mut v6.tcp);
-                tcp_in::process(now, packet, run, host, tcp, tx, mailbox, counters);
+                tcp_in::process(now, (packet, run), host, tcp, tx, mailbox, counters);
             }
         }
         v6.tcp.clear();

@@ -21,8 +21,7 @@ use crate::host::{Host, HostIp};
 /// Hands one segment, and those that follow it, to whom they are for.
 pub fn process<I: HostIp, Io: PacketIo>(
     now: Instant,
-    packet: TcpPacket<I, Io::Buf>,
-    mut run: LaneRun<'_, I, Io::Buf>,
+    (packet, mut run): (TcpPacket<I, Io::Buf>, LaneRun<'_, I, Io::Buf>),
     host: &Host,
     tcp: &mut Endpoint<Io::Buf>,
     tx: &mut Transmitter<Io>,

@@ -114,7 +114,9 @@ fn a_known_sum_gives_the_same_checksum<I: TransmitIp>() {
             let mut packet = packet::<I>(head, &pieces);
             let mut sum = Sum::new();
             sum.add_octets(head);
-            pieces.iter().for_each(|piece| sum.add_octets(piece));
+            for piece in &pieces {
+                sum.add_octets(piece);
+            }
             let payload = TcpPayload {
                 segment_size: None,
                 sum: Some(sum.folded()),
