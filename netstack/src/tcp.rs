@@ -27,6 +27,7 @@ mod ports;
 mod run;
 pub mod seq;
 mod smoltcp_engine;
+mod stamp;
 mod syncookie;
 mod time_wait;
 
@@ -36,13 +37,13 @@ pub use connection_options::{ConnectionOptions, Keepalive};
 pub use deadline::Timeouts;
 pub use demux::TcpIp;
 pub use endpoint::{
-    Arrival, ConnId, ConnectError, ConnectTarget, Endpoint, EndpointConfig, Event, Misdirected,
-    PacketTooBig, UnreachableError,
+    Arrival, ConnId, ConnectError, ConnectTarget, Endpoint, EndpointConfig, Event, LookAhead,
+    Misdirected, PacketTooBig, UnreachableError,
 };
 pub use engine::EngineKind;
 pub use isn::IsnGenerator;
 pub use listen::{Listener, ListenerId};
-pub use native::{Algorithm, Info, Numbers, Recovering};
+pub use native::{Algorithm, Info, Numbers, Recovering, SendTimes};
 pub use ports::PortShares;
 pub use run::Run;
 

@@ -10,9 +10,14 @@
 //! slot of a higher level, its timers move to lower ones. A bitmap for each level says which slots
 //! are in use, so that a jump of hours costs no more than a jump of one tick.
 //!
+//! A timer that is moved to a later time mostly stays where it is, and goes to its place when time
+//! reaches it there: of the timers of a busy connection, which are moved with every segment,
+//! hardly any is ever linked anew.
+//!
 //! Deadlines are rounded up to whole ticks: a timer never fires early, and at most one tick late
 //! if the wheel is polled in time.
 
+use core::hint::black_box;
 use core::time::Duration;
 
 use crate::time::Instant;
@@ -23,7 +28,8 @@ pub struct TimerWheel {
     /// Nanoseconds of a tick.
     tick_nanos: u64,
     /// The current tick. Invariant: the tick of every timer is greater, but for those in the
-    /// level 0 slot of the current tick (due) and those in the slot `cascading`.
+    /// level 0 slot of the current tick (due) and those in the slot `cascading`; and none lies in
+    /// a slot after that of its tick.
     current: u64,
     /// One for each token.
     timers: Box<[Timer]>,
@@ -96,13 +102,22 @@ impl TimerWheel {
     /// # Panics
     /// If `token` is not less than the capacity.
     pub fn schedule(&mut self, token: u32, deadline: Instant) {
-        self.cancel(token);
-        self.timers[token as usize].tick = deadline
+        let tick = deadline
             .as_nanos()
             .div_ceil(self.tick_nanos)
             .max(self.current);
+        let timer = &mut self.timers[token as usize];
+        timer.tick = tick;
+        let linked = timer.slot;
+        if linked == NO_SLOT {
+            self.armed += 1;
+        } else if linked <= self.slot_of(tick) {
+            // Slots come in the order of time, the current one first.
+            return;
+        } else {
+            self.unlink(token);
+        }
         self.link(token);
-        self.armed += 1;
     }
 
     /// Disarms the timer of `token`. Returns whether it was armed.
@@ -124,6 +139,25 @@ impl TimerWheel {
     /// If `token` is not less than the capacity.
     pub fn is_armed(&self, token: u32) -> bool {
         self.timers[token as usize].slot != NO_SLOT
+    }
+
+    /// Has the timer of `token` fetched from memory, and does not wait for it.
+    ///
+    /// # Panics
+    /// If `token` is not less than the capacity.
+    pub fn touch(&self, token: u32) {
+        black_box(self.timers[token as usize].slot);
+    }
+
+    /// The same for the timers next to it, which linking it anew writes to.
+    ///
+    /// # Panics
+    /// If `token` is not less than the capacity.
+    pub fn touch_neighbors(&self, token: u32) {
+        let Timer { previous, next, .. } = self.timers[token as usize];
+        for neighbor in [previous, next] {
+            black_box(self.timers.get(neighbor as usize).map(|timer| timer.slot));
+        }
     }
 
     /// When the timer of `token` fires, at a whole tick; `None` if it is not armed.
@@ -151,7 +185,7 @@ impl TimerWheel {
         let now = now.as_nanos() / self.tick_nanos;
         let mut moves = MOVES_PER_CALL;
         loop {
-            if !self.cascade(&mut moves) {
+            if !self.cascade(&mut moves) || !self.put_off(&mut moves) {
                 return None;
             }
             if let Some(token) = self.take_due() {
@@ -175,8 +209,9 @@ impl TimerWheel {
     ///
     /// Never later than the earliest deadline, rounded up to a whole tick. It is exact up to 64
     /// ticks ahead at best; beyond, it may be the start of the slot of a higher level that the
-    /// earliest timer lies in. Polling then moves that timer closer, so that a driver which jumps
-    /// from one such time to the next gets to the deadline in at most eleven jumps.
+    /// earliest timer lies in, and for a timer that was moved to a later time it may be the time
+    /// before that. Polling then moves the timer to its place, so that a driver which jumps from
+    /// one such time to the next gets to the deadline in at most eleven jumps more.
     pub fn next_deadline(&self) -> Option<Instant> {
         let due = self.cascading.is_some() || self.slots[self.due_slot()].head != NO_TOKEN;
         let tick = if due {
@@ -210,6 +245,23 @@ impl TimerWheel {
         true
     }
 
+    /// Moves timers at the head of the current slot that were moved to later times, at most
+    /// `moves`, which it counts down. Returns whether the next one there, if any, is due.
+    fn put_off(&mut self, moves: &mut usize) -> bool {
+        loop {
+            let token = self.slots[self.due_slot()].head;
+            if token == NO_TOKEN || self.timers[token as usize].tick <= self.current {
+                return true;
+            }
+            if *moves == 0 {
+                return false;
+            }
+            *moves -= 1;
+            self.unlink(token);
+            self.link(token);
+        }
+    }
+
     fn take_due(&mut self) -> Option<u32> {
         let token = self.slots[self.due_slot()].head;
         (token != NO_TOKEN && self.cancel(token)).then_some(token)
@@ -239,11 +291,8 @@ impl TimerWheel {
     /// Links a timer into the slot that its tick belongs to, at the end.
     fn link(&mut self, token: u32) {
         let tick = self.timers[token as usize].tick;
-        let differing = tick ^ self.current;
-        let level = (differing | 1).ilog2() / SLOT_BITS;
-        let index = tick >> (level * SLOT_BITS) & (SLOTS as u64 - 1);
-        let slot = level as usize * SLOTS + index as usize;
-
+        let number = self.slot_of(tick);
+        let slot = usize::from(number);
         let previous = self.slots[slot].tail;
         match previous {
             NO_TOKEN => self.slots[slot].head = token,
@@ -254,9 +303,17 @@ impl TimerWheel {
             tick,
             previous,
             next: NO_TOKEN,
-            slot: slot as u16,
+            slot: number,
         };
-        self.occupied[level as usize] |= 1 << index;
+        self.occupied[slot / SLOTS] |= 1 << (slot % SLOTS);
+    }
+
+    /// The slot of a tick that has not passed.
+    fn slot_of(&self, tick: u64) -> u16 {
+        let differing = tick ^ self.current;
+        let level = (differing | 1).ilog2() / SLOT_BITS;
+        let index = tick >> (level * SLOT_BITS) & (SLOTS as u64 - 1);
+        level as u16 * SLOTS as u16 + index as u16
     }
 
     /// Takes an armed timer out of its slot.

@@ -13,14 +13,14 @@ use netstack::counters::{Counters, Event};
 use netstack::io::{BURST_SIZE, Burst, PacketBuf, PacketIo, PortId};
 use netstack::ip::{NetworkId, V4, V6};
 use netstack::rate_limit::RateLimit;
-use netstack::tcp::{ConnId, Endpoint};
+use netstack::tcp::{ConnId, Endpoint, LookAhead};
 use netstack::time::Instant;
 use netstack::wire::ndp;
 
 use crate::handover::{Mailbox, Message};
-use crate::host::Host;
+use crate::host::{Host, HostIp};
 use crate::l7::session::{self, Sessions};
-use crate::pipeline::parse::{self, Lanes};
+use crate::pipeline::parse::{self, IpLanes, Lanes};
 use crate::pipeline::tx::Transmitter;
 use crate::pipeline::{self, tcp_in};
 
@@ -79,8 +79,10 @@ pub struct Worker<Io: PacketIo> {
     parts: WorkerParts<Io>,
     burst: Burst<Io::Buf>,
     lanes: Lanes<Io::Buf>,
-    /// Connections that a stage will need; empty between stages.
-    ahead: Vec<ConnId>,
+    /// Where the segments of a lane belong.
+    ahead: LookAhead,
+    /// Connections that the sessions will need; empty between stages.
+    halves: Vec<ConnId>,
     announced: bool,
     /// When draining ends, once it has begun.
     drain_until: Option<Instant>,
@@ -96,7 +98,8 @@ impl<Io: PacketIo> Worker<Io> {
         Self {
             burst: Burst::with_capacity(BURST_SIZE),
             lanes: Lanes::with_capacity(ports * BURST_SIZE + MESSAGES_PER_TURN),
-            ahead: Vec::with_capacity(2 * (ports * BURST_SIZE + MESSAGES_PER_TURN)),
+            ahead: LookAhead::with_capacity(ports * BURST_SIZE + MESSAGES_PER_TURN),
+            halves: Vec::with_capacity(EVENTS_PER_TRANSMIT),
             parts,
             announced: false,
             drain_until: None,
@@ -110,7 +113,6 @@ impl<Io: PacketIo> Worker<Io> {
         let taken_over = self.take_over(now);
         self.run_neighbor_lanes(now);
         self.run_icmp_lanes(now);
-        self.fetch_connections();
         self.run_tcp_lanes(now);
         self.run_timers(now);
         let events = self.run_sessions(now);
@@ -192,6 +194,7 @@ impl<Io: PacketIo> Worker<Io> {
     fn take_over(&mut self, now: Instant) -> usize {
         let WorkerParts {
             host,
+            tcp,
             transmitter,
             mailbox,
             counters,
@@ -202,6 +205,9 @@ impl<Io: PacketIo> Worker<Io> {
                 None => return taken,
                 Some(Message::Packet { port, packet }) => {
                     parse::process_handed_over(host, port, packet, &mut self.lanes, counters);
+                }
+                Some(Message::PacketTooBig(flow, error)) => {
+                    pipeline::icmp::handle_news(now, flow, error, tcp, counters);
                 }
                 Some(Message::NeighborV4(port, heard)) => {
                     pipeline::neighbor::handle(now, port, &heard, host, transmitter, counters);
@@ -258,49 +264,25 @@ impl<Io: PacketIo> Worker<Io> {
         }
     }
 
-    /// Fetches from memory the connections of the segments in the lanes, once for those that are
-    /// handled together.
-    fn fetch_connections(&mut self) {
-        let tcp = &self.parts.tcp;
-        let (v4, v6) = (&mut self.lanes.v4, &mut self.lanes.v6);
-        v4.runs.find(&v4.tcp);
-        v6.runs.find(&v6.tcp);
-        let ahead = &mut self.ahead;
-        tcp.find_ahead(NetworkId::BARE, v4.heads(), ahead);
-        tcp.find_ahead(NetworkId::BARE, v6.heads(), ahead);
-        tcp.fetch(ahead);
-        ahead.clear();
-    }
-
     /// Fetches from memory the other halves of the sessions whose turn comes next.
     fn fetch_other_halves(&mut self) {
         let WorkerParts { tcp, sessions, .. } = &self.parts;
         let events = tcp.events_ahead(EVENTS_PER_TRANSMIT);
         let halves = events.filter_map(|(half, session)| sessions.other_half(session, half));
-        self.ahead.extend(halves);
-        tcp.fetch(&self.ahead);
-        self.ahead.clear();
+        self.halves.extend(halves);
+        tcp.fetch(self.halves.iter().copied());
+        self.halves.clear();
     }
 
     fn run_tcp_lanes(&mut self, now: Instant) {
-        let parts = &mut self.parts;
-        let (host, mailbox, counters) = (&parts.host, &parts.mailbox, &parts.counters);
-        let (tx, tcp) = (&mut parts.transmitter, &mut parts.tcp);
-        let (v4, v6) = (&mut self.lanes.v4, &mut self.lanes.v6);
-        for index in 0..v4.tcp.len() {
-            if let Some(packet) = v4.tcp[index].take() {
-                let run = v4.runs.after(index, &mut v4.tcp);
-                tcp_in::process(now, (packet, run), host, tcp, tx, mailbox, counters);
-            }
-        }
-        v4.tcp.clear();
-        for index in 0..v6.tcp.len() {
-            if let Some(packet) = v6.tcp[index].take() {
-                let run = v6.runs.after(index, &mut v6.tcp);
-                tcp_in::process(now, (packet, run), host, tcp, tx, mailbox, counters);
-            }
-        }
-        v6.tcp.clear();
+        let Self {
+            parts,
+            lanes,
+            ahead,
+            ..
+        } = self;
+        run_tcp_lane(now, &mut lanes.v4, ahead, parts);
+        run_tcp_lane(now, &mut lanes.v6, ahead, parts);
     }
 
     fn run_timers(&mut self, now: Instant) {
@@ -390,4 +372,43 @@ impl<Io: PacketIo> Worker<Io> {
         ];
         timers.into_iter().flatten().min()
     }
+}
+
+/// Hands in the segments of one IP version. Their connections are fetched from memory all at once
+/// before that.
+fn run_tcp_lane<I: HostIp, Io: PacketIo>(
+    now: Instant,
+    lanes: &mut IpLanes<I, Io::Buf>,
+    ahead: &mut LookAhead,
+    parts: &mut WorkerParts<Io>,
+) {
+    let WorkerParts {
+        host,
+        transmitter,
+        tcp,
+        mailbox,
+        counters,
+        ..
+    } = parts;
+    lanes.runs.find(&lanes.tcp);
+    tcp.look_ahead(NetworkId::BARE, lanes.heads(), ahead);
+    tcp.fetch(ahead.guesses().flatten());
+    let mut guesses = ahead.guesses();
+    for index in 0..lanes.tcp.len() {
+        // Those that follow another are gone by now.
+        if let Some(mut packet) = lanes.tcp[index].take() {
+            packet.guess = guesses.next().flatten();
+            let run = lanes.runs.after(index, &mut lanes.tcp);
+            tcp_in::process(
+                now,
+                (packet, run),
+                host,
+                tcp,
+                transmitter,
+                mailbox,
+                counters,
+            );
+        }
+    }
+    lanes.tcp.clear();
 }

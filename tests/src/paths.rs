@@ -10,7 +10,9 @@
 
 mod bed;
 mod cell;
+mod duplicates;
 mod octets;
+mod priority;
 mod report;
 mod transfer;
 
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 pub use bed::{Bed, Stack};
 pub use cell::{Cell, Line, Loss};
+pub use priority::Priority;
 pub use report::{Options, Report, USAGE};
 pub use transfer::{Outcome, Transfer, Way};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use netstack::io::impair::{Bottleneck, Impairment};
 use weirgate_tests::paths::{Bed, Cell, Line, Loss, Stack, Transfer, Way};
-use weirgate_tests::rig::{PEER_V4, PathImpairment, Weirgate, can_run};
+use weirgate_tests::rig::{Family, PEER_V4, PathImpairment, Weirgate, can_run};
 
 /// The place, or `None` if the test cannot run here; says why.
 fn bed() -> Option<Bed> {
@@ -46,6 +46,7 @@ fn the_path_is_as_long_and_as_narrow_as_stated() {
         ..long
     };
     let transfer = Transfer {
+        family: Family::V4,
         way: Way::Download,
         flows: 1,
         octets: u64::MAX,

@@ -47,7 +47,7 @@ pub(super) fn send<I: HeaderIp, O: Output>(out: &mut O, flow: FiveTuple<I>, bare
         ecn: 0,
         payload_len: header_len,
     };
-    I::emit_header(&ip_header, octets);
+    I::emit_unsummed(&ip_header, octets);
     header.emit(&mut octets[I::HEADER_LEN..]);
     out.send(packet);
     true

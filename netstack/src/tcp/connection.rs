@@ -15,6 +15,7 @@ mod pass;
 mod run;
 
 use core::any::Any;
+use core::hint::black_box;
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use super::chunk::Chunk;
 use super::connection_options::ConnectionOptions;
 use super::engine::{Context, Engine};
 use super::native::{Call, Info, Numbers, TIMESTAMPS_LEN, Tally};
+use super::stamp::Stamp;
 use super::{Flow, Output, Segment};
 use crate::drop::DropReason;
 use crate::io::PacketBuf;
@@ -156,12 +158,13 @@ pub struct Connection<B: PacketBuf> {
     opened_at: Instant,
     /// When a connection that we open must be established at the latest.
     connect_by: Instant,
-    /// Before this, no challenge ACK is sent.
-    next_challenge: Instant,
+    /// When a challenge ACK was sent last. When a stamp comes round, one of them may go unsent.
+    challenged: Stamp,
     last_heard: Instant,
     last_progress: Instant,
     /// Since when the peer owes us an answer: what was sent first since it was last heard.
-    unanswered_since: Option<Instant>,
+    /// [`Instant::FAR_FUTURE`] if it owes none.
+    unanswered_since: Instant,
     ended: Option<CloseCause>,
     /// The engine has panicked, and nobody has been told.
     panicked: bool,
@@ -208,10 +211,10 @@ impl<B: PacketBuf> Connection<B> {
             state,
             opened_at: now,
             connect_by: Instant::FAR_FUTURE,
-            next_challenge: Instant::ZERO,
+            challenged: Stamp::long_before(now),
             last_heard: now,
             last_progress: now,
-            unanswered_since: None,
+            unanswered_since: Instant::FAR_FUTURE,
             ended: None,
             panicked: false,
         }
@@ -238,7 +241,7 @@ impl<B: PacketBuf> Connection<B> {
             return result;
         }
         self.last_heard = now;
-        self.unanswered_since = None;
+        self.unanswered_since = Instant::FAR_FUTURE;
         if self.progress_numbers() != before {
             self.last_progress = now;
         }
@@ -262,9 +265,9 @@ impl<B: PacketBuf> Connection<B> {
         };
         self.follow_state(false);
         if self.engine.is_unanswered() {
-            self.unanswered_since.get_or_insert(now);
+            self.unanswered_since = self.unanswered_since.min(now);
         } else {
-            self.unanswered_since = None;
+            self.unanswered_since = Instant::FAR_FUTURE;
         }
         done
     }
@@ -452,9 +455,20 @@ impl<B: PacketBuf> Connection<B> {
         self.engine.stamps()
     }
 
-    /// Fetches the engine from memory.
-    pub(super) fn fetch(&self) {
-        self.engine.fetch();
+    /// Fetches the connection from memory, but not what it refers to.
+    pub(super) fn touch(&self) {
+        black_box((self.opened_at, self.last_progress, self.state));
+        self.engine.touch();
+    }
+
+    /// The same of what its engine keeps elsewhere.
+    pub(super) fn touch_engine(&self) {
+        self.engine.touch_state();
+    }
+
+    /// The same of the buffer that will be let go next.
+    pub(super) fn touch_payload(&self) {
+        self.engine.touch_payload();
     }
 
     /// Whether the session could not write for want of a buffer since this was last asked.
@@ -484,9 +498,10 @@ impl<B: PacketBuf> Connection<B> {
     /// would tell an attacker, by what is left of it on a connection of his, whether a guess about
     /// another one was right.
     pub(super) fn may_challenge(&mut self, now: Instant) -> bool {
-        let may = now >= self.next_challenge;
+        let since = self.challenged.micros_until(now);
+        let may = Duration::from_micros(since.into()) >= CHALLENGE_INTERVAL;
         if may {
-            self.next_challenge = now + CHALLENGE_INTERVAL;
+            self.challenged = Stamp::at(now);
         }
         may
     }
@@ -501,7 +516,7 @@ impl<B: PacketBuf> Connection<B> {
 
     /// Since when the peer owes an answer: to data, or to a keepalive.
     pub(super) fn unanswered_since(&self) -> Option<Instant> {
-        self.unanswered_since
+        (self.unanswered_since != Instant::FAR_FUTURE).then_some(self.unanswered_since)
     }
 
     /// Whether the engine has panicked and nobody was told of it.

@@ -3,7 +3,7 @@
 use super::Flow;
 use super::endpoint::{ConnId, EndpointConfig};
 use super::time_wait::TimeWaitTable;
-use crate::flow_index::{FlowHasher, FlowIndex};
+use crate::flow_index::{FlowHash, FlowHasher, FlowIndex};
 use crate::ip::{FiveTuple, NetworkId, V4, V6};
 use crate::wire::ip_header::HeaderIp;
 
@@ -46,13 +46,18 @@ impl Demux {
         id.map(ConnId)
     }
 
-    /// Very likely the connection of a flow, without a look at the connection.
-    pub(super) fn guess<I: TcpIp>(
-        &self,
-        network: NetworkId,
-        flow: &FiveTuple<I>,
-    ) -> Option<ConnId> {
-        let hash = self.hasher.hash(network, flow);
+    /// The hash of a flow.
+    pub(super) fn hash<I: TcpIp>(&self, network: NetworkId, flow: &FiveTuple<I>) -> FlowHash {
+        self.hasher.hash(network, flow)
+    }
+
+    /// Has fetched from memory where the flow with this hash is looked up.
+    pub(super) fn touch(&self, hash: FlowHash) {
+        self.connections.touch(hash);
+    }
+
+    /// Very likely the connection of the flow with this hash, without a look at the connection.
+    pub(super) fn guess(&self, hash: FlowHash) -> Option<ConnId> {
         self.connections.guess(hash).map(ConnId)
     }
 

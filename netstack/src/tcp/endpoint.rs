@@ -24,6 +24,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 pub use config::EndpointConfig;
+pub use look_ahead::LookAhead;
 pub use receive::Arrival;
 
 use super::connection::Connection;
@@ -156,6 +157,7 @@ enum Holder {
     Orphan,
 }
 
+/// There are as many of these as connections, so its size counts.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each may be true with any of the others"
@@ -257,7 +259,7 @@ impl<B: PacketBuf> Endpoint<B> {
             if due.is_empty() {
                 break;
             }
-            self.fetch(&due);
+            self.fetch(due.iter().copied());
             for id in due.drain(..) {
                 self.handle_timer(id, now);
             }
@@ -481,6 +483,12 @@ impl<B: PacketBuf> Endpoint<B> {
     /// The connection of a flow.
     fn find<I: TcpIp>(&self, network: NetworkId, flow: &FiveTuple<I>) -> Option<ConnId> {
         find(&self.demux, &self.connections, network, flow)
+    }
+
+    /// Whether the connection, if there is one, is that of the flow.
+    fn has_flow<I: TcpIp>(&self, id: ConnId, network: NetworkId, flow: &FiveTuple<I>) -> bool {
+        let entry = self.connections.get(id.index());
+        entry.is_some_and(|entry| entry.flow == I::flow(*flow) && entry.network == network)
     }
 
     fn insert<I: TcpIp>(

@@ -348,11 +348,27 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
-    /// Fetches the engine from memory.
-    pub(super) fn fetch(&self) {
+    /// Fetches the engine itself from memory.
+    pub(super) fn touch(&self) {
         match self {
-            Self::Native(engine) => engine.fetch(),
-            Self::Smoltcp(engine) => engine.fetch(),
+            Self::Native(engine) => engine.touch(),
+            Self::Smoltcp(_) => {}
+        }
+    }
+
+    /// Fetches the state that the engine keeps elsewhere.
+    pub(super) fn touch_state(&self) {
+        match self {
+            Self::Native(engine) => engine.touch_state(),
+            Self::Smoltcp(engine) => engine.touch_state(),
+        }
+    }
+
+    /// Fetches what is known of the buffer that will be let go next.
+    pub(super) fn touch_payload(&self) {
+        match self {
+            Self::Native(engine) => engine.touch_payload(),
+            Self::Smoltcp(_) => {}
         }
     }
 

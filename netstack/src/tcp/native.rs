@@ -12,6 +12,7 @@
 
 mod acknowledge;
 mod acknowledged;
+mod activity;
 mod budget;
 mod congestion;
 mod connect;
@@ -33,7 +34,6 @@ mod rto;
 mod sack;
 mod segment;
 mod send_queue;
-mod stamp;
 mod tally;
 mod timer;
 mod transmit;
@@ -54,6 +54,7 @@ use crate::io::PacketBuf;
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options};
 
+pub use activity::SendTimes;
 pub(super) use budget::Budget;
 pub use congestion::Algorithm;
 pub use info::{Info, Recovering};
@@ -171,6 +172,8 @@ pub(super) fn start(options: &ConnectionOptions, numbers: Numbers, version: u8) 
             default_mss: options::default_mss(version),
             largest_window: u32::try_from(options.receive_buffer).unwrap_or(u32::MAX),
             ecn: options.ecn,
+            sack: options.sack,
+            timestamps: options.timestamps,
         },
     }
 }

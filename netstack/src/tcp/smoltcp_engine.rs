@@ -317,7 +317,7 @@ impl Engine {
     }
 
     /// Reads a field of each cache line that the next segment will need, so that they are fetched.
-    pub(super) fn fetch(&self) {
+    pub(super) fn touch_state(&self) {
         let socket = self.socket();
         black_box((
             socket.state(),

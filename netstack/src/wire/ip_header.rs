@@ -34,27 +34,40 @@ pub trait HeaderIp: Ip {
     /// # Panics
     /// If `out` is shorter than the header.
     fn emit_header(header: &Header<Self>, out: &mut [u8]);
+
+    /// The same without the checksum, which a later stage fills in.
+    ///
+    /// # Panics
+    /// If `out` is shorter than the header.
+    fn emit_unsummed(header: &Header<Self>, out: &mut [u8]);
 }
 
 impl HeaderIp for V4 {
     fn emit_header(header: &Header<Self>, out: &mut [u8]) {
-        ipv4::Header {
-            header_len: ipv4::HEADER_LEN,
-            dscp: 0,
-            ecn: header.ecn,
-            total_len: ipv4::HEADER_LEN + header.payload_len,
-            // RFC 6864 4.1: a packet that is never fragmented needs no identification.
-            ident: 0,
-            dont_fragment: true,
-            more_fragments: false,
-            fragment_offset: 0,
-            ttl: header.hop_limit,
-            protocol: header.protocol,
-            src: header.src,
-            dst: header.dst,
-            source_route: false,
-        }
-        .emit(out);
+        whole_v4(header).emit(out);
+    }
+
+    fn emit_unsummed(header: &Header<Self>, out: &mut [u8]) {
+        whole_v4(header).emit_unsummed(out);
+    }
+}
+
+fn whole_v4(header: &Header<V4>) -> ipv4::Header {
+    ipv4::Header {
+        header_len: ipv4::HEADER_LEN,
+        dscp: 0,
+        ecn: header.ecn,
+        total_len: ipv4::HEADER_LEN + header.payload_len,
+        // RFC 6864 4.1: a packet that is never fragmented needs no identification.
+        ident: 0,
+        dont_fragment: true,
+        more_fragments: false,
+        fragment_offset: 0,
+        ttl: header.hop_limit,
+        protocol: header.protocol,
+        src: header.src,
+        dst: header.dst,
+        source_route: false,
     }
 }
 
@@ -70,6 +83,10 @@ impl HeaderIp for V6 {
             dst: header.dst,
         }
         .emit(out);
+    }
+
+    fn emit_unsummed(header: &Header<Self>, out: &mut [u8]) {
+        Self::emit_header(header, out);
     }
 }
 

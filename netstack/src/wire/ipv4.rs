@@ -7,7 +7,7 @@
 
 use core::net::Ipv4Addr;
 
-use super::checksum::{self, Sum};
+use super::checksum::Sum;
 use super::{ParseError, header_mut};
 
 /// Octets of the header without options.
@@ -122,6 +122,16 @@ impl Header {
     /// # Panics
     /// If `out` is shorter than the header.
     pub fn emit(&self, out: &mut [u8]) {
+        self.emit_unsummed(out);
+        // The options are zeros, which add nothing to the sum.
+        fill_checksum(out);
+    }
+
+    /// The same with a checksum of zero, for a later stage to fill in ([`fill_checksum`]).
+    ///
+    /// # Panics
+    /// If `out` is shorter than the header.
+    pub fn emit_unsummed(&self, out: &mut [u8]) {
         let (fixed, options) = out
             .split_first_chunk_mut::<HEADER_LEN>()
             .expect("the caller makes room for the header");
@@ -142,9 +152,6 @@ impl Header {
         fixed[10..12].fill(0);
         fixed[12..16].copy_from_slice(&self.src.octets());
         fixed[16..20].copy_from_slice(&self.dst.octets());
-        // The options are zeros, which add nothing to the sum.
-        let sum = checksum::checksum(fixed);
-        fixed[10..12].copy_from_slice(&sum.to_be_bytes());
         options
             .iter_mut()
             .take(self.header_len.saturating_sub(HEADER_LEN))
@@ -161,7 +168,11 @@ pub fn verify_checksum(octets: &[u8]) -> bool {
         return false;
     };
     let mut sum = Sum::new();
-    sum.add_octets(header);
+    if let Some(header) = header.as_array() {
+        sum = sum_of(header);
+    } else {
+        sum.add_octets(header);
+    }
     sum.is_valid()
 }
 
@@ -172,8 +183,18 @@ pub fn verify_checksum(octets: &[u8]) -> bool {
 pub fn fill_checksum(octets: &mut [u8]) {
     let header: &mut [u8; HEADER_LEN] = header_mut(octets);
     header[10..12].fill(0);
-    let sum = checksum::checksum(header);
+    let sum = sum_of(header).checksum();
     header[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// The sum of a header without options: faster than that of any octets.
+fn sum_of(header: &[u8; HEADER_LEN]) -> Sum {
+    let mut sum = Sum::new();
+    let (words, _) = header.as_chunks::<4>();
+    for word in words {
+        sum.add_u32(u32::from_be_bytes(*word));
+    }
+    sum
 }
 
 const DONT_FRAGMENT: u16 = 0x4000;

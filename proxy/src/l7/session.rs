@@ -23,7 +23,7 @@ use netstack::ip::{FiveTuple, Ip, NetworkId, V4, V6};
 use netstack::rss::Steering;
 use netstack::tcp::{
     self, CloseCause, ConnId, ConnectError, ConnectTarget, Connection, ConnectionOptions, Endpoint,
-    ListenerId, Output, TcpIp,
+    ListenerId, Output, TcpIp, Timeout,
 };
 use netstack::time::Instant;
 use slab::Slab;
@@ -558,6 +558,7 @@ fn close_reason(side: Side, cause: CloseCause, phase: Phase) -> CloseReason {
         CloseCause::Finished | CloseCause::Reset => Cause::Reset,
         CloseCause::Refused => Cause::Refused,
         CloseCause::Unreachable => Cause::Unreachable,
+        CloseCause::TimedOut(Timeout::Keepalive) => Cause::Unanswered,
         CloseCause::TimedOut(_) => Cause::TimedOut,
         CloseCause::Aborted => Cause::Killed,
         CloseCause::EnginePanic => Cause::Internal,

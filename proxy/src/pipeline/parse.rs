@@ -13,7 +13,7 @@ use netstack::drop::DropReason;
 use netstack::io::{ChecksumStatus, PacketBuf, PortId, RxChecksum};
 use netstack::ip::{FiveTuple, Ip, IpAddress, NetworkId, V4, V6};
 use netstack::route::LocalAddresses;
-use netstack::tcp::{Segment, TcpIp};
+use netstack::tcp::{ConnId, Segment, TcpIp};
 use netstack::wire::checksum::{Sum, pseudo_header};
 use netstack::wire::ethernet::{self, MacAddr, ethertype};
 use netstack::wire::icmp::IcmpIp;
@@ -61,6 +61,8 @@ pub struct TcpPacket<I: Ip, B> {
     pub flow: FiveTuple<I>,
     /// The segment.
     pub segment: Segment<B>,
+    /// Its connection, very likely; `None` until that is looked up.
+    pub guess: Option<ConnId>,
 }
 
 /// Packets of one IP version, sorted.
@@ -454,6 +456,7 @@ fn parse_tcp<I: ParseIp, B: PacketBuf>(
         port,
         flow,
         segment,
+        guess: None,
     })
 }
 

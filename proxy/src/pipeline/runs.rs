@@ -173,6 +173,7 @@ mod tests {
                 dport: 80,
                 protocol: tcp::PROTOCOL,
             },
+            guess: None,
             segment: Segment {
                 packet: MemBuf::from_frame(&octets),
                 tcp_offset: I::HEADER_LEN,

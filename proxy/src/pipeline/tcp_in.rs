@@ -43,6 +43,7 @@ pub fn process<I: HostIp, Io: PacketIo>(
         network: NetworkId::BARE,
         flow: packet.flow,
         mtu,
+        guess: packet.guess,
     };
     let mut out = tx.tcp_output(counters);
     let mut next = Some(packet.segment);

@@ -1,5 +1,6 @@
 //! `paths [--quick] [--rounds N] [--congestion NAME] [--only WORD] [FILE]`: measures Weirgate's TCP
-//! beside that of Linux over bad paths, prints a table, and writes the figures to FILE as JSON.
+//! beside that of Linux over bad paths, prints tables, and writes the figures to FILE as JSON and
+//! the tables beside it, row by row, as Markdown.
 //!
 //! A figure is the median of so many rounds, each with random numbers of its own, the same for
 //! both. `--only` leaves out all rows whose text does not contain the word. Needs root; all
@@ -10,7 +11,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use weirgate_tests::paths::{Bed, Options, Report, USAGE};
+use weirgate_tests::paths::{Bed, Options, Priority, Report, USAGE};
 use weirgate_tests::rig::{RigError, Weirgate, is_root};
 
 fn main() -> ExitCode {
@@ -40,9 +41,11 @@ fn main() -> ExitCode {
 }
 
 fn run(program: &Path, options: &Options) -> Result<(), RigError> {
+    let priority = Priority::claim();
     let bed = Bed::start(program)?;
-    let mut report = Report::start(options);
+    let mut report = Report::start(options, priority)?;
     report.goodput(&bed)?;
+    report.reordering(&bed)?;
     report.completion(&bed)?;
     report.fairness(&bed)?;
     report.write()

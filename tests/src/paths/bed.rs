@@ -1,6 +1,7 @@
 //! Where paths are measured: namespaces, Weirgate, servers, and the path.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use tempfile::TempDir;
 use super::octets::OctetServer;
 use super::transfer::{Outcome, Transfer, Way};
 use crate::rig::{
-    Config, Driver, GATE_V4, ImpairedPath, PEER_V4, PathCounters, PathImpairment, PathTopology,
-    RigError, SERVER_V4, Weirgate, take_turn, temporary_directory, wait_until,
+    Config, Driver, FAMILIES, Family, ImpairedPath, PEER_V4, PEER_V6, PathCounters, PathImpairment,
+    PathTopology, RigError, SERVER_V4, Weirgate, take_turn, temporary_directory, wait_until,
 };
 
 /// Whose TCP faces the path.
@@ -29,9 +30,10 @@ pub enum Stack {
 #[derive(Debug)]
 pub struct Bed {
     path: ImpairedPath,
-    /// Behind Weirgate, and then in the Linux host one for each congestion control.
+    /// Behind Weirgate, and then in the Linux host one for each congestion control that its kernel
+    /// has.
     behind: OctetServer,
-    beside: Vec<OctetServer>,
+    beside: Vec<(&'static str, OctetServer)>,
     _weirgate: Weirgate,
     topology: PathTopology,
     _directory: TempDir,
@@ -47,10 +49,15 @@ impl Bed {
         let topology = PathTopology::new(config.driver().queues())?;
         let path = ImpairedPath::start(&topology.road, PathTopology::NEAR, PathTopology::FAR)?;
         let behind = OctetServer::start(&topology.server, BACKEND_PORT, "cubic")?;
-        let beside = ALGORITHMS
-            .iter()
-            .map(|(name, port, _)| OctetServer::start(&topology.peer, *port, name));
-        let beside = beside.collect::<Result<_, _>>()?;
+        let mut beside = Vec::new();
+        for (name, port, _) in ALGORITHMS {
+            match OctetServer::start(&topology.peer, port, name) {
+                Ok(server) => beside.push((name, server)),
+                // The kernel was built without it.
+                Err(RigError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
         let weirgate = Weirgate::start(program, &topology.gate, &config, directory.path())?;
         let bed = Self {
             path,
@@ -70,6 +77,11 @@ impl Bed {
         self.path.change(impairment)
     }
 
+    /// Whether the kernel has the congestion control `name`, so that there is something to compare.
+    pub fn has(&self, name: &str) -> bool {
+        self.beside.iter().any(|(known, _)| *known == name)
+    }
+
     /// The namespaces.
     pub fn topology(&self) -> &PathTopology {
         &self.topology
@@ -86,7 +98,10 @@ impl Bed {
         stacks: &[Stack],
         transfer: &Transfer,
     ) -> Result<(Outcome, PathCounters), RigError> {
-        let addresses: Vec<_> = stacks.iter().map(|stack| stack.address()).collect();
+        let addresses: Vec<_> = stacks
+            .iter()
+            .map(|stack| stack.address(transfer.family))
+            .collect();
         let before = self.received();
         self.change_path(impairment);
         let run = || transfer.run(&addresses);
@@ -96,39 +111,44 @@ impl Bed {
         }
         let counters = self.change_path(PathImpairment::default());
         drop(flows);
-        let servers = || self.beside.iter().chain([&self.behind]);
         wait_until("connections to end", PATIENCE, || {
-            Ok(servers().all(|server| server.connections() == 0))
+            Ok(self.servers().all(|server| server.connections() == 0))
         })?;
         Ok((outcome, counters))
     }
 
     /// Octets that all servers received.
     fn received(&self) -> u64 {
-        let servers = self.beside.iter().chain([&self.behind]);
-        servers.map(OctetServer::received).sum()
+        self.servers().map(OctetServer::received).sum()
+    }
+
+    fn servers(&self) -> impl Iterator<Item = &OctetServer> {
+        let beside = self.beside.iter().map(|(_, server)| server);
+        beside.chain([&self.behind])
     }
 
     /// Lets everybody find out where the others are.
     fn warm_up(&self) -> Result<(), RigError> {
-        let transfer = Transfer {
-            way: Way::Download,
-            flows: 1,
-            octets: 100,
-            patience: PATIENCE,
-        };
         let stacks = [
             Stack::Linux("cubic"),
             Stack::Native("cubic"),
             Stack::Smoltcp,
         ];
-        let (outcome, _) = self.measure(PathImpairment::default(), &stacks, &transfer)?;
-        match outcome.arrived {
-            300 => Ok(()),
-            _ => Err(RigError::Timeout(format!(
-                "100 octets from each of {stacks:?}"
-            ))),
+        for family in FAMILIES {
+            let transfer = Transfer {
+                family,
+                way: Way::Download,
+                flows: 1,
+                octets: 100,
+                patience: PATIENCE,
+            };
+            let (outcome, _) = self.measure(PathImpairment::default(), &stacks, &transfer)?;
+            if outcome.arrived != 300 {
+                let what = format!("100 octets over {} from each of {stacks:?}", family.name());
+                return Err(RigError::Timeout(what));
+            }
         }
+        Ok(())
     }
 }
 
@@ -137,18 +157,23 @@ impl Stack {
     pub const CONGESTION: [&str; 3] = [ALGORITHMS[0].0, ALGORITHMS[1].0, ALGORITHMS[2].0];
 
     /// Where it listens.
-    fn address(self) -> SocketAddr {
+    fn address(self, family: Family) -> SocketAddr {
         let port = |name| {
             let known = ALGORITHMS.iter().find(|(known, _, _)| *known == name);
             known.expect("a known congestion control").1
         };
-        let (address, port) = match self {
-            Self::Linux(name) => (PEER_V4, port(name)),
-            Self::Native(name) => (GATE_V4, port(name)),
-            Self::Smoltcp => (GATE_V4, SMOLTCP_PORT),
+        let peer = || -> IpAddr {
+            let address = match family {
+                Family::V4 => PEER_V4,
+                Family::V6 => PEER_V6,
+            };
+            address.parse().expect("a constant address")
         };
-        let address: IpAddr = address.parse().expect("a constant address");
-        SocketAddr::new(address, port)
+        match self {
+            Self::Linux(name) => SocketAddr::new(peer(), port(name)),
+            Self::Native(name) => SocketAddr::new(family.gate(), port(name)),
+            Self::Smoltcp => SocketAddr::new(family.gate(), SMOLTCP_PORT),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use netstack::io::impair::{Bottleneck, BurstLoss, Impairment};
 
 use super::bed::{Bed, Stack};
 use super::transfer::{Outcome, Transfer, Way};
-use crate::rig::{PathImpairment, RigError};
+use crate::rig::{Family, PathImpairment, RigError};
 
 /// Frames that a path loses, in parts per million.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,6 +33,10 @@ pub struct Line {
 pub struct Cell {
     /// What is special about it.
     pub name: String,
+    /// Over which IP version.
+    pub family: Family,
+    /// By which congestion control, if it is that one and not the one that was asked for.
+    pub congestion: Option<&'static str>,
     /// Milliseconds there and back.
     pub rtt: u32,
     /// Frames lost, both there and back.
@@ -69,6 +73,8 @@ impl Cell {
     pub fn new(rtt: u32) -> Self {
         Self {
             name: "good".to_owned(),
+            family: Family::V4,
+            congestion: None,
             rtt,
             loss: Loss::None,
             reordered: 0,
@@ -114,6 +120,7 @@ impl Cell {
             _ => 8,
         };
         Transfer {
+            family: self.family,
             way,
             flows,
             octets: OCTETS / flows as u64,

@@ -11,6 +11,7 @@ use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{Linger, TcpCongestion};
 
 use super::mbit_s;
+use crate::rig::Family;
 
 /// Which end sends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +46,8 @@ impl Way {
 /// What is transferred.
 #[derive(Clone, Copy, Debug)]
 pub struct Transfer {
+    /// Over which IP version.
+    pub family: Family,
     /// In which direction.
     pub way: Way,
     /// Connections, all at once.

@@ -234,7 +234,7 @@ pub const GATE_V6: &str = "fd64::1";
 /// The IPv4 address of the Linux host beside the gate.
 pub const PEER_V4: &str = "10.64.0.3";
 /// The IPv6 address of the Linux host beside the gate.
-const PEER_V6: &str = "fd64::3";
+pub const PEER_V6: &str = "fd64::3";
 /// The server's IPv4 address.
 pub const SERVER_V4: &str = "10.64.1.2";
 /// The server's IPv6 address.

@@ -387,6 +387,7 @@ impl Tcp {
             network: NetworkId::BARE,
             flow,
             mtu: self.mtu,
+            guess: None,
         };
         let segment = Segment {
             packet: MemBuf::from_frame(packet),
@@ -471,6 +472,8 @@ fn connection_options(options: &StackOptions) -> ConnectionOptions {
         congestion: options.congestion,
         pacing: options.pacing,
         ecn: options.ecn,
+        sack: options.sack,
+        timestamps: options.timestamps,
         rto_floor: options.rto_floor,
     }
 }

@@ -9,20 +9,52 @@
 use core::hint::black_box;
 
 use super::{ConnId, Endpoint, Holder};
+use crate::flow_index::FlowHash;
 use crate::io::PacketBuf;
 use crate::ip::{FiveTuple, NetworkId};
 use crate::tcp::TcpIp;
 
+/// What is known of a burst of segments before any of them is handled.
+#[derive(Debug)]
+pub struct LookAhead {
+    hashes: Vec<FlowHash>,
+    guesses: Vec<Option<ConnId>>,
+}
+
+impl LookAhead {
+    /// Room for the segments of a burst.
+    pub fn with_capacity(segments: usize) -> Self {
+        Self {
+            hashes: Vec::with_capacity(segments),
+            guesses: Vec::with_capacity(segments),
+        }
+    }
+
+    /// For each segment the connection that is very likely its own.
+    pub fn guesses(&self) -> impl Iterator<Item = Option<ConnId>> + Clone {
+        self.guesses.iter().copied()
+    }
+}
+
 impl<B: PacketBuf> Endpoint<B> {
-    /// Appends the connection of each of `flows` that has one to `ids`, as far as the index alone
-    /// can tell.
-    pub fn find_ahead<'f, I: TcpIp>(
+    /// Finds, for each of `flows` in turn, where to look for its connection first, as far as the
+    /// index alone can tell. What was found before is forgotten.
+    pub fn look_ahead<'f, I: TcpIp>(
         &self,
         network: NetworkId,
         flows: impl Iterator<Item = &'f FiveTuple<I>>,
-        ids: &mut Vec<ConnId>,
+        ahead: &mut LookAhead,
     ) {
-        ids.extend(flows.filter_map(|flow| self.demux.guess(network, flow)));
+        ahead.hashes.clear();
+        ahead
+            .hashes
+            .extend(flows.map(|flow| self.demux.hash(network, flow)));
+        for hash in &ahead.hashes {
+            self.demux.touch(*hash);
+        }
+        ahead.guesses.clear();
+        let guesses = ahead.hashes.iter().map(|hash| self.demux.guess(*hash));
+        ahead.guesses.extend(guesses);
     }
 
     /// The first `count` connections that their sessions will have to look at, with the sessions.
@@ -37,17 +69,26 @@ impl<B: PacketBuf> Endpoint<B> {
     }
 
     /// Fetches the connections from memory.
-    pub fn fetch(&self, ids: &[ConnId]) {
-        for id in ids {
-            black_box(self.timers.is_armed(id.0));
+    pub fn fetch(&self, ids: impl Iterator<Item = ConnId> + Clone) {
+        for id in ids.clone() {
+            self.timers.touch(id.0);
             if let Some(entry) = self.connections.get(id.index()) {
-                black_box((entry.queued, entry.flow, entry.connection.opened_at()));
+                black_box((entry.queued, entry.flow));
+                entry.connection.touch();
             }
         }
-        for id in ids {
-            if let Some(entry) = self.connections.get(id.index()) {
-                entry.connection.fetch();
-            }
+        let connections = || {
+            ids.clone().filter_map(|id| {
+                let entry = self.connections.get(id.index())?;
+                Some((id, &entry.connection))
+            })
+        };
+        for (id, connection) in connections() {
+            self.timers.touch_neighbors(id.0);
+            connection.touch_engine();
+        }
+        for (_, connection) in connections() {
+            connection.touch_payload();
         }
     }
 }

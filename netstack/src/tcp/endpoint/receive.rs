@@ -16,7 +16,7 @@ use crate::tcp::connection::{CloseCause, Connection};
 use crate::tcp::listen::Listener;
 use crate::tcp::run::{Alone, Run};
 use crate::tcp::time_wait::{Age, TimeWait};
-use crate::tcp::{EngineKind, Output, Segment, State, TcpIp, bare, path_mtu};
+use crate::tcp::{Output, Segment, State, TcpIp, bare, path_mtu};
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
 
@@ -35,6 +35,8 @@ pub struct Arrival<I: Ip> {
     pub flow: FiveTuple<I>,
     /// The MTU of the port it arrived on, in octets.
     pub mtu: usize,
+    /// Where to look for its connection first ([`super::LookAhead`]).
+    pub guess: Option<ConnId>,
 }
 
 impl<B: PacketBuf> Endpoint<B> {
@@ -64,7 +66,10 @@ impl<B: PacketBuf> Endpoint<B> {
         out: &mut O,
     ) -> Result<(), Misdirected<B>> {
         let Arrival { now, flow, .. } = arrival;
-        let Some(id) = self.find(arrival.network, &flow) else {
+        let guessed = arrival
+            .guess
+            .filter(|id| self.has_flow(*id, arrival.network, &flow));
+        let Some(id) = guessed.or_else(|| self.find(arrival.network, &flow)) else {
             return self.handle_unconnected(arrival, segment, out);
         };
         let mut seq = segment.header.seq;
@@ -244,7 +249,7 @@ impl<B: PacketBuf> Endpoint<B> {
         let syn = header.flags.contains(Flags::SYN) && !header.flags.contains(Flags::ACK);
         if syn
             && let Some(listener) = self.listeners.get(network, I::flow(flow).local()).cloned()
-            && entry.is_reopened_by(&header, listener.options.engine == EngineKind::Native)
+            && entry.is_reopened_by(&header, listener.uses_time_stamps())
         {
             self.accept(arrival, &listener, Some(entry), segment, out);
             return;
@@ -298,9 +303,11 @@ impl<B: PacketBuf> Endpoint<B> {
             self.counters.drop_packet(DropReason::TcpConnectionsFull);
             return;
         }
-        if self.half_open >= self.config.syn_backlog {
-            let fresh = old.is_none();
-            if fresh && self.answer_with_cookie(&arrival, listener, &segment.header, out) {
+        // A flow in TIME-WAIT belongs to a client who was here before, and what is remembered of it
+        // is given up for the handshake: no flood gets in that way. A cookie would not do, as its
+        // sequence number cannot be chosen to come after the old one's.
+        if self.half_open >= self.config.syn_backlog && old.is_none() {
+            if self.answer_with_cookie(&arrival, listener, &segment.header, out) {
                 self.counters.increment(Event::Consumed);
             } else {
                 self.counters.drop_packet(DropReason::TcpBacklogFull);

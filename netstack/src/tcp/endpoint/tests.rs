@@ -49,6 +49,7 @@ macro_rules! engine_tests {
     };
 }
 
+mod attacks;
 mod buffers;
 mod closing;
 mod cookies;
@@ -64,3 +65,4 @@ mod runs;
 mod sums;
 mod time_wait;
 mod validation;
+mod visibility;

@@ -13,7 +13,6 @@ use crate::tcp::bare::{self, Bare};
 use crate::tcp::connection::{CloseCause, Timeout, Transmitted};
 use crate::tcp::{Flow, Output};
 use crate::time::Instant;
-use crate::timer_wheel::TimerWheel;
 use crate::wire::tcp::Flags;
 
 /// Segments of one connection sent before others get their turn.
@@ -21,12 +20,6 @@ const SEGMENTS_PER_FLUSH: usize = 64;
 
 /// When a segment for which there was no buffer is tried again at the latest.
 const BUFFER_RETRY: Duration = Duration::from_millis(1);
-
-/// Timers due within this time are worth moving: acknowledgments and first retransmissions.
-const SOON: Duration = Duration::from_secs(2);
-
-/// How finely timers are told apart.
-const TICK: Duration = TimerWheel::DEFAULT_TICK;
 
 impl<B: PacketBuf> Endpoint<B> {
     /// Sends what a connection has to send and arms its timer. To be called after whatever a
@@ -110,7 +103,7 @@ impl<B: PacketBuf> Endpoint<B> {
         if entry.connection.has_panicked() {
             self.enqueue_news(id);
         } else {
-            self.schedule(id, now, engine);
+            self.schedule(id, engine);
         }
     }
 
@@ -128,27 +121,18 @@ impl<B: PacketBuf> Endpoint<B> {
             entry.queued = true;
             self.later.push_back(id);
         }
-        self.schedule(id, now, None);
+        self.schedule(id, None);
     }
 
     /// Sets the timer to the connection's deadline, or to `engine` if that is earlier.
-    fn schedule(&mut self, id: ConnId, now: Instant, engine: Option<Instant>) {
+    fn schedule(&mut self, id: ConnId, engine: Option<Instant>) {
         let entry = &self.connections[id.index()];
         let deadline = self.config.timeouts.deadline(&entry.connection);
         let deadline = deadline.map(|(at, _)| at);
         let Some(at) = deadline.into_iter().chain(engine).min() else {
             return;
         };
-        // A timer that fires too early finds nothing due and is armed again. If that would be soon,
-        // it is moved now, while the connection is at hand: when it fires, everything has to be
-        // fetched from memory again. If not, the next segments would move it again and again.
-        let needless = |fires: Instant| fires <= now + SOON && fires + TICK < at;
-        // Timers fire at whole ticks: less than one is no difference.
-        let late = |fires: Instant| at + TICK <= fires;
-        let fires = self.timers.deadline(id.0);
-        if fires.is_none_or(|fires| late(fires) || needless(fires)) {
-            self.timers.schedule(id.0, at);
-        }
+        self.timers.schedule(id.0, at);
     }
 }
 

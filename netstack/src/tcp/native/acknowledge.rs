@@ -12,7 +12,7 @@
 
 use core::time::Duration;
 
-use super::stamp::Stamp;
+use crate::tcp::stamp::Stamp;
 use crate::time::Instant;
 
 /// Whether an ACK is to be sent by itself.
@@ -49,6 +49,17 @@ pub(super) struct Acknowledge {
     immediate: bool,
     delayed: bool,
     /// Our ACKs have gone out with data: it pays to wait for that.
+    interactive: bool,
+    congestion: CongestionEcho,
+}
+
+/// What is left of it after a pause in which everything was acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RestingAcknowledge {
+    last_sent: u32,
+    mss: u16,
+    segment_len: u16,
+    max_delay_millis: u16,
     interactive: bool,
     congestion: CongestionEcho,
 }
@@ -106,6 +117,37 @@ impl Acknowledge {
             } else {
                 CongestionEcho::Off
             },
+        }
+    }
+
+    /// What is to be remembered while nothing arrives.
+    pub(super) fn rest(&self) -> RestingAcknowledge {
+        RestingAcknowledge {
+            last_sent: self.last_sent,
+            mss: self.mss,
+            segment_len: self.segment_len,
+            max_delay_millis: self.max_delay_millis,
+            interactive: self.interactive,
+            congestion: self.congestion,
+        }
+    }
+
+    /// The same again: whatever comes next comes after a pause, with which counting begins anew.
+    pub(super) fn resume(rest: RestingAcknowledge) -> Self {
+        Self {
+            last_arrival: Instant::ZERO,
+            last_sent: rest.last_sent,
+            due: Stamp::default(),
+            interval: 0,
+            mss: rest.mss,
+            segment_len: rest.segment_len,
+            last_len: 0,
+            max_delay_millis: rest.max_delay_millis,
+            quick: *QUICK.start() as u8,
+            immediate: false,
+            delayed: false,
+            interactive: rest.interactive,
+            congestion: rest.congestion,
         }
     }
 

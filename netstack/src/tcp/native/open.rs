@@ -26,8 +26,9 @@ use crate::wire::tcp::{self, Timestamps};
 /// How long an acknowledgment waits for company at most.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(40);
 
-/// Gaps in what arrives that are kept track of.
-const MAX_GAPS: u16 = 256;
+/// Gaps in what arrives that are kept track of. A sender that overshoots at the end of slow start
+/// loses every second segment of a window or more; what is refused then is sent twice for nothing.
+const MAX_GAPS: u16 = 2048;
 
 /// Chunks shorter than this are copied behind the one before, if that has room: many small ones
 /// would each hold a whole buffer.
@@ -161,6 +162,7 @@ impl<P: Payload> Open<P> {
     pub(super) fn send(&mut self, options: &ConnectionOptions, payload: &P) -> usize {
         let octets = payload.octets();
         let len = octets.len().min(self.room(options));
+        self.send.short_of_room = len < octets.len();
         if len == 0 {
             return 0;
         }
@@ -199,7 +201,9 @@ impl<P: Payload> Open<P> {
         O: Output,
         O::Buf: PacketBuf<Payload = P>,
     {
-        let octets = &octets[..octets.len().min(self.room(options))];
+        let all = octets.len();
+        let octets = &octets[..all.min(self.room(options))];
+        self.send.short_of_room = octets.len() < all;
         if !octets.is_empty() && octets.len() < WORTH_SHARING && self.send.queue.append(octets) {
             return octets.len();
         }
@@ -287,7 +291,7 @@ impl<P: Payload> Open<P> {
     }
 
     /// Reads a field of each part, so that all are fetched from memory.
-    pub(super) fn fetch(&self) {
+    pub(super) fn touch(&self) {
         let (send, receive) = (&self.send, &self.receive);
         black_box((
             send.una,

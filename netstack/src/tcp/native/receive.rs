@@ -20,10 +20,10 @@ use super::gather;
 use super::paws::{Paws, Verdict};
 use super::queue::Queue;
 use super::reassembly::{Inserted, Limits, Reassembly, Refusal};
-use super::stamp::Stamp;
 use super::window::{Pressure, Window};
 use crate::io::Payload;
 use crate::tcp::seq;
+use crate::tcp::stamp::Stamp;
 use crate::time::Instant;
 use crate::wire::tcp::{SackBlocks, Timestamps};
 
@@ -125,7 +125,6 @@ pub(super) enum FinState {
 #[derive(Debug)]
 pub(super) struct ReceiveHalf<P> {
     rcv_nxt: u32,
-    irs: u32,
     /// Received in order and not read.
     queue: Queue<P>,
     /// Octets in `queue`.
@@ -176,7 +175,6 @@ impl<P: Payload> ReceiveHalf<P> {
         );
         Self {
             rcv_nxt,
-            irs,
             queue: Queue::default(),
             queued: 0,
             max_gaps: options.max_gaps,
@@ -447,10 +445,16 @@ impl<P: Payload> ReceiveHalf<P> {
             self.acknowledge.demand();
             return Received::nothing(Class::Refused(Refusal::TooManyBuffers));
         }
-        if !self.reassembly.is_empty() {
+        let advanced = payload.octets().len() as u32;
+        let end = self.rcv_nxt.wrapping_add(advanced);
+        let known_before = |known| seq::lt(known, end);
+        if fin && !self.reassembly.fin().is_some_and(known_before) {
+            // RFC 9293 3.10.7.4, eighth step: the peer's direction is complete with this. What is
+            // held lies beyond its end, where there is nothing.
+            self.reassembly = Reassembly::default();
+        } else if !self.reassembly.is_empty() {
             return self.handle_filling(payload, fin);
         }
-        let advanced = payload.octets().len() as u32;
         if advanced > 0 {
             gather::push_back(&mut self.queue, payload);
         }

@@ -469,6 +469,7 @@ impl<P: Payload> SendHalf<P> {
     fn undo(&mut self) {
         self.controller.undo(&mut self.window);
         self.board.restore_lost();
+        self.rack.was_hasty();
         self.rto.reset_backoff();
         self.undo = None;
         self.dup_acks = 0;
@@ -555,6 +556,7 @@ mod tests {
         assert_eq!(send.window.ssthresh, before.ssthresh);
         assert!(send.window.cwnd >= before.cwnd);
         assert_eq!(send.undone, 1);
+        assert!(send.rack.has_reordered());
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Outgoing<'_> {
             ecn: self.ecn,
             payload_len: header_len + self.len,
         };
-        I::emit_header(&ip_header, octets);
+        I::emit_unsummed(&ip_header, octets);
         let header = Header {
             sport: flow.dport,
             dport: flow.sport,

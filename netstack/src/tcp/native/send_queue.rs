@@ -52,6 +52,11 @@ impl<P: Payload> SendQueue<P> {
         self.end.wrapping_sub(self.start)
     }
 
+    /// The oldest chunk.
+    pub(super) fn first(&self) -> Option<&P> {
+        self.chunks.front().map(|chunk| &chunk.payload)
+    }
+
     /// Buffers that are held.
     pub(super) fn buffers(&self) -> usize {
         self.chunks.len()

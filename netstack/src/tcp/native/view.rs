@@ -12,7 +12,7 @@ use super::receive::Acceptance;
 use super::tally::Tally;
 use super::window::Pressure;
 use super::{Call, Engine, Phase, Reset};
-use crate::io::PacketBuf;
+use crate::io::{PacketBuf, Payload};
 use crate::tcp::{ConnectionOptions, Output, State, seq};
 use crate::time::Instant;
 use crate::wire::tcp::Options;
@@ -232,13 +232,25 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
-    /// Reads a field of each part that the next segment will need, so that they are fetched.
-    pub(in crate::tcp) fn fetch(&self) {
+    /// Reads a field of the engine itself, so that it is fetched from memory.
+    pub(in crate::tcp) fn touch(&self) {
         black_box((self.budgeted, self.unanswered));
+        black_box(core::mem::discriminant(&self.phase));
+    }
+
+    /// Reads a field of each part that the next segment will need.
+    pub(in crate::tcp) fn touch_state(&self) {
         match &self.phase {
-            Phase::Open(open) => open.fetch(),
+            Phase::Open(open) => open.touch(),
             Phase::Idle(idle) => _ = black_box(idle.snd_una()),
             _ => {}
+        }
+    }
+
+    /// Looks at the buffer that the next acknowledgment lets go.
+    pub(in crate::tcp) fn touch_payload(&self) {
+        if let Some(payload) = self.open().and_then(|open| open.send.queue.first()) {
+            black_box(payload.octets().as_ptr());
         }
     }
 

@@ -17,8 +17,8 @@
 //! edge for ever. After that the field is rounded down (RFC 7323 section 2.4 tells senders to
 //! expect it), and segments up to the edge are still taken in.
 
-use super::stamp::Stamp;
 use crate::tcp::seq;
+use crate::tcp::stamp::Stamp;
 use crate::time::Instant;
 
 /// How short the worker is of memory.
@@ -65,6 +65,26 @@ pub(super) struct Window {
     /// The largest payload of a segment.
     mss: u16,
     shift: u8,
+}
+
+/// What is left of it after a pause, before which no measurement leads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RestingWindow {
+    edge: u32,
+    crept: u32,
+    target: u32,
+    max: u32,
+    space: u32,
+    rtt: u32,
+    mss: u16,
+    shift: u8,
+}
+
+impl RestingWindow {
+    /// What is still open of what was offered.
+    pub(super) fn open(&self, rcv_nxt: u32) -> u32 {
+        open(self.edge, rcv_nxt)
+    }
 }
 
 /// The largest window: RFC 7323 section 2.3 rules out more.
@@ -124,6 +144,39 @@ impl Window {
         }
     }
 
+    /// What is to be remembered while nothing arrives.
+    pub(super) fn rest(&self) -> RestingWindow {
+        RestingWindow {
+            edge: self.edge,
+            crept: self.crept,
+            target: self.target,
+            max: self.max,
+            space: self.space,
+            rtt: self.rtt,
+            mss: self.mss,
+            shift: self.shift,
+        }
+    }
+
+    /// The same again: whatever arrives next begins the measurements anew, because it comes after
+    /// a pause.
+    pub(super) fn resume(rest: RestingWindow) -> Self {
+        Self {
+            edge: rest.edge,
+            crept: rest.crept,
+            target: rest.target,
+            max: rest.max,
+            space: rest.space,
+            copied: 0,
+            period: Stamp::default(),
+            rtt: rest.rtt,
+            rtt_edge: rest.edge,
+            rtt_since: Stamp::default(),
+            mss: rest.mss,
+            shift: rest.shift,
+        }
+    }
+
     /// First sequence number beyond everything ever offered.
     pub(super) fn edge(&self) -> u32 {
         self.edge
@@ -131,12 +184,7 @@ impl Window {
 
     /// What is still open of what was offered.
     pub(super) fn open(&self, rcv_nxt: u32) -> u32 {
-        // A FIN is taken in even when it stands at the edge, and then `rcv_nxt` is beyond it.
-        if seq::le(self.edge, rcv_nxt) {
-            0
-        } else {
-            self.edge.wrapping_sub(rcv_nxt)
-        }
+        open(self.edge, rcv_nxt)
     }
 
     /// How far the edge may be ahead of what was read.
@@ -288,6 +336,15 @@ impl Window {
     /// The field for a window of `open` octets, or of the most that it can say.
     fn field(&self, open: u32) -> u16 {
         u16::try_from(open >> self.shift).unwrap_or(u16::MAX)
+    }
+}
+
+fn open(edge: u32, rcv_nxt: u32) -> u32 {
+    // A FIN is taken in even when it stands at the edge, and then `rcv_nxt` is beyond it.
+    if seq::le(edge, rcv_nxt) {
+        0
+    } else {
+        edge.wrapping_sub(rcv_nxt)
     }
 }
 

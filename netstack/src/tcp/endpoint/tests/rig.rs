@@ -251,6 +251,7 @@ impl<I: TcpIp> Rig<I> {
             network: NetworkId::BARE,
             flow,
             mtu: MTU,
+            guess: None,
         };
         self.endpoint
             .handle_segment(arrival, segment, &mut self.lane)

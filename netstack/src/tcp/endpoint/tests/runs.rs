@@ -53,6 +53,7 @@ fn hand_in<I: TcpIp>(rig: &mut Rig<I>, peer: &Peer, mut run: Queued) -> usize {
         now: rig.now,
         network: NetworkId::BARE,
         flow: peer.flow(),
+        guess: None,
         mtu: 1500,
     };
     let first = run.take().unwrap();

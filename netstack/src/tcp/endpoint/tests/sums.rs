@@ -96,3 +96,9 @@ fn buffers_held_are_shown<I: TcpIp>() {
     rig.send(&peer, ACK, &[]);
     assert_eq!(shown(&mut rig), 0);
 }
+
+#[test]
+fn an_entry_is_small() {
+    let size = size_of::<super::super::Entry<crate::io::mem::MemBuf>>();
+    assert!(size <= 144, "{size}");
+}

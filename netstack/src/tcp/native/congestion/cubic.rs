@@ -21,7 +21,7 @@ use crate::time::Instant;
 pub(in super::super) struct Cubic {
     phase: Phase,
     backoff: Backoff,
-    /// The window around which growth is slowest, in octets; zero if none is known.
+    /// The window around which growth is slowest, in octets; zero while none is known.
     w_max: u32,
     /// `w_max` before the last reduction.
     prior_w_max: u32,
@@ -43,7 +43,9 @@ enum Phase {
 /// A time of congestion avoidance without a reduction.
 #[derive(Clone, Copy, Debug)]
 struct Epoch {
-    /// When the curve reaches `w_max`, in milliseconds.
+    /// The plateau of the curve, in octets: `w_max`, or where the epoch began.
+    plateau: u32,
+    /// When the curve reaches it, in milliseconds.
     plateau_at: u32,
     /// When the last acknowledgment came, in milliseconds.
     last_ack: u32,
@@ -58,6 +60,12 @@ struct Epoch {
 /// No time on the curve is further than this from the plateau, in milliseconds: there the curve is
 /// 57 million segments high.
 const MAX_TIME: i32 = 1 << 19;
+
+/// While no plateau is known, the window grows by one part in so many each round trip.
+///
+/// RFC 9438 leaves the end of slow start to HyStart, which may see a queue that others have filled.
+/// From there the curve takes seconds to get off its plateau; Linux, too, does not wait for it.
+const SEARCH_DIVISOR: u32 = 20;
 
 impl Cubic {
     pub(super) fn new() -> Self {
@@ -119,15 +127,20 @@ impl Cubic {
         epoch.last_ack = now;
         epoch.follow_reno(window, delivered, self.backoff.cwnd);
         let time = epoch.time(now);
+        let searching = self.w_max == 0;
         // RFC 9438 section 4.3: where Reno would have the larger window, so do we.
-        if curve(time, self.w_max, window.smss) < u64::from(epoch.w_est) {
+        if !searching && curve(time, epoch.plateau, window.smss) < u64::from(epoch.w_est) {
             window.cwnd = window.cwnd.max(epoch.w_est).min(MAX_CWND);
             epoch.owed = 0;
         } else {
             let ahead = ack.srtt.map_or(0, |srtt| {
                 i32::try_from(srtt.as_millis()).unwrap_or(MAX_TIME)
             });
-            let target = curve(time.saturating_add(ahead), self.w_max, window.smss);
+            let mut target = curve(time.saturating_add(ahead), epoch.plateau, window.smss);
+            if searching {
+                let least = window.cwnd + window.cwnd / SEARCH_DIVISOR;
+                target = target.max(u64::from(least.max(epoch.w_est)));
+            }
             epoch.approach(window, target, delivered);
         }
         self.phase = Phase::Avoiding(epoch);
@@ -136,16 +149,22 @@ impl Cubic {
     /// Congestion avoidance begins. RFC 9438 section 4.2.
     fn begin_epoch(&mut self, window: &Window, now: u32, undone: bool) -> Epoch {
         // RFC 9438 section 4.8 and section 4.10: without a plateau above us, this is one.
-        if self.w_max == 0 || (self.w_max < window.cwnd && !undone) {
+        if self.w_max != 0 && self.w_max < window.cwnd && !undone {
             self.w_max = window.cwnd;
         }
-        let to_plateau = time_for(window.cwnd.abs_diff(self.w_max), window.smss);
-        let plateau_at = if window.cwnd <= self.w_max {
+        let plateau = if self.w_max == 0 {
+            window.cwnd
+        } else {
+            self.w_max
+        };
+        let to_plateau = time_for(window.cwnd.abs_diff(plateau), window.smss);
+        let plateau_at = if window.cwnd <= plateau {
             now.wrapping_add(to_plateau)
         } else {
             now.wrapping_sub(to_plateau)
         };
         Epoch {
+            plateau,
             plateau_at,
             last_ack: now,
             w_est: window.cwnd,

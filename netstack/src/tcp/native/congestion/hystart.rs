@@ -3,8 +3,12 @@
 //! Once a round, the shortest round-trip time is compared with the round before. If it rose by an
 //! eighth (at least 4 ms, at most 16 ms), a queue is probably building up: growth slows down to a
 //! quarter ("conservative slow start"). If the rise goes away, it was noise, and slow start goes
-//! on; if it lasts for five rounds, slow start is over. A round with fewer than eight measurements
+//! on; if it lasts for a second round, slow start is over. A round with fewer than eight measurements
 //! decides nothing, so a peer that acknowledges rarely is left to plain slow start.
+//!
+//! Section 4.3 recommends five rounds, in which the window grows threefold: several flows that
+//! start together then fill any queue to the brim, and each loses a hundred segments and more. Two
+//! rounds tell noise from a queue, and CUBIC goes on searching from there (see [`super::cubic`]).
 //!
 //! The limit on growth per acknowledgment is left out, as section 4.3 says for paced senders.
 //! Only the first slow start of a connection uses this: later ones have a threshold.
@@ -54,7 +58,7 @@ const MAX_RTT_THRESH: u32 = 16_000;
 const MIN_RTT_DIVISOR: u32 = 8;
 const N_RTT_SAMPLE: u8 = 8;
 const CSS_GROWTH_DIVISOR: u32 = 4;
-const CSS_ROUNDS: u8 = 5;
+const CSS_ROUNDS: u8 = 2;
 
 impl HyStart {
     pub(super) fn new() -> Self {

@@ -247,6 +247,28 @@ fn slow_start_ends_when_the_round_trip_grows() {
 }
 
 #[test]
+fn cubic_goes_on_searching_after_a_first_slow_start_that_ended_without_loss() {
+    let mut driver = Driver::new(Algorithm::Cubic, 100);
+    for _ in 0..4 {
+        driver.round();
+    }
+    while driver.window.in_slow_start() {
+        driver.round_of(MSS, Duration::from_millis(130));
+    }
+    let before = driver.window.cwnd;
+    for _ in 0..10 {
+        driver.round();
+    }
+    let growth = f64::from(driver.window.cwnd) / f64::from(before);
+    assert!((1.5..2.0).contains(&growth), "{growth}: 5 % a round trip");
+    driver.congestion(Congestion::Loss);
+    let before = driver.window.cwnd;
+    driver.round();
+    let growth = driver.window.cwnd - before;
+    assert!(growth < before / 25, "{growth}: now it knows a plateau");
+}
+
+#[test]
 fn slow_start_does_not_end_at_noise() {
     for algorithm in LOSS_BASED {
         let mut driver = Driver::new(algorithm, 100);

@@ -1,27 +1,26 @@
 //! What a receive half keeps while nothing is under way towards it.
 
-use super::super::acknowledge::Acknowledge;
+use super::super::acknowledge::{Acknowledge, RestingAcknowledge};
 use super::super::paws::Paws;
 use super::super::queue::Queue;
 use super::super::reassembly::Reassembly;
-use super::super::stamp::Stamp;
-use super::super::window::Window;
+use super::super::window::{RestingWindow, Window};
 use super::ReceiveHalf;
 use crate::io::Payload;
+use crate::tcp::stamp::Stamp;
 
 /// A receive half without anything received: see [`ReceiveHalf::rest`].
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct RestingReceive {
     octets: u64,
     rcv_nxt: u32,
-    irs: u32,
     last_echo: u32,
     stray_answered: Stamp,
     max_gaps: u16,
     sack: bool,
     paws: Option<Paws>,
-    acknowledge: Acknowledge,
-    window: Window,
+    acknowledge: RestingAcknowledge,
+    window: RestingWindow,
 }
 
 impl RestingReceive {
@@ -56,14 +55,13 @@ impl<P: Payload> ReceiveHalf<P> {
         RestingReceive {
             octets: self.octets,
             rcv_nxt: self.rcv_nxt,
-            irs: self.irs,
             last_echo: self.last_echo,
             stray_answered: self.stray_answered,
             max_gaps: self.max_gaps,
             sack: self.sack,
             paws: self.paws,
-            acknowledge: self.acknowledge,
-            window: self.window,
+            acknowledge: self.acknowledge.rest(),
+            window: self.window.rest(),
         }
     }
 
@@ -71,7 +69,6 @@ impl<P: Payload> ReceiveHalf<P> {
     pub(in super::super) fn resume(rest: &RestingReceive) -> Self {
         Self {
             rcv_nxt: rest.rcv_nxt,
-            irs: rest.irs,
             queue: Queue::default(),
             queued: 0,
             max_gaps: rest.max_gaps,
@@ -83,8 +80,8 @@ impl<P: Payload> ReceiveHalf<P> {
             last_echo: rest.last_echo,
             stray_answered: rest.stray_answered,
             paws: rest.paws,
-            acknowledge: rest.acknowledge,
-            window: rest.window,
+            acknowledge: Acknowledge::resume(rest.acknowledge),
+            window: Window::resume(rest.window),
         }
     }
 }

@@ -18,6 +18,11 @@ impl Stamp {
         Self(now.as_micros() as u32)
     }
 
+    /// A stamp half an hour before `now`.
+    pub(super) const fn long_before(now: Instant) -> Self {
+        Self(Self::at(now).0.wrapping_sub(u32::MAX / 2))
+    }
+
     /// Microseconds from here to `now`, which is not earlier.
     pub(super) const fn micros_until(self, now: Instant) -> u32 {
         Self::at(now).0.wrapping_sub(self.0)
