@@ -11,6 +11,8 @@
 //! SYNs, the bookkeeping for deadlines, and the containment of an engine that panics.
 
 mod check;
+mod pass;
+mod run;
 
 use core::any::Any;
 use core::hint::black_box;
@@ -286,11 +288,7 @@ impl<B: PacketBuf> Connection<B> {
 
     /// The next received octets, as many as are contiguous in memory.
     pub fn received(&mut self) -> Option<Chunk<'_, B>> {
-        // What was received before a FIN is complete and stays readable; before an RST it is not.
-        if self
-            .ended
-            .is_some_and(|cause| cause != CloseCause::Finished)
-        {
+        if !self.is_readable() {
             return None;
         }
         self.guarded(|engine| engine.received().is_some())?;
@@ -566,11 +564,15 @@ impl<B: PacketBuf> Connection<B> {
     /// What came of a call; a panic ends the connection.
     fn contain<R>(&mut self, result: Result<R, Box<dyn Any + Send>>) -> Option<R> {
         if result.is_err() {
-            self.ended = Some(CloseCause::EnginePanic);
-            self.state = State::Closed;
-            self.panicked = true;
+            self.note_panic();
         }
         result.ok()
+    }
+
+    fn note_panic(&mut self) {
+        self.ended = Some(CloseCause::EnginePanic);
+        self.state = State::Closed;
+        self.panicked = true;
     }
 
     /// What changes when a segment is progress.

@@ -11,6 +11,7 @@
 
 mod config;
 mod cookies;
+mod gauges;
 mod look_ahead;
 mod receive;
 mod transmit;
@@ -157,6 +158,10 @@ enum Holder {
 }
 
 /// There are as many of these as connections, so its size counts.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may be true with any of the others"
+)]
 struct Entry<B: PacketBuf> {
     connection: Connection<B>,
     network: NetworkId,
@@ -168,6 +173,8 @@ struct Entry<B: PacketBuf> {
     queued: bool,
     /// Whether its session has something to look at, as opposed to its engine something to send.
     news: bool,
+    /// It is in a queue, and its session has looked at it and flushed it since it came there.
+    attended: bool,
 }
 
 /// All TCP connections of one worker.
@@ -285,6 +292,9 @@ impl<B: PacketBuf> Endpoint<B> {
                 continue;
             };
             entry.queued = false;
+            if core::mem::take(&mut entry.attended) {
+                continue;
+            }
             match entry.holder {
                 Holder::Session(owner) => {
                     let alive = entry.connection.ended().is_none();
@@ -379,6 +389,14 @@ impl<B: PacketBuf> Endpoint<B> {
     /// Takes an accepted connection into a session's hands.
     pub fn claim(&mut self, id: ConnId, owner: u32) {
         self.connections[id.index()].holder = Holder::Session(owner);
+    }
+
+    /// Says that a session is about to look at a connection that it holds, and to flush it: what
+    /// happened to it so far is no event any more.
+    pub fn attend(&mut self, id: ConnId) {
+        let entry = &mut self.connections[id.index()];
+        entry.attended = entry.queued;
+        entry.news = false;
     }
 
     /// The connection of a session.
@@ -488,6 +506,7 @@ impl<B: PacketBuf> Endpoint<B> {
             holder,
             queued: false,
             news: false,
+            attended: false,
         });
         let id = ConnId(index as u32);
         self.demux.insert(network, &flow, id);
@@ -531,6 +550,7 @@ impl<B: PacketBuf> Endpoint<B> {
 
     fn enqueue(&mut self, id: ConnId) {
         let entry = &mut self.connections[id.index()];
+        entry.attended = false;
         if !entry.queued {
             entry.queued = true;
             self.ready.push_back(id);
@@ -553,28 +573,6 @@ impl<B: PacketBuf> Endpoint<B> {
         time_wait.remove(network, &flow);
         self.counters.increment(counters::Event::TcpTimeWaitReused);
         old.numbers_after(numbers)
-    }
-
-    fn update_gauges(&self) {
-        let time_wait = &self.demux.v4;
-        let time_wait_6 = &self.demux.v6;
-        for (event, value) in [
-            (counters::Event::TcpConnections, self.connections.len()),
-            (counters::Event::TcpHalfOpen, self.half_open),
-            (
-                counters::Event::TcpBuffersHeld,
-                self.context.buffers_held() as usize,
-            ),
-            (
-                counters::Event::TcpTimeWaitEntries,
-                time_wait.len() + time_wait_6.len(),
-            ),
-        ] {
-            self.counters.set(event, value as u64);
-        }
-        let evicted = time_wait.evicted() + time_wait_6.evicted();
-        self.counters
-            .set(counters::Event::TcpTimeWaitEvicted, evicted);
     }
 }
 

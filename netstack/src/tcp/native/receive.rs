@@ -11,6 +11,7 @@
 //! first.
 
 mod rest;
+mod run;
 
 use core::time::Duration;
 
@@ -145,6 +146,9 @@ pub(super) struct ReceiveHalf<P> {
     acknowledge: Acknowledge,
     window: Window,
 }
+
+/// Gaps that are kept track of whatever the window is.
+const MIN_GAPS: usize = 64;
 
 /// Payloads that are held in any case, in order or ahead of gaps.
 const MIN_PAYLOADS: usize = 64;
@@ -490,7 +494,7 @@ impl<P: Payload> ReceiveHalf<P> {
     fn handle_ahead(&mut self, seq: u32, payload: P, fin: bool) -> Received {
         self.acknowledge.disordered(self.window.open(self.rcv_nxt));
         let limits = Limits {
-            ranges: usize::from(self.max_gaps),
+            ranges: self.max_gaps(),
             payloads: self.max_payloads(),
         };
         let right = seq.wrapping_add(payload.octets().len() as u32);
@@ -566,6 +570,13 @@ impl<P: Payload> ReceiveHalf<P> {
     /// The right edge of the window; `rcv_nxt` if a FIN has gone beyond it.
     fn edge(&self) -> u32 {
         later_of(self.window.edge(), self.rcv_nxt)
+    }
+
+    /// Gaps that are kept track of: a sender that overshoots in slow start loses every second
+    /// segment of a window. A peer that leaves more than such windows explain gets no more memory.
+    fn max_gaps(&self) -> usize {
+        let segments = self.window.target() / u32::from(self.acknowledge.segment_len()).max(1);
+        usize::from(self.max_gaps).min(MIN_GAPS + segments as usize)
     }
 
     /// Payloads that may be held ahead of gaps; twice as many in order.
