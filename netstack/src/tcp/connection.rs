@@ -12,6 +12,7 @@
 
 mod check;
 mod pass;
+mod rejected;
 mod run;
 
 use core::any::Any;
@@ -19,6 +20,8 @@ use core::hint::black_box;
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+
+pub(super) use rejected::Rejected;
 
 use super::bare::Bare;
 use super::chunk::Chunk;
@@ -109,46 +112,6 @@ pub(super) enum Transmitted {
 
 /// Time between two challenge ACKs of a connection.
 pub(super) const CHALLENGE_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Why a segment was not taken in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Rejected {
-    pub(super) reason: DropReason,
-    /// Whether the peer is to be told what we expect (RFC 5961).
-    pub(super) challenge: bool,
-    /// Whether the peer is to be told that there is no such connection.
-    pub(super) reset: bool,
-    /// Whether it is word from the peer all the same: what it acknowledges was taken in.
-    pub(super) heard: bool,
-}
-
-impl Rejected {
-    /// Without an answer.
-    pub(super) fn silently(reason: DropReason) -> Self {
-        Self {
-            reason,
-            challenge: false,
-            reset: false,
-            heard: false,
-        }
-    }
-
-    /// What it acknowledges was taken in.
-    pub(super) fn heard(self) -> Self {
-        Self {
-            heard: true,
-            ..self
-        }
-    }
-
-    /// The peer is told what we expect.
-    pub(super) fn with_challenge(reason: DropReason) -> Self {
-        Self {
-            challenge: true,
-            ..Self::silently(reason)
-        }
-    }
-}
 
 /// One connection.
 pub struct Connection<B: PacketBuf> {

@@ -572,8 +572,8 @@ impl<P: Payload> ReceiveHalf<P> {
         later_of(self.window.edge(), self.rcv_nxt)
     }
 
-    /// Gaps that are kept track of: a sender that overshoots in slow start loses every second
-    /// segment of a window. A peer that leaves more than such windows explain gets no more memory.
+    /// Gaps that are kept track of: an overshooting sender loses every second segment of a window.
+    /// What is not explained by that gets no memory.
     fn max_gaps(&self) -> usize {
         let segments = self.window.target() / u32::from(self.acknowledge.segment_len()).max(1);
         usize::from(self.max_gaps).min(MIN_GAPS + segments as usize)
