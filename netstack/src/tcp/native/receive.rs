@@ -10,6 +10,7 @@
 //! business; whoever looks at those asks [`ReceiveHalf::acceptance`] and [`ReceiveHalf::check_age`]
 //! first.
 
+mod limits;
 mod rest;
 mod run;
 
@@ -146,15 +147,6 @@ pub(super) struct ReceiveHalf<P> {
     acknowledge: Acknowledge,
     window: Window,
 }
-
-/// Gaps that are kept track of whatever the window is.
-const MIN_GAPS: usize = 64;
-
-/// Payloads that are held in any case, in order or ahead of gaps.
-const MIN_PAYLOADS: usize = 64;
-
-/// Octets of the largest window for each payload more: as small as payloads are after gathering.
-const OCTETS_PER_PAYLOAD: usize = gather::SMALL;
 
 /// The least time between answers to empty segments outside the window; shorter than any keepalive
 /// or probe interval.
@@ -570,18 +562,6 @@ impl<P: Payload> ReceiveHalf<P> {
     /// The right edge of the window; `rcv_nxt` if a FIN has gone beyond it.
     fn edge(&self) -> u32 {
         later_of(self.window.edge(), self.rcv_nxt)
-    }
-
-    /// Gaps that are kept track of: an overshooting sender loses every second segment of a window.
-    /// What is not explained by that gets no memory.
-    fn max_gaps(&self) -> usize {
-        let segments = self.window.target() / u32::from(self.acknowledge.segment_len()).max(1);
-        usize::from(self.max_gaps).min(MIN_GAPS + segments as usize)
-    }
-
-    /// Payloads that may be held ahead of gaps; twice as many in order.
-    fn max_payloads(&self) -> usize {
-        MIN_PAYLOADS + self.window.max() as usize / OCTETS_PER_PAYLOAD
     }
 }
 
