@@ -2,10 +2,11 @@
 //!
 //! A [`Case`] is what a peer sends and what a session does, step by step and with numbers relative
 //! to both initial sequence numbers; [`generate`] makes one from a seed: segments in the window,
-//! before it, beyond it, overlapping, with stale stamps, odd flags, odd selective acknowledgments.
+//! before it, beyond it, overlapping, with stale stamps, odd flags, odd selective acknowledgments;
+//! over IPv4 or over IPv6, which is the seed's choice, too.
 //! A [`Player`] plays cases to a TCP and notes after each step what can be seen from outside
 //! ([`Observation`]). There are two: [`Memory`] plays to Weirgate's TCP with any engine in virtual
-//! time, [`Linux`] to the kernel's in a namespace of its own, through raw sockets at the other end
+//! time, [`Linux`] to the kernel's in a namespace of its own, through a raw socket at the other end
 //! of a cable.
 //!
 //! What is compared is what RFC 9293 prescribes: what is acknowledged, whether a segment is

@@ -31,6 +31,7 @@ pub use iperf::{Direction, IperfServer};
 pub use namespace::Namespace;
 pub use netstack::tcp::EngineKind;
 pub use nginx::Nginx;
+pub(crate) use packet_socket::PacketSocket;
 pub use page::Page;
 pub use path::{Path as ImpairedPath, PathCounters, PathImpairment};
 pub use process::{Process, wait_until};

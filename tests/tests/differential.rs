@@ -1,5 +1,5 @@
-//! The same segments and calls for our engine, for smoltcp and for the kernel: they differ only
-//! where that is known and explained.
+//! The same segments and calls for our engine, for smoltcp and for the kernel, over either IP
+//! version: they differ only where that is known and explained.
 //!
 //! The same cases every time; `cargo xtask fuzz differential` plays others.
 
@@ -20,6 +20,11 @@ fn assert_known(report: &Report) {
     println!("{report}");
     assert!(report.found.is_empty(), "{report}");
     assert!(report.cases >= 200, "too slow: {report}");
+    let third = report.cases / 3;
+    assert!(
+        (third..=2 * third).contains(&report.over_v6),
+        "one IP version only: {report}"
+    );
 }
 
 #[test]

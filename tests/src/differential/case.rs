@@ -4,9 +4,13 @@ use core::fmt;
 
 use netstack::wire::tcp::Flags;
 
+use crate::rig::Family;
+
 /// A connection and what happens to it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Case {
+    /// The IP version.
+    pub family: Family,
     /// What the peer's SYN says.
     pub handshake: Handshake,
     /// What happens then, a step of time between one and the next.
@@ -78,6 +82,7 @@ pub enum Stamp {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "--ip_version={}", self.family.name().to_lowercase())?;
         writeln!(f, "0 socket(...) = 3; bind, listen")?;
         writeln!(f, "+0 < S 0:0(0) win 65535 <{}>", self.handshake)?;
         writeln!(f, "+0 > S. 0:0(0) ack 1 <...>")?;

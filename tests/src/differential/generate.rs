@@ -7,6 +7,7 @@ use netstack::wire::tcp::Flags;
 
 use super::case::{Case, Handshake, Segment, Stamp, Step};
 use super::random::Random;
+use crate::rig::FAMILIES;
 
 /// Steps of a case at most.
 const MAX_STEPS: u32 = 14;
@@ -34,7 +35,11 @@ pub fn generate(seed: u64) -> Case {
     };
     let len = model.random.within(2, MAX_STEPS + 1);
     let steps = (0..len).map(|_| model.step()).collect();
-    Case { handshake, steps }
+    Case {
+        family: model.random.choose(&FAMILIES),
+        handshake,
+        steps,
+    }
 }
 
 /// What the connection ought to be like.

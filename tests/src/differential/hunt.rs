@@ -9,7 +9,7 @@ use super::case::Case;
 use super::compare::{Difference, difference};
 use super::known::{self, Reference};
 use super::{Player, generate};
-use crate::rig::RigError;
+use crate::rig::{Family, RigError};
 
 /// Cases that are played before the time is looked at.
 const AT_ONCE: u64 = 200;
@@ -43,6 +43,8 @@ pub struct Found {
 pub struct Report {
     /// Cases that were played.
     pub cases: u64,
+    /// Those of them that were over IPv6.
+    pub over_v6: u64,
     /// Steps until the end of each case, or until the two differed.
     pub steps: u64,
     /// How often each difference of the table occurred.
@@ -77,6 +79,7 @@ pub fn hunt(
         let differences = both.play(&cases)?;
         for ((seed, case), difference) in seeds.zip(&cases).zip(differences) {
             report.cases += 1;
+            report.over_v6 += u64::from(case.family == Family::V6);
             let end = difference.as_ref().map_or(case.steps.len(), |d| d.step + 1);
             report.steps += end as u64;
             let Some(difference) = difference else {
@@ -162,7 +165,9 @@ impl Both<'_> {
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed {}\n{}{}", self.seed, self.case, self.difference)
+        let (seed, family) = (self.seed, self.case.family.name());
+        writeln!(f, "seed {seed}, over {family}")?;
+        write!(f, "{}{}", self.case, self.difference)
     }
 }
 
@@ -170,8 +175,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} cases, {} steps compared, {} unsteady",
-            self.cases, self.steps, self.unsteady
+            "{} cases ({} over IPv6), {} steps compared, {} unsteady",
+            self.cases, self.over_v6, self.steps, self.unsteady
         )?;
         for (name, times) in &self.known {
             writeln!(f, "  known, {times} times: {name}")?;

@@ -1,17 +1,17 @@
 //! Plays cases to Weirgate's TCP, in virtual time.
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::SocketAddr;
 
+use netstack::ip::{V4, V6};
 use netstack::time::Instant;
 
 use super::Player;
 use super::case::{Case, Step};
 use super::peer::{self, Observation, Outcome, Peer, STEP, octet};
-use crate::rig::RigError;
+use crate::rig::{Family, RigError};
 use crate::stack::{Engine, Errno, Fd, Host, Shutdown, Stack, StackOptions};
+use crate::station::frame::TestIp;
 
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
 const PORT: u16 = 80;
 const START: Instant = Instant::from_millis(1_000_000);
 
@@ -27,8 +27,8 @@ impl Memory {
         Self { engine }
     }
 
-    fn play_one(self, case: &Case) -> Vec<Observation> {
-        let mut table = Table::new(self.engine, case);
+    fn play_one<I: TestIp>(self, case: &Case) -> Vec<Observation> {
+        let mut table = Table::<I>::new(self.engine, case);
         let Some(mut fd) = table.open().map(Some) else {
             return Vec::new();
         };
@@ -39,24 +39,28 @@ impl Memory {
 
 impl Player for Memory {
     fn play(&mut self, cases: &[Case]) -> Result<Vec<Vec<Observation>>, RigError> {
-        Ok(cases.iter().map(|case| self.play_one(case)).collect())
+        let played = cases.iter().map(|case| match case.family {
+            Family::V4 => self.play_one::<V4>(case),
+            Family::V6 => self.play_one::<V6>(case),
+        });
+        Ok(played.collect())
     }
 }
 
 /// A host, and the peer that it talks to.
-struct Table {
+struct Table<I: TestIp> {
     host: Host,
-    peer: Peer,
+    peer: Peer<I>,
     read: u32,
     written: u32,
 }
 
-impl Table {
+impl<I: TestIp> Table<I> {
     fn new(engine: Engine, case: &Case) -> Self {
         let options = StackOptions::new(engine);
         Self {
-            host: Host::new(START, vec![IpAddr::V4(ADDRESS)], options),
-            peer: Peer::new((PEER, 4000), (ADDRESS, PORT), case.handshake),
+            host: Host::new(START, vec![I::US.into()], options),
+            peer: Peer::new((I::CLIENT, 4000), (I::US, PORT), case.handshake),
             read: 1,
             written: 1,
         }
@@ -65,7 +69,7 @@ impl Table {
     /// Opens the connection; `None` if that fails.
     fn open(&mut self) -> Option<Fd> {
         let listening = self.host.socket().ok()?;
-        let local = SocketAddr::new(ADDRESS.into(), PORT);
+        let local = SocketAddr::new(I::US.into(), PORT);
         self.host.bind(listening, local).ok()?;
         self.host.listen(listening, 1).ok()?;
         self.host.inject(&self.peer.syn());
@@ -128,7 +132,7 @@ impl Table {
     /// Gives the peer what was sent.
     fn carry(&mut self) {
         while let Some((_, packet)) = self.host.next_packet() {
-            if let Some((_, header, payload)) = peer::open(&packet) {
+            if let Some((_, header, payload)) = peer::open::<I>(&packet) {
                 self.peer.take(&header, payload);
             }
         }

@@ -1,16 +1,14 @@
 //! The other end of a connection: makes segments out of what a case says, and notes what comes
 //! back.
 
-use core::net::Ipv4Addr;
+use core::net::SocketAddr;
 use core::time::Duration;
 
-use netstack::ip::V4;
-use netstack::wire::ipv4;
-use netstack::wire::tcp::{Flags, Header, option};
+use netstack::wire::tcp::{self, Flags, Header, option};
 
 use super::case::{Handshake, Segment, Stamp};
 use crate::stack::TCP_STATES;
-use crate::station::frame;
+use crate::station::frame::{self, Opened, TestIp};
 
 /// Time that passes after each step: longer than an acknowledgment is delayed and than challenges
 /// are apart, shorter than the first retransmission.
@@ -74,11 +72,11 @@ pub(super) fn state_name(number: u64) -> Option<&'static str> {
 }
 
 /// The other end of one connection.
-pub(super) struct Peer {
+pub(super) struct Peer<I: TestIp> {
     /// Our address and port.
-    pub(super) local: (Ipv4Addr, u16),
+    local: (I::Addr, u16),
     /// Those of the TCP that is played to.
-    pub(super) remote: (Ipv4Addr, u16),
+    remote: (I::Addr, u16),
     handshake: Handshake,
     /// Its initial number, once known.
     irs: Option<u32>,
@@ -87,12 +85,8 @@ pub(super) struct Peer {
     seen: Observation,
 }
 
-impl Peer {
-    pub(super) fn new(
-        local: (Ipv4Addr, u16),
-        remote: (Ipv4Addr, u16),
-        handshake: Handshake,
-    ) -> Self {
+impl<I: TestIp> Peer<I> {
+    pub(super) fn new(local: (I::Addr, u16), remote: (I::Addr, u16), handshake: Handshake) -> Self {
         Self {
             local,
             remote,
@@ -102,6 +96,11 @@ impl Peer {
             steps: 0,
             seen: Observation::default(),
         }
+    }
+
+    /// Our address and port, of any IP version.
+    pub(super) fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.local.0.into(), self.local.1)
     }
 
     /// Whether the SYN was answered.
@@ -191,7 +190,7 @@ impl Peer {
             dport: self.remote.1,
             ..tcp
         };
-        tcp.between::<V4>(self.local.0, self.remote.0)
+        tcp.between::<I>(self.local.0, self.remote.0)
     }
 
     /// Takes in a packet of the TCP that is played to.
@@ -252,13 +251,12 @@ impl Peer {
     }
 }
 
-/// Takes a packet apart; `None` if it is not TCP over IPv4.
-pub(super) fn open(packet: &[u8]) -> Option<(ipv4::Header, Header, &[u8])> {
-    let ip = ipv4::Header::parse(packet).ok()?;
-    let segment = packet.get(ip.header_len..ip.total_len)?;
-    if ip.protocol != netstack::wire::tcp::PROTOCOL {
+/// Takes a packet apart; `None` if it is not TCP.
+pub(super) fn open<I: TestIp>(packet: &[u8]) -> Option<(Opened<'_, I>, Header, &[u8])> {
+    let ip = I::open(packet);
+    if ip.protocol != tcp::PROTOCOL {
         return None;
     }
-    let header = Header::parse(segment).ok()?;
-    Some((ip, header, &segment[header.header_len..]))
+    let header = Header::parse(ip.upper).ok()?;
+    Some((ip, header, &ip.upper[header.header_len..]))
 }

@@ -17,7 +17,7 @@ use super::RigError;
 
 /// Frames of one interface, in both directions, in buffers of its own.
 #[derive(Debug)]
-pub(super) struct PacketSocket {
+pub(crate) struct PacketSocket {
     socket: OwnedFd,
     pool: MemPool,
     capabilities: Capabilities,
@@ -26,7 +26,7 @@ pub(super) struct PacketSocket {
 
 impl PacketSocket {
     /// Opens the interface of the caller's namespace, with so many buffers.
-    pub(super) fn open(interface: &str, buffers: usize) -> Result<Self, RigError> {
+    pub(crate) fn open(interface: &str, buffers: usize) -> Result<Self, RigError> {
         let what = || RigError::io(format!("a packet socket on {interface}"));
         Self::try_open(interface, buffers).map_err(what())
     }
