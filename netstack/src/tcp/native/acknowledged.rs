@@ -267,3 +267,46 @@ impl<P: Payload> SendHalf<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::recovery::tests::{MSS, sending};
+    use super::*;
+    use crate::io::mem::MemPayload;
+
+    /// A segment of the peer with octets from `seq` on.
+    fn segment(send: &mut SendHalf<MemPayload>, seq: u32, ack: u32, wnd: u32) {
+        let ack = Acknowledgment {
+            seq,
+            ack,
+            wnd,
+            blocks: &SackBlocks::default(),
+            echo: None,
+            congested: false,
+            occupies: true,
+        };
+        send.handle_ack(Instant::from_millis(20), &ack);
+    }
+
+    #[test]
+    fn the_window_of_a_segment_that_fills_a_gap_counts_if_it_acknowledges_more() {
+        let mut send = sending(5);
+        segment(&mut send, 9000, MSS, 60_000);
+        segment(&mut send, 8000, 2 * MSS, 50_000);
+        assert_eq!((send.una, send.wnd), (2 * MSS, 50_000));
+        segment(&mut send, 8000, 2 * MSS, 40_000);
+        assert_eq!(send.wnd, 50_000, "what lies before the newest is still old");
+        segment(&mut send, 9000, 2 * MSS, 30_000);
+        assert_eq!(send.wnd, 30_000, "the newest once more");
+    }
+
+    #[test]
+    fn the_window_of_a_segment_that_fills_a_gap_does_not_count_by_itself() {
+        let mut send = sending(5);
+        segment(&mut send, 9000, MSS, 60_000);
+        segment(&mut send, 8000, MSS, 50_000);
+        assert_eq!(send.wnd, 60_000);
+        segment(&mut send, 9001, 0, 40_000);
+        assert_eq!(send.wnd, 60_000, "an acknowledgment from before");
+    }
+}

@@ -480,7 +480,7 @@ impl<P: Payload> SendHalf<P> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::acknowledged::Acknowledgment;
     use super::super::congestion::Algorithm;
     use super::super::options::Negotiated;
@@ -490,10 +490,10 @@ mod tests {
     use crate::io::mem::{MemBuf, MemPayload};
     use crate::wire::tcp::SackBlocks;
 
-    const MSS: u32 = 1000;
+    pub(in super::super) const MSS: u32 = 1000;
 
     /// A send half that has sent so many segments, the first of them number 0.
-    fn sending(count: u32) -> SendHalf<MemPayload> {
+    pub(in super::super) fn sending(count: u32) -> SendHalf<MemPayload> {
         let options = SendOptions {
             iss: u32::MAX,
             wnd: 1 << 20,
