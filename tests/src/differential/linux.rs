@@ -419,7 +419,7 @@ impl<'w, I: PlayIp> Round<'w, I> {
             if let Some(place) = places.get(&to) {
                 seats[*place].peer.take(&header, payload);
             }
-        })
+        });
     }
 }
 
