@@ -36,9 +36,30 @@ pub const KNOWN: &[Known] = &[
         reason: "RFC 5961 section 5.2 lets acknowledgments be as old as the largest window. Linux \
                  also wants them to be of octets that were sent, of which it keeps a count.",
         is: |case, difference| {
-            let until = segments(case, difference).chain(segment(case, difference));
-            let mut acks = until.filter(|it| it.flags.contains(Flags::ACK));
-            acks.any(|it| it.ack.wrapping_sub(1) >= 1 << 31)
+            let largest = u32::from(u16::MAX) << case.handshake.scale.unwrap_or(0);
+            let early = |it: &&Segment| {
+                let before = 1_u32.wrapping_sub(it.ack);
+                it.flags.contains(Flags::ACK) && (1..=largest).contains(&before)
+            };
+            // Ours alone holds what such a segment brought ahead of a gap.
+            let mut held = segments(case, difference).filter(early);
+            segment(case, difference).as_ref().is_some_and(early)
+                || exceeds(difference.ours.acknowledged, difference.theirs.acknowledged)
+                    && held.any(|it| exceeds(after(it), difference.before.acknowledged))
+        },
+    },
+    Known {
+        name: "octets with an acknowledgment that is older than any window",
+        from: &[Reference::Linux],
+        reason: "RFC 5961 section 5.2: the segment is discarded. Linux takes the octets in if they \
+                 are what comes next, where it does not look at what its check of the \
+                 acknowledgment says.",
+        is: |case, difference| {
+            exceeds(difference.theirs.acknowledged, difference.ours.acknowledged)
+                && segment(case, difference).is_some_and(|it| {
+                    let next = difference.before.acknowledged;
+                    it.len > 0 && it.seq == next && 1_u32.wrapping_sub(it.ack) < 1 << 31
+                })
         },
     },
     Known {
@@ -48,9 +69,9 @@ pub const KNOWN: &[Known] = &[
                  Linux begins the window at the octet acknowledged last, with that included.",
         is: |case, difference| {
             let until = segments(case, difference).chain(segment(case, difference));
-            let mut octets = until.filter(|it| it.len > 0);
-            octets.any(|it| end(it) == difference.before.acknowledged)
-                && difference.aspect == Aspect::State
+            let mut octets = until.filter(|it| after(it) != it.seq);
+            octets.any(|it| after(it) == difference.before.acknowledged)
+                && matches!(difference.aspect, Aspect::State | Aspect::Sent)
         },
     },
     Known {
@@ -97,8 +118,21 @@ pub const KNOWN: &[Known] = &[
                 && difference.aspect == Aspect::Answer
                 && difference.ours.answer == Answer::Nothing
                 && segment(case, difference).is_some_and(|it| {
-                    let ahead = it.seq.wrapping_sub(difference.before.acknowledged);
-                    it.len == 0 && ahead.cast_signed() > 0
+                    it.len == 0 && exceeds(after(it), difference.before.acknowledged)
+                })
+        },
+    },
+    Known {
+        name: "an acknowledgment of what was not sent or is too old, in TIME-WAIT",
+        from: &[Reference::Linux],
+        reason: "RFC 5961 section 5.2 has it answered. Linux does not look at it any more.",
+        is: |case, difference| {
+            difference.before.state == Some("TCP_TIME_WAIT")
+                && difference.aspect == Aspect::Answer
+                && difference.theirs.answer == Answer::Nothing
+                && segment(case, difference).is_some_and(|it| {
+                    let sent = difference.before.sent;
+                    it.flags.contains(Flags::ACK) && (exceeds(it.ack, sent) || exceeds(1, it.ack))
                 })
         },
     },
@@ -131,10 +165,11 @@ pub const KNOWN: &[Known] = &[
         from: &[Reference::Linux],
         reason: "RFC 9293 section 3.10.7.4, fifth step: that of the segment with the highest \
                  number. Linux takes no smaller one, unless it is 0, from a segment with the same \
-                 number.",
+                 number; and after one that filled a gap and acknowledged more, it takes those \
+                 of what lies behind the gap for new again.",
         is: |case, difference| {
             difference.aspect == Aspect::Sent
-                && segments(case, difference).any(|it| (1..SMALL_WINDOW).contains(&it.window))
+                && segments(case, difference).any(|it| it.window < SMALL_WINDOW)
         },
     },
     Known {
@@ -143,9 +178,9 @@ pub const KNOWN: &[Known] = &[
         reason: "What is not acknowledged for a step may time out, and the window is then that \
                  of the controller; when timers fire is not compared.",
         is: |case, difference| {
-            let wrote = |step: &Step| matches!(step, Step::Write(_));
             difference.ours.sent != difference.theirs.sent
-                && case.steps[..difference.step].iter().any(wrote)
+                && !matches!(difference.aspect, Aspect::Octets | Aspect::Outcome)
+                && waited(case, difference)
         },
     },
     Known {
@@ -168,13 +203,27 @@ pub const KNOWN: &[Known] = &[
     Known {
         name: "no stamps although they were agreed on",
         from: &[Reference::Linux],
-        reason: "RFC 7323 section 3.2: such a segment is dropped. Linux takes it in. Once the \
-                 session is gone, it may show only later.",
+        reason: "RFC 7323 section 3.2: such a segment is dropped. Linux takes it in. It may show \
+                 only later: when a gap before it is filled, by what it acknowledges and its window, or once \
+                 the session is gone.",
         is: |case, difference| {
-            let gone = difference.before.state.is_none();
-            let before = segments(case, difference).filter(|_| gone);
-            let mut until = before.chain(segment(case, difference));
-            case.handshake.stamps && until.any(|it| it.stamp == Stamp::Missing)
+            let Difference {
+                before,
+                ours,
+                theirs,
+                ..
+            } = difference;
+            let missing = |it: &&Segment| it.stamp == Stamp::Missing;
+            let dropped = ours.acknowledged == before.acknowledged && ours.state == before.state;
+            let now = dropped && segment(case, difference).as_ref().is_some_and(missing);
+            let more = exceeds(theirs.acknowledged, ours.acknowledged);
+            let mut earlier = segments(case, difference).filter(missing);
+            let later = earlier.any(|it| {
+                before.state.is_none()
+                    || difference.aspect == Aspect::Sent
+                    || more && exceeds(after(it), before.acknowledged)
+            });
+            case.handshake.stamps && (now || later)
         },
     },
     Known {
@@ -232,6 +281,9 @@ pub const KNOWN: &[Known] = &[
 /// What is written at one time does not fit a smaller window.
 const SMALL_WINDOW: u16 = 3000;
 
+/// Octets that are in any window of ours.
+const NEAR: u32 = 1 << 15;
+
 /// The segments before the difference.
 fn segments<'c>(case: &'c Case, difference: &Difference) -> impl Iterator<Item = &'c Segment> {
     let before = case.steps[..difference.step].iter();
@@ -257,10 +309,50 @@ fn end(segment: &Segment) -> u32 {
     segment.seq.wrapping_add(u32::from(segment.len))
 }
 
+/// The number after a segment, whose FIN has one too.
+fn after(segment: &Segment) -> u32 {
+    end(segment).wrapping_add(u32::from(segment.flags.contains(Flags::FIN)))
+}
+
+/// Whether a number is later than another.
+fn exceeds(number: u32, other: u32) -> bool {
+    number.wrapping_sub(other).cast_signed() > 0
+}
+
 /// Whether a segment has octets that were not acknowledged before.
 fn reaches(segment: &Segment, difference: &Difference) -> bool {
-    let new = end(segment).wrapping_sub(difference.before.acknowledged);
-    segment.len > 0 && new.cast_signed() > 0
+    segment.len > 0 && exceeds(end(segment), difference.before.acknowledged)
+}
+
+/// Whether something that was written may not have been acknowledged after the next step.
+///
+/// Only segments of which it is plain that they are taken in count: that begin where the latest
+/// ended or ahead of it, and have nothing odd about them.
+fn waited(case: &Case, difference: &Difference) -> bool {
+    let (mut written, mut taken, mut latest): (u32, u32, u32) = (1, 1, 1);
+    let mut open = true;
+    case.steps[..difference.step].iter().any(|step| {
+        let due = written;
+        match step {
+            Step::Write(len) => written += u32::from(*len),
+            Step::Shutdown | Step::Close => written += u32::from(core::mem::take(&mut open)),
+            Step::Segment(it) if after(it).wrapping_sub(latest) < NEAR => {
+                let odd = it.flags.contains(Flags::SYN) || it.flags.contains(Flags::RST);
+                let fresh = it.stamp == Stamp::Fresh || !case.handshake.stamps;
+                let ahead = !odd && fresh && !exceeds(latest, it.seq);
+                if it.flags.contains(Flags::ACK) && ahead && !exceeds(it.ack, due) {
+                    taken = if exceeds(it.ack, taken) {
+                        it.ack
+                    } else {
+                        taken
+                    };
+                }
+                latest = after(it);
+            }
+            Step::Segment(_) | Step::Read(_) => {}
+        }
+        exceeds(due, taken)
+    })
 }
 
 /// The one that a difference is.
