@@ -68,10 +68,13 @@ pub const KNOWN: &[Known] = &[
         reason: "RFC 9293 section 3.10.7.4, first step: not acceptable, so neither is its ACK. \
                  Linux begins the window at the octet acknowledged last, with that included.",
         is: |case, difference| {
-            let until = segments(case, difference).chain(segment(case, difference));
-            let mut octets = until.filter(|it| after(it) != it.seq);
-            octets.any(|it| after(it) == difference.before.acknowledged)
-                && matches!(difference.aspect, Aspect::State | Aspect::Sent)
+            let acknowledged = difference.before.acknowledged;
+            let octets = |it: &&Segment| after(it) != it.seq && after(it) == acknowledged;
+            // The first of them was new, unless nothing has come yet.
+            let new = usize::from(acknowledged != 1);
+            let old = segments(case, difference).filter(octets).count() > new
+                || segment(case, difference).as_ref().is_some_and(octets);
+            old && matches!(difference.aspect, Aspect::State | Aspect::Sent)
         },
     },
     Known {
@@ -123,16 +126,19 @@ pub const KNOWN: &[Known] = &[
         },
     },
     Known {
-        name: "an acknowledgment of what was not sent or is too old, in TIME-WAIT",
+        name: "an acknowledgment of what was not sent or is too old, in TIME-WAIT or without socket",
         from: &[Reference::Linux],
-        reason: "RFC 5961 section 5.2 has it answered. Linux does not look at it any more.",
+        reason: "RFC 5961 section 5.2 has it answered and discarded. Linux does not look at it \
+                 any more.",
         is: |case, difference| {
-            difference.before.state == Some("TCP_TIME_WAIT")
-                && difference.aspect == Aspect::Answer
-                && difference.theirs.answer == Answer::Nothing
+            let Difference { before, theirs, .. } = difference;
+            let unanswered =
+                difference.aspect == Aspect::Answer && theirs.answer == Answer::Nothing;
+            matches!(before.state, Some("TCP_TIME_WAIT") | None)
+                && (unanswered || difference.aspect == Aspect::Acknowledged)
                 && segment(case, difference).is_some_and(|it| {
-                    let sent = difference.before.sent;
-                    it.flags.contains(Flags::ACK) && (exceeds(it.ack, sent) || exceeds(1, it.ack))
+                    let wrong = exceeds(it.ack, before.sent) || exceeds(1, it.ack);
+                    it.flags.contains(Flags::ACK) && wrong
                 })
         },
     },
