@@ -7,9 +7,10 @@
 
 use core::fmt;
 
-use crate::action::{Action, ActionKind};
+use crate::action::Action;
 use crate::field::{FieldMatch, Format, all_ones, prefix_mask};
 use crate::item::{Item, Raw};
+use crate::kind::ActionKind;
 use crate::rss::{HashFunction, Rss};
 use crate::rule::{Attributes, FlowRule};
 

@@ -12,7 +12,7 @@
 //!
 //! ```
 //! use flow_rules::driver::{Driver, FieldName, FieldSet, Release};
-//! use flow_rules::kind::{ActionKind, ItemKind};
+//! use flow_rules::{ActionKind, ItemKind};
 //!
 //! let profile = Driver::Mlx4.profile();
 //! let release = Release::OLDEST_SUPPORTED;
