@@ -217,7 +217,7 @@ impl fmt::Display for Rss {
 }
 
 /// Octets in hexadecimal.
-struct Octets<'a>(&'a [u8]);
+pub(crate) struct Octets<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Octets<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

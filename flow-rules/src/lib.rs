@@ -11,7 +11,7 @@
 //!
 //! A rule prints itself in the syntax of testpmd and is read back from it ([`mod@display`],
 //! [`parse`]). [`RuleSet`] holds rules that do not hide or contradict each other ([`conflict`]).
-//! [`driver`] knows what each driver can do with rules.
+//! [`driver`] knows what each driver can do with rules, and [`plan`] makes rules for a port.
 //! Nothing here knows DPDK: headers are octets as on the wire, and what turns a rule into DPDK's
 //! structures reads them with [`Item::header`].
 //!
@@ -59,6 +59,7 @@ pub mod conflict;
 pub mod display;
 pub mod driver;
 pub mod parse;
+pub mod plan;
 
 mod action;
 mod field;
