@@ -25,6 +25,33 @@
 //! - Rules do not set a key: any will do, as replies are foreseen with the one that the port tells.
 //!   Only symmetric RSS needs one of its own.
 //! - An IP version without an address has no classes: its packets are not for us.
+//!
+//! ```
+//! use flow_rules::Mac;
+//! use flow_rules::driver::{Driver, Release};
+//! use flow_rules::plan::{Class, Options, Port, Request};
+//!
+//! let port = Port {
+//!     number: 0,
+//!     name: "edge".to_owned(),
+//!     driver: Driver::I40e,
+//!     members: vec![],
+//!     release: Release::OLDEST_SUPPORTED,
+//!     rx_queues: Some(8),
+//!     mac: Mac([2, 0, 0, 0, 0, 1]),
+//!     addresses: vec!["192.0.2.1".parse().expect("an address")],
+//! };
+//! let request = Request {
+//!     ports: vec![port],
+//!     workers: 2,
+//!     classes: vec![Class::Ipv4Tcp],
+//!     listeners: vec![],
+//!     options: Options::default(),
+//! };
+//! let plans = request.plan().expect("there is a plan");
+//! assert_eq!(plans[0].other_queue(), Some(2));
+//! assert!(plans[0].to_string().contains("flow create 0 ingress pattern eth type is 0x806 / end"));
+//! ```
 
 mod abilities;
 mod assemble;
@@ -43,7 +70,7 @@ pub use fallback::{CLASSIFY_NS, Fallback, HAND_OVER_NS, Why};
 pub use request::{Listener, Options, PlanError, Port, Request, Transport};
 
 use crate::conflict::RuleSet;
-use crate::driver::{Condition, Driver, Release};
+use crate::driver::{Condition, Driver, Quirk, Release};
 use crate::rss::{Rss, RssType};
 
 impl Request {
@@ -88,6 +115,8 @@ pub struct Plan {
     pub fallbacks: Vec<Fallback>,
     /// What the rules depend on: to be asked of the live port.
     pub conditions: Vec<Condition>,
+    /// What else an operator should know of the rules.
+    pub notes: Vec<Quirk>,
 }
 
 /// A receive queue.

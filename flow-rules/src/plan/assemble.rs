@@ -54,6 +54,7 @@ impl Planner<'_> {
             rest,
             isolated: self.isolated,
             conditions: self.conditions(&sketches),
+            notes: self.notes(&sketches),
             purposes: sketches.iter().map(|sketch| sketch.purpose).collect(),
             rules: self.rules(sketches),
             fallbacks: self.fallbacks,
@@ -368,8 +369,7 @@ impl Planner<'_> {
         let fallbacks = unforeseen.map(|quirk| Fallback::RepliesHandedOver { quirk, workers });
         self.fallbacks.extend(fallbacks);
         if self.request.options.symmetric && self.key().is_none() {
-            let (driver, quirk) = (self.port.driver, unforeseen.unwrap_or(Quirk::HashHidden));
-            let why = Why::Quirk { driver, quirk };
+            let why = Why::NoKey(self.port.driver);
             self.fallbacks.push(Fallback::NotSymmetric { why });
         }
     }
@@ -389,6 +389,13 @@ impl Planner<'_> {
             }
         }
         conditions
+    }
+
+    /// Quirks of the rules that no fall-back tells of.
+    fn notes(&self, sketches: &[Sketch]) -> Vec<Quirk> {
+        let noted = Quirk::KernelClassifier;
+        let has = !sketches.is_empty() && self.can.quirk(noted).is_some();
+        has.then_some(noted).into_iter().collect()
     }
 
     /// Gives priorities to the tiers that there are.

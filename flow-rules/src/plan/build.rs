@@ -205,8 +205,7 @@ impl<'a> Planner<'a> {
         self.tell_tunnels_apart(&mut steering);
         let spreads = self.rest_rules || self.can.spreads_beside_rules();
         if !steering.others.is_empty() && self.workers() > 1 && !spreads {
-            let (driver, quirk) = (self.port.driver, Quirk::RssNotWithRules);
-            steering.others = all(&self.classes, Why::Quirk { driver, quirk });
+            steering.others = all(&self.classes, Why::RssNotWithRules(self.port.driver));
             self.give_up_steering(&mut steering);
         }
         steering
@@ -224,8 +223,7 @@ impl<'a> Planner<'a> {
             return;
         }
         let why = if let Some(driver) = self.can.quirk(Quirk::SameFields) {
-            let quirk = Quirk::SameFields;
-            Why::Quirk { driver, quirk }
+            Why::SameFields(driver)
         } else if self.tiers_left == 0 {
             self.no_priorities()
         } else {

@@ -106,13 +106,12 @@ pub enum Why {
         /// How many it has.
         has: u32,
     },
-    /// Its driver is odd.
-    Quirk {
-        /// Whose.
-        driver: Driver,
-        /// How.
-        quirk: Quirk,
-    },
+    /// All rules for one kind of packet have to name the same fields.
+    SameFields(Driver),
+    /// The port's own RSS and rules exclude each other.
+    RssNotWithRules(Driver),
+    /// No RSS key can be set.
+    NoKey(Driver),
     /// Too few queues.
     Queues {
         /// As many would do.
@@ -142,6 +141,51 @@ pub const HAND_OVER_NS: u32 = 25;
 impl fmt::Display for Fallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotIsolated { why } => write!(
+                f,
+                "Not isolated: {why}. Frames for others that the port lets in are dropped by \
+                 software, for up to {CLASSIFY_NS} ns each."
+            ),
+            Self::ForeignArrive { families, why } => write!(
+                f,
+                "{} packets for other addresses are dropped by software: {why}. It costs up to \
+                 {CLASSIFY_NS} ns a packet.",
+                Listed(families)
+            ),
+            Self::NoDevice { driver } => write!(
+                f,
+                "{driver} is no device. {} Make the plan for the driver of the device.",
+                Quirk::NotADevice
+            ),
+            Self::MembersUnknown { driver } => write!(
+                f,
+                "{driver} hands rules to its members, which were not told: the plan is without \
+                 rules. Name the drivers of the members."
+            ),
+            Self::Refused {
+                rule,
+                purpose,
+                gave_up_isolation,
+                left_out,
+            } => {
+                write!(f, "The device refused the rule `{rule}`: {purpose}.")?;
+                if *left_out > 0 {
+                    write!(f, " {left_out} other rules that rely on it are left out.")?;
+                }
+                if *gave_up_isolation {
+                    f.write_str(" The port is not isolated: frames for others may arrive.")?;
+                }
+                Ok(())
+            }
+            steering => steering.write_steering(f),
+        }
+    }
+}
+
+impl Fallback {
+    /// The sentences on how packets come to workers.
+    fn write_steering(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Classified { classes, why } => write!(
                 f,
                 "{} {} told apart by software: {why}. It costs up to {CLASSIFY_NS} ns a packet.",
@@ -170,6 +214,11 @@ impl fmt::Display for Fallback {
                  It costs up to {HAND_OVER_NS} ns for each packet that is handed over, and the \
                  port is no faster than those that receive."
             ),
+            Self::RestAnywhere { why } => write!(
+                f,
+                "What no rule matches comes to any queue: {why}. Its worker tells it apart, for up \
+                 to {CLASSIFY_NS} ns a packet."
+            ),
             Self::RepliesHandedOver { quirk, workers } => write!(
                 f,
                 "Replies of backends are handed over. {quirk} That costs up to {HAND_OVER_NS} ns for \
@@ -181,47 +230,7 @@ impl fmt::Display for Fallback {
                 "The directions of a flow may come to different workers: {why}. The packets of one \
                  are handed over, for up to {HAND_OVER_NS} ns each."
             ),
-            Self::NotIsolated { why } => write!(
-                f,
-                "Not isolated: {why}. Frames for others that the port lets in are dropped by \
-                 software, for up to {CLASSIFY_NS} ns each."
-            ),
-            Self::ForeignArrive { families, why } => write!(
-                f,
-                "{} packets for other addresses are dropped by software: {why}. It costs up to \
-                 {CLASSIFY_NS} ns a packet.",
-                Listed(families)
-            ),
-            Self::RestAnywhere { why } => write!(
-                f,
-                "What no rule matches comes to any queue: {why}. Its worker tells it apart, for up \
-                 to {CLASSIFY_NS} ns a packet."
-            ),
-            Self::NoDevice { driver } => write!(
-                f,
-                "{driver} is no device. {} Make the plan for the driver of the device.",
-                Quirk::NotADevice
-            ),
-            Self::MembersUnknown { driver } => write!(
-                f,
-                "{driver} hands rules to its members, which were not told: the plan is without \
-                 rules. Name the drivers of the members."
-            ),
-            Self::Refused {
-                rule,
-                purpose,
-                gave_up_isolation,
-                left_out,
-            } => {
-                write!(f, "The device refused the rule `{rule}`: {purpose}.")?;
-                if *left_out > 0 {
-                    write!(f, " {left_out} other rules that rely on it are left out.")?;
-                }
-                if *gave_up_isolation {
-                    f.write_str(" The port is not isolated: frames for others may arrive.")?;
-                }
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 }
@@ -238,10 +247,15 @@ impl fmt::Display for Why {
                     "{driver} has {has} {plural}, too few to put one rule before the other"
                 )
             }
-            Self::Quirk { driver, quirk } => {
-                let sentence = quirk.to_string();
-                write!(f, "{driver}: {}", sentence.trim_end_matches('.'))
-            }
+            Self::SameFields(driver) => write!(
+                f,
+                "all rules of {driver} for one kind of packet have to name the same fields"
+            ),
+            Self::RssNotWithRules(driver) => write!(
+                f,
+                "rules of {driver} switch off its RSS, which is needed for other classes"
+            ),
+            Self::NoKey(driver) => write!(f, "{driver} takes no RSS key"),
             Self::Queues { needed, available } => {
                 write!(
                     f,

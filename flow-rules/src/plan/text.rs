@@ -16,7 +16,8 @@ impl fmt::Display for Plan {
         self.write_rest(f)?;
         self.write_rules(f)?;
         write_list(f, "By software, in place of the device:", &self.fallbacks)?;
-        write_list(f, "To be asked of the live port:", &self.conditions)
+        write_list(f, "To be asked of the live port:", &self.conditions)?;
+        write_list(f, "Of the rules:", &self.notes)
     }
 }
 
