@@ -48,7 +48,7 @@ use self::segment::{Attaching, Emitted, Outgoing};
 use self::window::Pressure;
 use super::bare::Bare;
 use super::connection::{Rejected, Transmitted};
-use super::{ConnectionOptions, Flow, Output, Segment};
+use super::{ConnectionOptions, Flow, Output, Run, Segment};
 use crate::drop::DropReason;
 use crate::io::PacketBuf;
 use crate::time::Instant;
@@ -235,6 +235,27 @@ impl<B: PacketBuf> Engine<B> {
             self.unanswered = false;
         }
         result
+    }
+
+    /// Takes in segments that follow one with the number `seq`, which was taken in; as many as
+    /// simply come next. Returns how many.
+    pub(super) fn handle_run(
+        &mut self,
+        budget: &mut Budget,
+        call: &Call<'_>,
+        seq: u32,
+        run: &mut impl Run<B>,
+    ) -> u64 {
+        let (mut seq, mut taken) = (seq, 0);
+        while budget.pressure() < Pressure::Critical
+            && let Phase::Open(open) = &mut self.phase
+            && let Some(next) = open.handle_next(call, seq, run)
+        {
+            seq = next;
+            taken += 1;
+            self.settle(budget);
+        }
+        taken
     }
 
     /// RFC 9293 section 3.10.7.3: a segment came while we waited for the answer to our SYN.

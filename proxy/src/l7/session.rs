@@ -357,6 +357,9 @@ impl Sessions {
         let Session { client, stage, .. } = &mut self.sessions[key];
         let Stage::Joined(joined) = stage else { return };
         let (client_id, backend_id) = (*client, joined.attempt.connection);
+        // Most often something has happened to both, and once is enough.
+        turn.tcp.attend(client_id);
+        turn.tcp.attend(backend_id);
         let Some((client, backend)) = turn.tcp.pair(client_id, backend_id) else {
             return;
         };

@@ -392,6 +392,7 @@ impl Tcp {
         let segment = Segment {
             packet: MemBuf::from_frame(packet),
             tcp_offset: I::HEADER_LEN,
+            payload_sum: None,
             header,
         };
         let endpoint = self.endpoints.get_mut(&flow.dport);

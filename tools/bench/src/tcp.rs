@@ -17,7 +17,7 @@
 //! The rings are smoltcp's only.
 //!
 //! Times are those inside the worker, over as much work; the median of some rounds. The worker
-//! gets up to 32 frames a turn. Whether the allocator uses huge pages makes a difference with many
+//! gets up to a whole burst a turn. Whether the allocator uses huge pages makes a difference with many
 //! connections; `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` lets it, as `cargo xtask bench` does. Memory is what the process grew by while the worker was made and
 //! the clients connected, tables included, without the peers' part.
 

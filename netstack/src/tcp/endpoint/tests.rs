@@ -61,6 +61,7 @@ mod link;
 mod manners;
 mod path_mtu;
 mod rig;
+mod runs;
 mod sums;
 mod time_wait;
 mod validation;

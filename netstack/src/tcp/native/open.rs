@@ -175,6 +175,21 @@ impl<P: Payload> Open<P> {
         len
     }
 
+    /// Moves whole received payloads to what `to` has to send, as far as that has room; returns
+    /// how many octets that was.
+    pub(super) fn pass_to(&mut self, to: &mut Self, options: &ConnectionOptions) -> usize {
+        let room = to.room(options);
+        let mut moved = 0;
+        while let Some(payload) = self.receive.take(room - moved) {
+            moved += payload.octets().len();
+            let small = payload.octets().len() < WORTH_SHARING;
+            if !small || !to.send.queue.append(payload.octets()) {
+                to.send.queue.push(payload);
+            }
+        }
+        moved
+    }
+
     /// Queues as many of `octets` as there is room for, copied; returns how many.
     pub(super) fn send_copied<O>(
         &mut self,

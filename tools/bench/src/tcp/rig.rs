@@ -13,7 +13,9 @@ use std::io;
 use std::path::Path;
 
 use netstack::io::mem::{MemBuf, MemIo, MemPool};
-use netstack::io::{ChecksumStatus, PacketBuf, PortId, RxChecksum, TxChecksumCapability};
+use netstack::io::{
+    BURST_SIZE, ChecksumStatus, PacketBuf, PortId, RxChecksum, TxChecksumCapability,
+};
 use netstack::tcp::EngineKind;
 use netstack::time::Instant;
 use netstack::wire::tcp::Flags;
@@ -30,8 +32,9 @@ use super::peer::{
 };
 use crate::memory;
 
-/// Frames that wait for the worker when its turn begins, if there are as many.
-pub const FRAMES_PER_TURN: usize = 32;
+/// Frames that wait for the worker when its turn begins, if there are as many: a core that is kept
+/// busy finds a whole burst in its queue.
+pub const FRAMES_PER_TURN: usize = BURST_SIZE;
 
 /// Octets of an Ethernet payload.
 const MTU: usize = 1500;
