@@ -3,10 +3,10 @@
 //! [`Actions`] is built action by action and knows in its type whether there is a fate, so a rule
 //! cannot have none or two. [`ActionList`] is the same without types, for lists that were read.
 
-use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
 
+use crate::kind::ActionKind;
 use crate::rss::Rss;
 
 /// Actions of a rule; `State` says whether a fate is among them.
@@ -233,122 +233,29 @@ impl Action {
     }
 }
 
-/// What an action does.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum ActionKind {
-    /// [`Action::Queue`].
-    Queue,
-    /// [`Action::Rss`].
-    Rss,
-    /// [`Action::Drop`].
-    Drop,
-    /// [`Action::Passthru`].
-    Passthru,
-    /// [`Action::Jump`].
-    Jump,
-    /// [`Action::Pf`].
-    Pf,
-    /// [`Action::Vf`].
-    Vf,
-    /// [`Action::PortId`].
-    PortId,
-    /// [`Action::PortRepresentor`].
-    PortRepresentor,
-    /// [`Action::RepresentedPort`].
-    RepresentedPort,
-    /// [`Action::Mark`].
-    Mark,
-    /// [`Action::Flag`].
-    Flag,
-    /// [`Action::Count`].
-    Count,
-    /// [`Action::Meter`].
-    Meter,
-    /// [`Action::Dup`].
-    Dup,
-    /// [`Action::Security`].
-    Security,
-    /// [`Action::Void`].
-    Void,
-}
-
 impl ActionKind {
-    /// All kinds.
-    pub const ALL: [Self; 17] = [
-        Self::Queue,
-        Self::Rss,
-        Self::Drop,
-        Self::Passthru,
-        Self::Jump,
-        Self::Pf,
-        Self::Vf,
-        Self::PortId,
-        Self::PortRepresentor,
-        Self::RepresentedPort,
-        Self::Mark,
-        Self::Flag,
-        Self::Count,
-        Self::Meter,
-        Self::Dup,
-        Self::Security,
-        Self::Void,
-    ];
-
-    /// As testpmd calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Queue => "queue",
-            Self::Rss => "rss",
-            Self::Drop => "drop",
-            Self::Passthru => "passthru",
-            Self::Jump => "jump",
-            Self::Pf => "pf",
-            Self::Vf => "vf",
-            Self::PortId => "port_id",
-            Self::PortRepresentor => "port_representor",
-            Self::RepresentedPort => "represented_port",
-            Self::Mark => "mark",
-            Self::Flag => "flag",
-            Self::Count => "count",
-            Self::Meter => "meter",
-            Self::Dup => "dup",
-            Self::Security => "security",
-            Self::Void => "void",
-        }
+    /// The kinds that a rule can have.
+    pub fn in_rules() -> impl Iterator<Item = Self> {
+        let others = [
+            Self::Mark,
+            Self::Flag,
+            Self::Count,
+            Self::Meter,
+            Self::Dup,
+            Self::Security,
+            Self::Void,
+        ];
+        FATES.into_iter().chain(others)
     }
 
-    /// Whether it decides where a packet goes.
+    /// Whether it decides where the packets of a rule go.
     pub fn is_fate(self) -> bool {
-        match self {
-            Self::Queue
-            | Self::Rss
-            | Self::Drop
-            | Self::Passthru
-            | Self::Jump
-            | Self::Pf
-            | Self::Vf
-            | Self::PortId
-            | Self::PortRepresentor
-            | Self::RepresentedPort => true,
-            Self::Mark
-            | Self::Flag
-            | Self::Count
-            | Self::Meter
-            | Self::Dup
-            | Self::Security
-            | Self::Void => false,
-        }
+        FATES.contains(&self)
     }
 
     /// Whether it needs a receive queue of the port, which only ingress rules have.
     pub(crate) fn is_for_ingress(self) -> bool {
         matches!(self, Self::Queue | Self::Rss | Self::Dup)
-    }
-}
-
-impl fmt::Display for ActionKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -476,6 +383,20 @@ pub enum ActionError {
         after: ActionKind,
     },
 }
+
+/// The actions that decide where packets go.
+const FATES: [ActionKind; 10] = [
+    ActionKind::Queue,
+    ActionKind::Rss,
+    ActionKind::Drop,
+    ActionKind::Passthru,
+    ActionKind::Jump,
+    ActionKind::Pf,
+    ActionKind::Vf,
+    ActionKind::PortId,
+    ActionKind::PortRepresentor,
+    ActionKind::RepresentedPort,
+];
 
 #[cfg(test)]
 mod tests {

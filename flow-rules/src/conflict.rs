@@ -15,9 +15,10 @@
 use core::fmt;
 use core::ops::Deref;
 
-use crate::action::{Action, ActionKind};
+use crate::action::Action;
 use crate::field::{FieldMatch, Part, Triple};
-use crate::item::{Item, ItemKind};
+use crate::item::Item;
+use crate::kind::{ActionKind, ItemKind};
 use crate::rule::{FlowRule, carried};
 
 /// A rule and what people call it.

@@ -7,9 +7,10 @@
 
 use core::fmt;
 
-use crate::action::{Action, ActionKind};
+use crate::action::Action;
 use crate::field::{FieldMatch, Format, all_ones, prefix_mask};
 use crate::item::{Item, Raw};
+use crate::kind::ActionKind;
 use crate::rss::{HashFunction, Rss};
 use crate::rule::{Attributes, FlowRule};
 
@@ -216,7 +217,7 @@ impl fmt::Display for Rss {
 }
 
 /// Octets in hexadecimal.
-struct Octets<'a>(&'a [u8]);
+pub(crate) struct Octets<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Octets<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

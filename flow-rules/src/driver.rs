@@ -12,7 +12,7 @@
 //!
 //! ```
 //! use flow_rules::driver::{Driver, FieldName, FieldSet, Release};
-//! use flow_rules::kind::{ActionKind, ItemKind};
+//! use flow_rules::{ActionKind, ItemKind};
 //!
 //! let profile = Driver::Mlx4.profile();
 //! let release = Release::OLDEST_SUPPORTED;
@@ -31,6 +31,7 @@ mod profile;
 mod quirk;
 mod release;
 mod rss;
+mod rule;
 mod unsupported;
 
 mod aggregate;
@@ -57,6 +58,7 @@ pub use profile::{ActionSupport, ItemSupport, OffloadSupport, Profile, RuleAttri
 pub use quirk::{NotedQuirk, Quirk};
 pub use release::{Release, UnknownRelease};
 pub use rss::{Access, Rss, RuleQueues, Spread};
+pub use rule::{Condition, RulePart};
 pub use unsupported::Unsupported;
 
 /// A driver whose profile is known.

@@ -1,8 +1,7 @@
 //! Pattern items without their types: what a list of them, a reader and an encoder need.
 
-use core::fmt;
-
 use crate::field::{FieldInfo, FieldMatch, Part, Place, all_ones};
+use crate::kind::ItemKind;
 use crate::layer::{self, FIELDS_OF};
 
 /// One item of a pattern.
@@ -99,165 +98,17 @@ fn put(octets: &mut [u8], first: u32, width: u32, value: u128) {
     }
 }
 
-/// What an item matches.
-///
-/// The last three are in DPDK up to 22.07 only: [`ItemKind::replaced_by`].
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum ItemKind {
-    /// Ethernet header.
-    Eth,
-    /// 802.1Q tag.
-    Vlan,
-    /// 802.1BR E-tag.
-    ETag,
-    /// One entry of an MPLS stack.
-    Mpls,
-    /// ARP for IPv4 over Ethernet.
-    Arp,
-    /// IPv4 header.
-    Ipv4,
-    /// IPv6 header.
-    Ipv6,
-    /// ICMP over IPv4.
-    Icmp,
-    /// ICMPv6.
-    Icmp6,
-    /// Neighbor solicitation.
-    Icmp6NdNs,
-    /// Neighbor advertisement.
-    Icmp6NdNa,
-    /// UDP header.
-    Udp,
-    /// TCP header.
-    Tcp,
-    /// SCTP header.
-    Sctp,
-    /// IPsec ESP.
-    Esp,
-    /// GRE.
-    Gre,
-    /// NVGRE.
-    Nvgre,
-    /// VXLAN.
-    Vxlan,
-    /// VXLAN with a protocol field.
-    VxlanGpe,
-    /// Geneve.
-    Geneve,
-    /// GTP of either plane.
-    Gtp,
-    /// GTP, control plane.
-    Gtpc,
-    /// GTP, user plane.
-    Gtpu,
-    /// Octets at some place.
-    Raw,
-    /// Any protocol in this place, or several on each other.
-    Any,
-    /// Nothing: a place holder.
-    Void,
-    /// Packets that the rest of the pattern does not match.
-    Invert,
-    /// How sure the device must be.
-    Fuzzy,
-    /// The mark that an earlier rule set.
-    Mark,
-    /// A port of DPDK as the origin; deprecated.
-    PortId,
-    /// A port of DPDK as the origin.
-    PortRepresentor,
-    /// What a port of DPDK stands for as the origin.
-    RepresentedPort,
-    /// The physical function as the destination or origin.
-    Pf,
-    /// A virtual function as the destination or origin.
-    Vf,
-    /// A physical port as the destination or origin.
-    PhyPort,
-}
-
 impl ItemKind {
-    /// All kinds.
-    pub const ALL: [Self; 35] = [
-        Self::Eth,
-        Self::Vlan,
-        Self::ETag,
-        Self::Mpls,
-        Self::Arp,
-        Self::Ipv4,
-        Self::Ipv6,
-        Self::Icmp,
-        Self::Icmp6,
-        Self::Icmp6NdNs,
-        Self::Icmp6NdNa,
-        Self::Udp,
-        Self::Tcp,
-        Self::Sctp,
-        Self::Esp,
-        Self::Gre,
-        Self::Nvgre,
-        Self::Vxlan,
-        Self::VxlanGpe,
-        Self::Geneve,
-        Self::Gtp,
-        Self::Gtpc,
-        Self::Gtpu,
-        Self::Raw,
-        Self::Any,
-        Self::Void,
-        Self::Invert,
-        Self::Fuzzy,
-        Self::Mark,
-        Self::PortId,
-        Self::PortRepresentor,
-        Self::RepresentedPort,
-        Self::Pf,
-        Self::Vf,
-        Self::PhyPort,
-    ];
-
-    /// As testpmd calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Eth => "eth",
-            Self::Vlan => "vlan",
-            Self::ETag => "e_tag",
-            Self::Mpls => "mpls",
-            Self::Arp => "arp_eth_ipv4",
-            Self::Ipv4 => "ipv4",
-            Self::Ipv6 => "ipv6",
-            Self::Icmp => "icmp",
-            Self::Icmp6 => "icmp6",
-            Self::Icmp6NdNs => "icmp6_nd_ns",
-            Self::Icmp6NdNa => "icmp6_nd_na",
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-            Self::Sctp => "sctp",
-            Self::Esp => "esp",
-            Self::Gre => "gre",
-            Self::Nvgre => "nvgre",
-            Self::Vxlan => "vxlan",
-            Self::VxlanGpe => "vxlan-gpe",
-            Self::Geneve => "geneve",
-            Self::Gtp => "gtp",
-            Self::Gtpc => "gtpc",
-            Self::Gtpu => "gtpu",
-            Self::Raw => "raw",
-            Self::Any => "any",
-            Self::Void => "void",
-            Self::Invert => "invert",
-            Self::Fuzzy => "fuzzy",
-            Self::Mark => "mark",
-            Self::PortId => "port_id",
-            Self::PortRepresentor => "port_representor",
-            Self::RepresentedPort => "represented_port",
-            Self::Pf => "pf",
-            Self::Vf => "vf",
-            Self::PhyPort => "phy_port",
-        }
+    /// The kinds that a pattern can have.
+    pub fn in_rules() -> impl Iterator<Item = Self> {
+        let without_fields = [Self::Raw, Self::Void, Self::Invert];
+        FIELDS_OF
+            .iter()
+            .map(|&(kind, _)| kind)
+            .chain(without_fields)
     }
 
-    /// Octets of its header, as far as rte_flow compares them; 0 for what is not a header.
+    /// Octets of its header, as far as a rule compares them; 0 for what is not a header there.
     pub fn header_len(self) -> usize {
         match self {
             Self::Ipv6 => 40,
@@ -299,12 +150,6 @@ impl ItemKind {
             Self::Pf | Self::Vf | Self::PhyPort => Some(Self::RepresentedPort),
             _ => None,
         }
-    }
-}
-
-impl fmt::Display for ItemKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -447,7 +292,7 @@ mod tests {
 
     #[test]
     fn fields_lie_within_their_header_and_do_not_overlap() {
-        for kind in ItemKind::ALL {
+        for kind in ItemKind::in_rules() {
             let mut seen = vec![0; kind.header_len()];
             for field in kind.fields() {
                 let Place::Header { bit } = field.place else {

@@ -2,8 +2,9 @@
 //!
 //! rte_flow calls them `RTE_FLOW_ITEM_TYPE_*` and `RTE_FLOW_ACTION_TYPE_*`; here is what
 //! DPDK 22.11 defines and a driver of [`crate::driver`] supports, and what older releases had
-//! (`pf`, `vf` and `phy_port` items, the `dup` action). [`fmt::Display`] and [`FromStr`] use the
-//! words of testpmd.
+//! (`pf`, `vf` and `phy_port` items, the `dup` action). A profile can speak of all of them; a rule
+//! can have those of [`ItemKind::in_rules`] and [`ActionKind::in_rules`]. [`fmt::Display`] and
+//! [`FromStr`] use the words of testpmd.
 
 use core::fmt;
 use core::str::FromStr;
@@ -48,7 +49,7 @@ pub enum ItemKind {
     /// SCTP.
     Sctp,
     /// ARP for IPv4 over Ethernet.
-    ArpEthIpv4,
+    Arp,
     /// IGMP.
     Igmp,
     /// IPsec authentication header.
@@ -140,14 +141,14 @@ impl ItemKind {
     }
 
     /// What testpmd calls it.
-    pub const fn word(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         ITEM_WORDS[self as usize].1
     }
 }
 
 impl fmt::Display for ItemKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
+        f.pad(self.name())
     }
 }
 
@@ -156,7 +157,7 @@ impl FromStr for ItemKind {
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         Self::all()
-            .find(|kind| kind.word() == word)
+            .find(|kind| kind.name() == word)
             .ok_or_else(|| UnknownItem(word.to_owned()))
     }
 }
@@ -265,14 +266,14 @@ impl ActionKind {
     }
 
     /// What testpmd calls it.
-    pub const fn word(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         ACTION_WORDS[self as usize].1
     }
 }
 
 impl fmt::Display for ActionKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
+        f.pad(self.name())
     }
 }
 
@@ -281,7 +282,7 @@ impl FromStr for ActionKind {
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         Self::all()
-            .find(|kind| kind.word() == word)
+            .find(|kind| kind.name() == word)
             .ok_or_else(|| UnknownAction(word.to_owned()))
     }
 }
@@ -316,7 +317,7 @@ const ITEM_WORDS: [(ItemKind, &str); 60] = [
     (ItemKind::Udp, "udp"),
     (ItemKind::Tcp, "tcp"),
     (ItemKind::Sctp, "sctp"),
-    (ItemKind::ArpEthIpv4, "arp_eth_ipv4"),
+    (ItemKind::Arp, "arp_eth_ipv4"),
     (ItemKind::Igmp, "igmp"),
     (ItemKind::Ah, "ah"),
     (ItemKind::Esp, "esp"),
@@ -418,11 +419,11 @@ mod tests {
     fn each_word_stands_at_its_kind() {
         for (index, kind) in ItemKind::all().enumerate() {
             assert_eq!(kind as usize, index, "{kind:?}");
-            assert_eq!(kind.word().parse(), Ok(kind));
+            assert_eq!(kind.name().parse(), Ok(kind));
         }
         for (index, kind) in ActionKind::all().enumerate() {
             assert_eq!(kind as usize, index, "{kind:?}");
-            assert_eq!(kind.word().parse(), Ok(kind));
+            assert_eq!(kind.name().parse(), Ok(kind));
         }
     }
 

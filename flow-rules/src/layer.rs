@@ -7,7 +7,8 @@ use core::marker::PhantomData;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::field::{Field, FieldInfo, FieldMatch, Match};
-use crate::item::{Item, ItemKind};
+use crate::item::Item;
+use crate::kind::ItemKind;
 use crate::value::{Bits, Mac, Value};
 
 /// A protocol, or something else that an item with fields can be about.

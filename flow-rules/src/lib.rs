@@ -11,7 +11,7 @@
 //!
 //! A rule prints itself in the syntax of testpmd and is read back from it ([`mod@display`],
 //! [`parse`]). [`RuleSet`] holds rules that do not hide or contradict each other ([`conflict`]).
-//! [`driver`] knows what each driver can do with rules.
+//! [`driver`] knows what each driver can do with rules, and [`plan`] makes rules for a port.
 //! Nothing here knows DPDK: headers are octets as on the wire, and what turns a rule into DPDK's
 //! structures reads them with [`Item::header`].
 //!
@@ -58,24 +58,26 @@
 pub mod conflict;
 pub mod display;
 pub mod driver;
-pub mod kind;
 pub mod parse;
+pub mod plan;
 
 mod action;
 mod field;
 mod item;
+mod kind;
 mod layer;
 mod pattern;
 mod rss;
 mod rule;
 mod value;
 
-pub use action::{Action, ActionError, ActionKind, ActionList, Actions, Decided, Undecided};
+pub use action::{Action, ActionError, ActionList, Actions, Decided, Undecided};
 pub use conflict::{Conflict, Conflicts, NamedRule, RuleSet};
 pub use display::Command;
 pub use driver::{Driver, Profile};
 pub use field::{Field, FieldInfo, FieldMatch, Format, Match, MatchError, Part, Place};
-pub use item::{Item, ItemKind, Raw, RawError};
+pub use item::{Item, Raw, RawError};
+pub use kind::{ActionKind, ItemKind, UnknownAction, UnknownItem};
 pub use layer::{
     Any, Arp, ETag, Esp, Eth, Fuzzy, Geneve, Gre, Gtp, Gtpc, Gtpu, Icmp, Icmp6, Icmp6NdNa,
     Icmp6NdNs, Ipv4, Ipv6, Layer, Mark, Meta, Mpls, Nvgre, Pf, PhyPort, PortId, PortRepresentor,

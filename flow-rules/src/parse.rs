@@ -6,9 +6,10 @@
 
 use core::str::{FromStr, SplitWhitespace};
 
-use crate::action::{Action, ActionKind, ActionList};
+use crate::action::{Action, ActionList};
 use crate::field::{FieldInfo, FieldMatch, MatchError, Triple, prefix_mask};
-use crate::item::{Item, ItemKind, Raw};
+use crate::item::{Item, Raw};
+use crate::kind::{ActionKind, ItemKind};
 use crate::pattern::ItemList;
 use crate::rss::{HashFunction, Rss, RssType};
 use crate::rule::{Attributes, Direction, FlowRule, RuleError};
@@ -196,7 +197,7 @@ fn parse_item(words: &mut Words<'_>) -> Result<Option<Item>, ParseError> {
     if name == "end" {
         return Ok(None);
     }
-    let kind = ItemKind::ALL.into_iter().find(|kind| kind.name() == name);
+    let kind = ItemKind::in_rules().find(|kind| kind.name() == name);
     let kind = kind.ok_or_else(|| ParseError::Unknown {
         what: "item",
         name: name.to_owned(),
@@ -329,12 +330,11 @@ fn parse_action(words: &mut Words<'_>) -> Result<Option<Action>, ParseError> {
     if name == "end" {
         return Ok(None);
     }
-    let kind = ActionKind::ALL.into_iter().find(|kind| kind.name() == name);
-    let kind = kind.ok_or_else(|| ParseError::Unknown {
+    let unknown = || ParseError::Unknown {
         what: "action",
         name: name.to_owned(),
-    })?;
-    let action = match kind {
+    };
+    let action = match name.parse().map_err(|_| unknown())? {
         ActionKind::Rss => return parse_rss(words).map(Some),
         ActionKind::Count => return parse_count(words).map(Some),
         ActionKind::Vf => {
@@ -372,6 +372,7 @@ fn parse_action(words: &mut Words<'_>) -> Result<Option<Action>, ParseError> {
         ActionKind::Flag => Action::Flag,
         ActionKind::Security => Action::Security,
         ActionKind::Void => Action::Void,
+        _ => return Err(unknown()),
     };
     words.expect("/")?;
     Ok(Some(action))

@@ -1,8 +1,9 @@
 //! A rule: attributes, pattern and actions that fit each other.
 
-use crate::action::{Action, ActionError, ActionKind, ActionList};
+use crate::action::{Action, ActionError, ActionList};
 use crate::field::MatchError;
-use crate::item::{Item, ItemKind, RawError};
+use crate::item::{Item, RawError};
+use crate::kind::{ActionKind, ItemKind};
 use crate::pattern::{ItemList, PatternError};
 use crate::rss::RssError;
 

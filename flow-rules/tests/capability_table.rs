@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flow_rules::driver::{
     Driver, Evidence, FieldSet, Known, Profile, Quirk, Release, Remark, RingThresholds, Source,
 };
-use flow_rules::kind::{ActionKind, ItemKind};
+use flow_rules::{ActionKind, ItemKind};
 
 const TABLE: &str = include_str!("data/capability_table.txt");
 const THEN: Release = Release::CAPABILITY_TABLE;
@@ -217,7 +217,7 @@ fn at_its_release_profiles_have_what_the_table_has_and_nothing_else() {
         for action in ActionKind::all() {
             assert_eq!(
                 profile.supports_action(THEN, action).is_ok(),
-                has("action", action.word()),
+                has("action", action.name()),
                 "[{driver}] {action}"
             );
         }
@@ -225,7 +225,7 @@ fn at_its_release_profiles_have_what_the_table_has_and_nothing_else() {
         let mut left_out = 0;
         for item in ItemKind::all() {
             let in_profile = profile.item(THEN, item).is_ok();
-            let in_table = has("item", item.word());
+            let in_table = has("item", item.name());
             left_out += usize::from(in_profile && !in_table);
             assert!(
                 in_profile || !in_table,

@@ -69,6 +69,65 @@ pub enum Unsupported {
         /// What it takes.
         takes: RuleQueues,
     },
+    /// A field that the profile does not speak of.
+    #[error("nothing is known of {driver} matching {field} of `{item}`")]
+    UnknownField {
+        /// Whose profile was asked.
+        driver: Driver,
+        /// The item.
+        item: ItemKind,
+        /// The field, as testpmd calls it.
+        field: &'static str,
+    },
+    /// Rules for a direction.
+    #[error("{driver} takes no {direction} rules")]
+    Direction {
+        /// Whose profile was asked.
+        driver: Driver,
+        /// The direction, as testpmd calls it.
+        direction: &'static str,
+    },
+    /// Groups.
+    #[error("{driver} has group 0 only")]
+    Group {
+        /// Whose profile was asked.
+        driver: Driver,
+    },
+    /// As many priorities as the rule needs.
+    #[error(
+        "{driver} has no rules of priority {priorities} or more: use {}",
+        if *priorities > 1 { "less" } else { "0" }
+    )]
+    Priority {
+        /// Whose profile was asked.
+        driver: Driver,
+        /// How many there are.
+        priorities: u32,
+    },
+    /// Rules that name no field.
+    #[error("{driver} takes no rule for all packets of a protocol: name an address or a port")]
+    WholeProtocol {
+        /// Whose profile was asked.
+        driver: Driver,
+    },
+    /// The `rss` action in group 0.
+    #[error("{driver} takes the `rss` action in a group other than 0 only")]
+    RssGroup {
+        /// Whose profile was asked.
+        driver: Driver,
+    },
+    /// A UDP port in a rule that is not of the first priority.
+    #[error("{driver} takes a rule that names a UDP destination port at priority 0 only")]
+    UdpPortPriority {
+        /// Whose profile was asked.
+        driver: Driver,
+    },
+    /// A VLAN together with an IP address or port.
+    #[error("{driver} takes no rule that names a VLAN and an IP address or a port")]
+    VlanWithIp {
+        /// Whose profile was asked.
+        driver: Driver,
+    },
 }
 
 fn later(release: Option<Release>) -> String {
