@@ -126,7 +126,7 @@ pub const KNOWN: &[Known] = &[
         },
     },
     Known {
-        name: "an acknowledgment of what was not sent or is too old, in TIME-WAIT or without socket",
+        name: "an acknowledgment of what was not sent or is too old, at the end",
         from: &[Reference::Linux],
         reason: "RFC 5961 section 5.2 has it answered and discarded. Linux does not look at it \
                  any more.",
@@ -210,8 +210,8 @@ pub const KNOWN: &[Known] = &[
         name: "no stamps although they were agreed on",
         from: &[Reference::Linux],
         reason: "RFC 7323 section 3.2: such a segment is dropped. Linux takes it in. It may show \
-                 only later: when a gap before it is filled, by what it acknowledges and its window, or once \
-                 the session is gone.",
+                 only later: when a gap before it is filled, by its acknowledgment and window, or \
+                 once the session is gone.",
         is: |case, difference| {
             let Difference {
                 before,
