@@ -97,7 +97,9 @@ impl End {
 
     /// Checks that this end does not wait for nothing: the peer's window is always open here.
     fn check_silence(&self, path: &mut Path) {
-        let silence = path.now().saturating_duration_since(path.sent_at(self.host));
+        let silence = path
+            .now()
+            .saturating_duration_since(path.sent_at(self.host));
         // No timeout is shorter.
         if silence < RTT * 2 {
             return;

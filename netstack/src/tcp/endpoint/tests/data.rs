@@ -285,7 +285,9 @@ fn paced_segments_leave_without_an_acknowledgment<I: TcpIp>() {
     peer.options = Options::default();
     rig.send(&peer, ACK, &[]);
     let id = rig.accepted.pop().expect("accepted");
-    rig.write(id, &[7; 1 << 16]);
+    rig.write(id, &[7; 16_000]);
+    rig.write(id, &[7; 16_000]);
+    rig.write(id, &[7; 16_000]);
     let sent = |segments: &[Sent]| segments.iter().map(|one| one.payload.len()).sum::<usize>();
     let (mut at_once, mut later) = (sent(&rig.take(&peer)), 0);
     // The first ten segments are not paced.
