@@ -24,6 +24,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_macaddr_get",
     "rte_eth_dev_default_mac_addr_set",
     "rte_eth_(stats_get|xstats_get|xstats_get_names)",
+    "rte_flow_(create|destroy|flush|isolate|query|validate)",
 ];
 const CONSTANTS: &[&str] = &[
     "DPDK_.*",
@@ -34,6 +35,14 @@ const CONSTANTS: &[&str] = &[
     "RTE_MAX_LCORE",
     "RTE_MEMPOOL_CACHE_MAX_SIZE",
     "RTE_PKTMBUF_HEADROOM",
+];
+/// Types that functions take behind untyped pointers.
+const TYPES: &[&str] = &[
+    "rte_flow_action_(count|jump|mark|meter|port_id|queue|rss|vf|ethdev)",
+    "rte_flow_item_(any|arp_eth_ipv4|e_tag|esp|eth|ethdev|fuzzy|geneve|gre|gtp|icmp|icmp6)",
+    "rte_flow_item_icmp6_nd_(na|ns)",
+    "rte_flow_item_(ipv4|ipv6|mark|mpls|nvgre|port_id|raw|sctp|tcp|udp|vlan|vxlan|vxlan_gpe)",
+    "rte_flow_query_count",
 ];
 /// Types that are only passed around by pointer: their fields stay DPDK's own business.
 const OPAQUE_TYPES: &[&str] = &[
@@ -134,6 +143,9 @@ fn generate_bindings(compiler_flags: &[String]) -> Result<(), BuildError> {
         .formatter(bindgen::Formatter::Prettyplease);
     for function in FUNCTIONS {
         builder = builder.allowlist_function(function);
+    }
+    for ty in TYPES {
+        builder = builder.allowlist_type(ty);
     }
     for constant in CONSTANTS {
         builder = builder.allowlist_var(constant);

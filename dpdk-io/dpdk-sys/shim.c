@@ -71,9 +71,15 @@ struct rte_mempool *dpdk_shim_pool_create(const char *name, unsigned int count, 
 	struct rte_mempool *pool;
 	int result;
 
-	/* As rte_pktmbuf_pool_create does it, with private data of our own behind DPDK's. */
+	/*
+	 * As rte_pktmbuf_pool_create does it, with private data of our own behind DPDK's, and without
+	 * gaps at the ends of pages: addresses are virtual (--iova-mode=va), so nothing needs them.
+	 * net_af_xdp takes the pool for as long as its buffers together; what lies behind that, because
+	 * of gaps, the kernel refuses to send, and all that waits behind it.
+	 */
 	pool = rte_mempool_create_empty(name, count, sizeof(struct rte_mbuf) + data_room, cache,
-					sizeof(struct pool_private), numa_node, 0);
+					sizeof(struct pool_private), numa_node,
+					RTE_MEMPOOL_F_NO_IOVA_CONTIG);
 	if (pool == NULL)
 		return NULL;
 	result = rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL);

@@ -175,6 +175,9 @@ pub enum DpdkError {
         /// Buffers out of their pools.
         buffers: u32,
     },
+    /// Flow rules or the isolation of a port.
+    #[error(transparent)]
+    Flow(#[from] crate::FlowError),
     /// What ran on an lcore panicked.
     #[error("the program on lcore {lcore} panicked: {message}")]
     LcorePanicked {
@@ -243,8 +246,16 @@ impl Errno {
     pub const EACCES: Self = Self(13);
     /// Device or resource busy.
     pub const EBUSY: Self = Self(16);
+    /// File exists.
+    pub const EEXIST: Self = Self(17);
     /// No such device.
     pub const ENODEV: Self = Self(19);
+    /// Invalid argument.
+    pub const EINVAL: Self = Self(22);
+    /// No space left on device.
+    pub const ENOSPC: Self = Self(28);
+    /// Function not implemented.
+    pub const ENOSYS: Self = Self(38);
     /// Operation not supported.
     pub const ENOTSUP: Self = Self(95);
     /// Operation already in progress.

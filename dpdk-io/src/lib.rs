@@ -52,6 +52,7 @@
 mod driver;
 mod eal;
 mod error;
+mod flow;
 mod lcore;
 mod mbuf;
 mod mempool;
@@ -63,6 +64,7 @@ mod stats;
 
 pub use eal::{Eal, EalConfig, LogLevel};
 pub use error::{Direction, DpdkError, Errno};
+pub use flow::{Fault, FlowError, InstalledRule, RuleCount};
 pub use lcore::{Lcore, LcoreId, LcoreJob};
 pub use mbuf::{Mbuf, MbufPayload};
 pub use mempool::{BufferDemand, Mempool, MempoolConfig};

@@ -14,6 +14,7 @@
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
+use core::ops::Range;
 use core::ptr::{self, NonNull};
 use core::slice;
 use core::sync::atomic::{AtomicU16, Ordering};
@@ -280,14 +281,16 @@ impl PacketBuf for Mbuf {
     }
 
     #[inline]
-    fn attach(&mut self, payload: &MbufPayload) -> bool {
-        if payload.len == 0 {
+    fn attach_part(&mut self, payload: &MbufPayload, part: Range<usize>) -> bool {
+        let from = part.start.min(usize::from(payload.len)) as u16;
+        let to = part.end.min(usize::from(payload.len)) as u16;
+        if from >= to {
             return true;
         }
         if self.segment_count() > MAX_ATTACHED || payload.references() > MOST_REFERENCES {
             return false;
         }
-        let (start, len) = (payload.start, payload.len);
+        let (start, len) = (payload.start + from, to - from);
         // SAFETY: invariants 1 and 3: our own chain, to whose end something is added. Invariants 1
         // and 2 of `MbufPayload`: a direct mbuf of a pool made for this, and a range of its octets.
         // That the result keeps invariants 4 and 5 is what references are.
@@ -305,6 +308,7 @@ impl PacketBuf for Mbuf {
             raw: self.into_raw(),
             start,
             len,
+            sum: None,
         }
     }
 
@@ -431,6 +435,7 @@ pub struct MbufPayload {
     raw: NonNull<sys::rte_mbuf>,
     start: u16,
     len: u16,
+    sum: Option<u16>,
 }
 
 // SAFETY: invariants 1 and 3: what is shared is only read or is atomic, and any thread may give
@@ -476,15 +481,31 @@ impl Payload for MbufPayload {
     }
 
     #[inline]
+    fn sum(&self) -> Option<u16> {
+        self.sum
+    }
+
+    #[inline]
+    fn set_sum(&mut self, sum: u16) {
+        self.sum = Some(sum);
+    }
+
+    #[inline]
     fn trim_front(&mut self, len: usize) {
         let len = len.min(usize::from(self.len)) as u16;
-        self.start += len;
-        self.len -= len;
+        if len > 0 {
+            self.start += len;
+            self.len -= len;
+            self.sum = None;
+        }
     }
 
     #[inline]
     fn truncate(&mut self, len: usize) {
-        self.len = len.min(usize::from(self.len)) as u16;
+        if len < usize::from(self.len) {
+            self.len = len as u16;
+            self.sum = None;
+        }
     }
 
     #[inline]
@@ -501,6 +522,7 @@ impl Payload for MbufPayload {
         unsafe { ptr::copy_nonoverlapping(octets.as_ptr(), place, octets.len()) };
         // Fits: the end is in the buffer, whose length is 16 bits.
         self.len += octets.len() as u16;
+        self.sum = None;
         true
     }
 }

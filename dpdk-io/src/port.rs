@@ -5,6 +5,8 @@
 //! [`Port::start`] starts it and hands out its queues, one for each worker. The port itself stays
 //! with the control thread: counters, link, promiscuous mode, stop.
 
+mod mac;
+
 use core::cell::Cell;
 use core::ffi::{CStr, c_char};
 use core::marker::PhantomData;
@@ -17,12 +19,14 @@ use netstack::wire::ethernet::{self, MacAddr};
 
 use crate::driver::Traits;
 use crate::eal::{Eal, EalHandle};
-use crate::error::{Direction, DpdkError, Errno, check};
+use crate::error::{Direction, DpdkError, check};
+use crate::flow::RuleTable;
 use crate::mempool::{BufferDemand, Mempool};
 use crate::offload::{Granted, Offered, Offloads};
 use crate::queue::Queue;
 use crate::rss;
 use crate::stats::{self, ExtendedStat, LinkState, PortStats};
+use mac::{check_mac_address, mac_address, set_mac_address};
 
 /// The largest IP packet of which TSO can cut segments: its length field has 16 bits.
 const LARGEST_IP_PACKET: usize = u16::MAX as usize;
@@ -45,11 +49,13 @@ pub struct PortConfig {
     pub mac: Option<MacAddr>,
     /// Work that the device is to do if it can.
     pub offloads: Offloads,
+    /// Whether only what flow rules bring to the port is received.
+    pub isolated: bool,
 }
 
 impl Default for PortConfig {
     /// One queue pair with 512 descriptors each way, Ethernet's MTU, the device's own MAC address,
-    /// all offloads there are.
+    /// all offloads there are, not isolated.
     fn default() -> Self {
         Self {
             queues: 1,
@@ -58,6 +64,7 @@ impl Default for PortConfig {
             mtu: 1500,
             mac: None,
             offloads: Offloads::ALL,
+            isolated: false,
         }
     }
 }
@@ -92,6 +99,7 @@ pub(crate) struct PortShared {
     pool: Mempool,
     demand: BufferDemand,
     traits: Traits,
+    rules: Arc<RuleTable>,
     /// Given back after the port is closed.
     claim: Claim,
 }
@@ -133,6 +141,7 @@ impl PortShared {
     }
 
     fn stop(&self) -> Result<(), DpdkError> {
+        self.rules.end();
         // SAFETY: invariants 1 to 3; called with no queue left.
         let code = unsafe { sys::rte_eth_dev_stop(self.id) };
         check("rte_eth_dev_stop", &self.name, code).map(|_| ())
@@ -180,18 +189,7 @@ impl Port {
             tx_chains: config.offloads.tx_chains && !traits.sums_pieces_wrongly,
             ..config.offloads
         };
-        let granted = Granted::negotiate(
-            wanted,
-            &Offered {
-                rx: info.rx_offload_capa,
-                tx: info.tx_offload_capa,
-                rss_fields: info.flow_type_rss_offloads,
-                queues: config.queues,
-                tx_descriptors: config.tx_descriptors,
-                frame_segments: info.tx_desc_lim.nb_mtu_seg_max,
-                tso_segments: info.tx_desc_lim.nb_seg_max,
-            },
-        );
+        let granted = Granted::negotiate(wanted, &offered(&info, &config));
         let demand = BufferDemand {
             queues: config.queues,
             rx_descriptors: config.rx_descriptors,
@@ -207,8 +205,13 @@ impl Port {
             pool: pool.clone(),
             demand,
             traits,
+            rules: RuleTable::new(id, name),
             claim,
         });
+        // Some drivers isolate a port before it is configured only.
+        if config.isolated {
+            shared.rules.isolate(true)?;
+        }
         configure(&shared, &config, &granted)?;
         set_up_queues(&shared, &config, &info)?;
         if let Some(wanted) = config.mac {
@@ -257,7 +260,7 @@ impl Port {
         Ok(queues.collect())
     }
 
-    /// Stops the port. It can be started again.
+    /// Stops the port, which removes its flow rules. It can be started again.
     ///
     /// # Errors
     /// [`DpdkError::QueuesInUse`] while one of its queues exists, or what the driver reports.
@@ -347,6 +350,11 @@ impl Port {
         stats::extended(self.shared.id, &self.shared.name)
     }
 
+    /// Its flow rules.
+    pub(crate) fn rules(&self) -> &Arc<RuleTable> {
+        &self.shared.rules
+    }
+
     /// Checks that no queue is left; from then on there is none until `start`.
     fn without_queues(&mut self, action: &'static str) -> Result<(), DpdkError> {
         let queues = Arc::strong_count(&self.shared) - 1;
@@ -405,6 +413,19 @@ fn device_info(id: u16, name: &str) -> Result<sys::rte_eth_dev_info, DpdkError> 
     let code = unsafe { sys::rte_eth_dev_info_get(id, &raw mut info) };
     check("rte_eth_dev_info_get", name, code)?;
     Ok(info)
+}
+
+/// What the device offers to a port that is configured like this.
+fn offered(info: &sys::rte_eth_dev_info, config: &PortConfig) -> Offered {
+    Offered {
+        rx: info.rx_offload_capa,
+        tx: info.tx_offload_capa,
+        rss_fields: info.flow_type_rss_offloads,
+        queues: config.queues,
+        tx_descriptors: config.tx_descriptors,
+        frame_segments: info.tx_desc_lim.nb_mtu_seg_max,
+        tso_segments: info.tx_desc_lim.nb_seg_max,
+    }
 }
 
 /// Refuses what the device or the pool cannot do.
@@ -527,60 +548,6 @@ fn set_up_queues(
         check("rte_eth_tx_queue_setup", &port.name, code)?;
     }
     Ok(())
-}
-
-fn mac_address(id: u16, name: &str) -> Result<MacAddr, DpdkError> {
-    let mut mac = sys::rte_ether_addr::default();
-    // SAFETY: any port number is checked by DPDK; `mac` lives through the call.
-    let code = unsafe { sys::rte_eth_macaddr_get(id, &raw mut mac) };
-    check("rte_eth_macaddr_get", name, code)?;
-    Ok(MacAddr(mac.addr_bytes))
-}
-
-/// Gives the device the address `wanted`. A device that has it already need not be able to.
-fn set_mac_address(port: &PortShared, driver: &str, wanted: MacAddr) -> Result<(), DpdkError> {
-    let own = mac_address(port.id, &port.name)?;
-    if own == wanted {
-        return Ok(());
-    }
-    let mut mac = sys::rte_ether_addr {
-        addr_bytes: wanted.0,
-    };
-    // SAFETY: invariant 1 of `PortShared`; `mac` lives through the call, which copies it.
-    let code = unsafe { sys::rte_eth_dev_default_mac_addr_set(port.id, &raw mut mac) };
-    if code < 0 {
-        return Err(mac_not_set(port, driver, wanted, own, Errno(-code)));
-    }
-    check_mac_address(port, driver, wanted, mac_address(port.id, &port.name)?)
-}
-
-/// Refuses an address that is not the configured one, though the driver did not say no.
-fn check_mac_address(
-    port: &PortShared,
-    driver: &str,
-    wanted: MacAddr,
-    own: MacAddr,
-) -> Result<(), DpdkError> {
-    if own == wanted {
-        return Ok(());
-    }
-    Err(mac_not_set(port, driver, wanted, own, Errno::ENOTSUP))
-}
-
-fn mac_not_set(
-    port: &PortShared,
-    driver: &str,
-    wanted: MacAddr,
-    own: MacAddr,
-    errno: Errno,
-) -> DpdkError {
-    DpdkError::MacNotSet {
-        device: port.name.clone(),
-        driver: driver.to_owned(),
-        wanted,
-        own,
-        errno,
-    }
 }
 
 fn driver_name(info: &sys::rte_eth_dev_info) -> String {

@@ -22,6 +22,8 @@ fn payloads_are_shared_and_every_buffer_comes_back() {
     handles_have_ranges_of_their_own(&pool);
     a_buffer_goes_back_with_its_last_handle_or_packet(&pool);
     a_payload_grows_only_while_it_is_the_only_handle(&pool);
+    parts_of_a_payload_are_attached(&pool);
+    a_sum_is_forgotten_with_the_octets_it_is_of(&pool);
     packets_are_cut_and_joined_across_payloads(&pool);
     a_packet_takes_so_many_payloads(&pool);
     packets_with_payloads_pass(&pool, &mut queue);
@@ -107,6 +109,40 @@ fn a_payload_grows_only_while_it_is_the_only_handle(pool: &Mempool) {
     assert!(payload.append(&vec![7; room]));
     assert_eq!(payload.octets().len(), 4 + room);
     assert_eq!(&payload.octets()[..4], b"234x");
+}
+
+fn parts_of_a_payload_are_attached(pool: &Mempool) {
+    let before = pool.in_use();
+    let mut payload = filled(pool, b"0123456789").into_payload();
+    payload.trim_front(2);
+    payload.truncate(6);
+    let mut packet = pool.alloc().unwrap();
+    for part in [1..3, 0..1, 4..usize::MAX, 6..9, 3..3] {
+        assert!(packet.attach_part(&payload, part));
+    }
+    assert_eq!((packet.segment_count(), packet.packet_len()), (4, 5));
+    assert_eq!(whole(&packet), b"34267");
+    drop((packet, payload));
+    assert_eq!(pool.in_use(), before);
+}
+
+fn a_sum_is_forgotten_with_the_octets_it_is_of(pool: &Mempool) {
+    let mut payload = filled(pool, b"0123456789").into_payload();
+    assert_eq!(payload.sum(), None);
+    payload.set_sum(7);
+    payload.trim_front(0);
+    payload.truncate(10);
+    assert_eq!((payload.sum(), payload.share().sum()), (Some(7), Some(7)));
+    let (mut front, mut back) = (payload.share(), payload.share());
+    front.truncate(9);
+    back.trim_front(1);
+    assert_eq!(
+        (front.sum(), back.sum(), payload.sum()),
+        (None, None, Some(7))
+    );
+    drop((front, back));
+    assert!(payload.append(b"x"));
+    assert_eq!(payload.sum(), None);
 }
 
 fn packets_are_cut_and_joined_across_payloads(pool: &Mempool) {

@@ -49,6 +49,11 @@ pub enum Event {
     IcmpErrorsSuppressed,
     /// ICMP errors received and handed to a connection.
     IcmpErrorsReceived,
+    /// Words about packets too large for which there is no connection here, of which other workers
+    /// were told.
+    PathNewsTold,
+    /// Such words that did not reach another worker: its queue was half full.
+    PathNewsLost,
     /// TCP connections accepted from clients (handshake complete).
     TcpAccepted,
     /// TCP connections begun towards backends.
@@ -101,6 +106,12 @@ pub enum Event {
     TcpWindowProbes,
     /// Peers that asked for smaller segments than we send.
     TcpSmallMss,
+    /// Acknowledgments that end inside a segment: of peers that try to make the window grow.
+    TcpDividedAcks,
+    /// Native connections whose path was seen to deliver out of order, each counted once.
+    TcpReordered,
+    /// SACK blocks about nothing in flight, or cut finer than is noted.
+    TcpSackRefused,
     /// Packet buffers that native connections hold now: a gauge.
     TcpBuffersHeld,
     /// Handshakes of clients that did not finish in time.
@@ -172,6 +183,8 @@ impl Event {
         (Self::IcmpErrorsSent, "icmp_errors_sent"),
         (Self::IcmpErrorsSuppressed, "icmp_errors_suppressed"),
         (Self::IcmpErrorsReceived, "icmp_errors_received"),
+        (Self::PathNewsTold, "path_news_told"),
+        (Self::PathNewsLost, "path_news_lost"),
         (Self::TcpAccepted, "tcp_accepted"),
         (Self::TcpConnects, "tcp_connects"),
         (Self::TcpConnected, "tcp_connected"),
@@ -198,6 +211,9 @@ impl Event {
         (Self::TcpLossProbes, "tcp_loss_probes"),
         (Self::TcpWindowProbes, "tcp_window_probes"),
         (Self::TcpSmallMss, "tcp_small_mss"),
+        (Self::TcpDividedAcks, "tcp_divided_acks"),
+        (Self::TcpReordered, "tcp_reordered"),
+        (Self::TcpSackRefused, "tcp_sack_refused"),
         (Self::TcpBuffersHeld, "tcp_buffers_held"),
         (Self::TcpHandshakeTimeouts, "tcp_handshake_timeouts"),
         (Self::TcpConnectTimeouts, "tcp_connect_timeouts"),

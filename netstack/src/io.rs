@@ -24,6 +24,8 @@ pub mod mem;
 pub mod pcap;
 pub mod tap;
 
+use core::ops::Range;
+
 pub use burst::{BURST_SIZE, Burst};
 
 use crate::time::Instant;
@@ -62,12 +64,18 @@ pub trait PacketBuf: Send + 'static {
         core::iter::once(self.data()).chain(self.attached())
     }
 
-    /// Attaches the octets of `payload` behind the packet, by reference. `false`, and no change,
-    /// if it cannot: [`MAX_ATTACHED`] are attached already, or there is nothing to hold the
-    /// reference with. The caller copies then. An empty payload changes nothing.
+    /// Attaches those octets of `payload` that are in `part` (cut where the payload ends) behind
+    /// the packet, by reference. `false`, and no change, if it cannot: [`MAX_ATTACHED`] are
+    /// attached already, or there is nothing to hold the reference with. The caller copies then.
+    /// No octets change nothing.
     ///
     /// Whether a device takes such frames as they are is for [`Capabilities::tx_pieces`] to say.
-    fn attach(&mut self, payload: &Self::Payload) -> bool;
+    fn attach_part(&mut self, payload: &Self::Payload, part: Range<usize>) -> bool;
+
+    /// Attaches all octets of `payload`, as [`Self::attach_part`] does.
+    fn attach(&mut self, payload: &Self::Payload) -> bool {
+        self.attach_part(payload, 0..payload.octets().len())
+    }
 
     /// Makes a payload of the data. What is attached is copied behind it if it fits the buffer,
     /// and else dropped.
@@ -122,6 +130,14 @@ pub trait Payload: Send + Sized + 'static {
     /// # Panics
     /// A backend may count handles in few bits: 32,767 of one buffer are never too many.
     fn share(&self) -> Self;
+
+    /// The ones' complement sum of the octets (RFC 1071), folded, if it is known. So what was
+    /// summed when it arrived need not be read again when it is sent.
+    fn sum(&self) -> Option<u16>;
+
+    /// Says what the sum of the octets is. It is forgotten when others become the octets of this
+    /// handle, and known to handles that are shared from this one.
+    fn set_sum(&mut self, sum: u16);
 
     /// Removes `len` octets (at most all) from the front.
     fn trim_front(&mut self, len: usize);

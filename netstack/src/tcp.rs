@@ -24,6 +24,7 @@ mod listen;
 mod native;
 mod path_mtu;
 mod ports;
+mod run;
 pub mod seq;
 mod smoltcp_engine;
 mod stamp;
@@ -42,8 +43,9 @@ pub use endpoint::{
 pub use engine::EngineKind;
 pub use isn::IsnGenerator;
 pub use listen::{Listener, ListenerId};
-pub use native::{Algorithm, Info, Numbers, Recovering};
+pub use native::{Algorithm, Info, Numbers, Recovering, SendTimes};
 pub use ports::PortShares;
+pub use run::Run;
 
 use crate::io::PacketBuf;
 use crate::ip::{FiveTuple, Ip, V4, V6};
@@ -96,6 +98,8 @@ pub struct Segment<B> {
     pub tcp_offset: usize,
     /// The TCP header.
     pub header: Header,
+    /// The ones' complement sum of the payload, folded, if the checksum was verified here.
+    pub payload_sum: Option<u16>,
 }
 
 impl<B: PacketBuf> Segment<B> {
@@ -143,6 +147,16 @@ pub trait Output {
     /// Whether payloads are to be attached, and not copied.
     fn can_attach(&self) -> bool {
         self.attach_limit() > 0
+    }
+
+    /// Whether it helps to know the sum of a packet's payload: some port leaves checksums to us.
+    fn wants_sums(&self) -> bool {
+        false
+    }
+
+    /// Takes a packet, as [`Self::send`] does, whose payload has this ones' complement sum, folded.
+    fn send_summed(&mut self, packet: Self::Buf, _payload_sum: u16) {
+        self.send(packet);
     }
 
     /// The largest packet of that IP version, in octets, that every port can cut into segments;

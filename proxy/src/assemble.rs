@@ -267,6 +267,8 @@ fn connection_options(
         congestion: engine.congestion,
         pacing: engine.paces(),
         ecn: engine.ecn,
+        sack: engine.sack,
+        timestamps: engine.timestamps,
         rto_floor: tcp.rto_floor,
     }
 }

@@ -339,7 +339,7 @@ pub struct ListenerConfig {
     pub addresses: Vec<SocketAddr>,
     /// `backend_group`: required; given by name in the file.
     pub backend_group: BackendGroupId,
-    /// `engine`, `congestion`, `pacing`, `ecn`: how its connections are run.
+    /// `engine`, `congestion`, `pacing`, `ecn`, `sack`, `timestamps`: how its connections are run.
     pub engine: EngineConfig,
 }
 
@@ -356,7 +356,7 @@ pub struct BackendGroupConfig {
     pub balance: Balance,
     /// `tries = 3`: how many backends are tried for one client at most, from 1 to 16.
     pub tries: u8,
-    /// `engine`, `congestion`, `pacing`, `ecn`: how its connections are run.
+    /// `engine`, `congestion`, `pacing`, `ecn`, `sack`, `timestamps`: how its connections are run.
     pub engine: EngineConfig,
     /// Every `[[backend_group.backend]]`; at least one of them has a weight above 0.
     pub backends: Vec<BackendConfig>,

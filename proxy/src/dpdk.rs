@@ -219,6 +219,7 @@ fn open_ports(config: &Config, eal: &Eal, pool: &Mempool) -> Result<Vec<Port>, R
                 rx_chains: false,
                 ..Offloads::ALL
             },
+            isolated: false,
         };
         Ok(Port::open(eal, &port.device, &wanted, pool)?)
     };

@@ -1,10 +1,10 @@
 //! What one worker tells another.
 //!
 //! Every worker has one bounded queue into which all others put what is theirs to handle: packets
-//! of connections that live there, and what was learned about neighbors, as an answer arrives at
-//! whatever worker the port chooses. Nothing waits for room: what does not fit is dropped by the
-//! sender, which counts it. News of neighbors may fill half a queue: anybody on the link can make
-//! them, and packets of connections must keep room.
+//! of connections that live there, and what was learned about neighbors and paths, as an answer or
+//! the word of a router arrives at whatever worker the port chooses. Nothing waits for room: what
+//! does not fit is dropped by the sender, which counts it. News may fill half a queue: anybody on
+//! the link can make them, and packets of connections must keep room.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use crossbeam_queue::ArrayQueue;
 use netstack::io::PortId;
 use netstack::ip::{V4, V6};
 use netstack::neighbor::Heard;
+use netstack::tcp::{Flow, PacketTooBig};
 
 /// Something for another worker.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub enum Message<B> {
         /// The packet.
         packet: B,
     },
+    /// A router's word about a packet that was too large, of a flow that the sender does not have.
+    PacketTooBig(Flow, PacketTooBig),
     /// An answer of an IPv4 neighbor, heard on a port.
     NeighborV4(PortId, Heard<V4>),
     /// An answer of an IPv6 neighbor, heard on a port.
@@ -71,7 +74,7 @@ impl<B> Mailbox<B> {
         }
     }
 
-    /// Gives another worker news of a neighbor, unless its queue is more than half full. Other
+    /// Gives another worker news of a neighbor or a path, unless its queue is more than half full. Other
     /// senders may add to it meanwhile, so news may take a few places of the other half.
     ///
     /// # Errors

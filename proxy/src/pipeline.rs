@@ -3,7 +3,7 @@
 //! ```text
 //! rx -> parse -> neighbor (ARP, ND)
 //!             -> icmp     (echo, errors; UDP and other protocols: answered with an error)
-//!             -> tcp_in   (connections, listeners; another worker's go to its ring)
+//!    runs     -> tcp_in   (connections, listeners; another worker's go to its ring)
 //!       sessions, timers -> IP packets without link-layer header -> tx
 //! ```
 //! Packets move by value: each goes to one lane, or to the counter of the reason why not.
@@ -11,5 +11,6 @@
 pub mod icmp;
 pub mod neighbor;
 pub mod parse;
+pub mod runs;
 pub mod tcp_in;
 pub mod tx;

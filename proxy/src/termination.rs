@@ -52,12 +52,15 @@
 //! | `KC` | Weirgate was stopping. |
 //! | `CD` | The client reset the connection: a download that was stopped, a closed browser. |
 //! | `SD` | The backend reset the connection: it crashed, restarted, or has shorter timeouts. |
-//! | `cD` | The client was silent for `idle` or `half_closed`, or left bytes unacknowledged for `user`. |
+//! | `cD` | The client was silent for `idle` or `half_closed`, left bytes unacknowledged for `user`, or did not answer `keepalive`. |
 //! | `sD` | The same for the backend. |
 //! | `PD` | The proxy failed in the middle of the session. |
 //! | `LD` | A limit was reached in the middle of the session. |
 //! | `RD` | Packet buffers or memory ran out for this session. |
 //! | `KD` | The session outlived `drain`. |
+//!
+//! A peer that does not answer keepalive probes has the letter of a timeout, since it is one that
+//! the configuration sets; it is told from the others by its words, `keepalive unanswered`.
 
 use core::fmt;
 
@@ -85,6 +88,8 @@ pub enum Cause {
     Unreachable,
     /// A timeout of the configuration passed while waiting for the side.
     TimedOut,
+    /// As many keepalive probes as the configuration allows went unanswered.
+    Unanswered,
     /// A limit of the configuration was reached.
     Limit,
     /// Packet buffers, source ports or memory ran out.
@@ -143,8 +148,8 @@ impl CloseReason {
             (Cause::Exhausted, _) => 'R',
             (Cause::Killed, _) => 'K',
             (Cause::Internal, _) | (_, Side::Proxy) => 'P',
-            (Cause::TimedOut, Side::Client) => 'c',
-            (Cause::TimedOut, Side::Backend) => 's',
+            (Cause::TimedOut | Cause::Unanswered, Side::Client) => 'c',
+            (Cause::TimedOut | Cause::Unanswered, Side::Backend) => 's',
             (Cause::Reset | Cause::Refused | Cause::Unreachable, Side::Client) => 'C',
             (Cause::Reset | Cause::Refused | Cause::Unreachable, Side::Backend) => 'S',
         }
@@ -178,6 +183,7 @@ impl Cause {
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed out",
+            Self::Unanswered => "keepalive unanswered",
             Self::Limit => "limit reached",
             Self::Exhausted => "resource exhausted",
             Self::Killed => "killed",
@@ -219,6 +225,9 @@ mod tests {
             (Side::Client, Cause::Reset, Phase::Connect, "CC"),
             (Side::Client, Cause::Reset, Phase::Data, "CD"),
             (Side::Client, Cause::TimedOut, Phase::Data, "cD"),
+            (Side::Client, Cause::Unanswered, Phase::Connect, "cC"),
+            (Side::Client, Cause::Unanswered, Phase::Data, "cD"),
+            (Side::Backend, Cause::Unanswered, Phase::Data, "sD"),
             (Side::Client, Cause::Unreachable, Phase::Data, "CD"),
             (Side::Backend, Cause::Reset, Phase::Data, "SD"),
             (Side::Backend, Cause::TimedOut, Phase::Data, "sD"),
@@ -236,11 +245,12 @@ mod tests {
     /// Every code that a session can end with is explained in the documentation above.
     #[test]
     fn every_code_is_documented() {
-        const CAUSES: [Cause; 8] = [
+        const CAUSES: [Cause; 9] = [
             Cause::Reset,
             Cause::Refused,
             Cause::Unreachable,
             Cause::TimedOut,
+            Cause::Unanswered,
             Cause::Limit,
             Cause::Exhausted,
             Cause::Killed,
@@ -255,7 +265,11 @@ mod tests {
                     let impossible = matches!(
                         (side, cause, phase),
                         (Side::Backend, _, Phase::Handshake)
-                            | (Side::Client, Cause::TimedOut, Phase::Queue)
+                            | (
+                                Side::Client,
+                                Cause::TimedOut | Cause::Unanswered,
+                                Phase::Queue
+                            )
                     );
                     let reason = CloseReason { side, cause, phase };
                     let row = format!("//! | `{reason}` |");

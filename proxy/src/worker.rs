@@ -20,7 +20,7 @@ use netstack::wire::ndp;
 use crate::handover::{Mailbox, Message};
 use crate::host::{Host, HostIp};
 use crate::l7::session::{self, Sessions};
-use crate::pipeline::parse::{self, Lanes, TcpPacket};
+use crate::pipeline::parse::{self, IpLanes, Lanes};
 use crate::pipeline::tx::Transmitter;
 use crate::pipeline::{self, tcp_in};
 
@@ -194,6 +194,7 @@ impl<Io: PacketIo> Worker<Io> {
     fn take_over(&mut self, now: Instant) -> usize {
         let WorkerParts {
             host,
+            tcp,
             transmitter,
             mailbox,
             counters,
@@ -204,6 +205,9 @@ impl<Io: PacketIo> Worker<Io> {
                 None => return taken,
                 Some(Message::Packet { port, packet }) => {
                     parse::process_handed_over(host, port, packet, &mut self.lanes, counters);
+                }
+                Some(Message::PacketTooBig(flow, error)) => {
+                    pipeline::icmp::handle_news(now, flow, error, tcp, counters);
                 }
                 Some(Message::NeighborV4(port, heard)) => {
                     pipeline::neighbor::handle(now, port, &heard, host, transmitter, counters);
@@ -266,7 +270,7 @@ impl<Io: PacketIo> Worker<Io> {
         let events = tcp.events_ahead(EVENTS_PER_TRANSMIT);
         let halves = events.filter_map(|(half, session)| sessions.other_half(session, half));
         self.halves.extend(halves);
-        tcp.fetch(self.halves.iter().copied());
+        tcp.fetch(&self.halves.iter().copied());
         self.halves.clear();
     }
 
@@ -277,8 +281,8 @@ impl<Io: PacketIo> Worker<Io> {
             ahead,
             ..
         } = self;
-        run_tcp_lane(now, &mut lanes.v4.tcp, ahead, parts);
-        run_tcp_lane(now, &mut lanes.v6.tcp, ahead, parts);
+        run_tcp_lane(now, &mut lanes.v4, ahead, parts);
+        run_tcp_lane(now, &mut lanes.v6, ahead, parts);
     }
 
     fn run_timers(&mut self, now: Instant) {
@@ -374,7 +378,7 @@ impl<Io: PacketIo> Worker<Io> {
 /// before that.
 fn run_tcp_lane<I: HostIp, Io: PacketIo>(
     now: Instant,
-    lane: &mut Vec<TcpPacket<I, Io::Buf>>,
+    lanes: &mut IpLanes<I, Io::Buf>,
     ahead: &mut LookAhead,
     parts: &mut WorkerParts<Io>,
 ) {
@@ -386,11 +390,25 @@ fn run_tcp_lane<I: HostIp, Io: PacketIo>(
         counters,
         ..
     } = parts;
-    let flows = lane.iter().map(|packet| &packet.flow);
-    tcp.look_ahead(NetworkId::BARE, flows, ahead);
-    tcp.fetch(ahead.guesses().flatten());
-    for (mut packet, guess) in lane.drain(..).zip(ahead.guesses()) {
-        packet.guess = guess;
-        tcp_in::process(now, packet, host, tcp, transmitter, mailbox, counters);
+    lanes.runs.find(&lanes.tcp);
+    tcp.look_ahead(NetworkId::BARE, lanes.heads(), ahead);
+    tcp.fetch(&ahead.guesses().flatten());
+    let mut guesses = ahead.guesses();
+    for index in 0..lanes.tcp.len() {
+        // Those that follow another are gone by now.
+        if let Some(mut packet) = lanes.tcp[index].take() {
+            packet.guess = guesses.next().flatten();
+            let run = lanes.runs.after(index, &mut lanes.tcp);
+            tcp_in::process(
+                now,
+                (packet, run),
+                host,
+                tcp,
+                transmitter,
+                mailbox,
+                counters,
+            );
+        }
     }
+    lanes.tcp.clear();
 }

@@ -20,15 +20,29 @@ pub mod sim;
 pub mod stack;
 pub mod station;
 
-/// Makes two tests of each function that takes a [`rig::Driver`].
+/// Makes tests of functions that take a [`rig::Config`]: each over either driver with the native
+/// engine, and those named after `smoltcp:` once more with smoltcp, where engines could tell them
+/// apart.
 #[macro_export]
 macro_rules! on_each_driver {
-    ($($test:ident),+ $(,)?) => {
+    ($($test:ident),+ $(; smoltcp: $($again:ident),+)? $(,)?) => {
         mod af_packet {
-            $(#[test] fn $test() { super::$test($crate::rig::Driver::AfPacket); })+
+            use $crate::rig::{Config, Driver, EngineKind};
+            $(#[test] fn $test() {
+                super::$test(Config::with_engine(Driver::AfPacket, EngineKind::Native));
+            })+
         }
         mod af_xdp {
-            $(#[test] fn $test() { super::$test($crate::rig::Driver::AfXdp); })+
+            use $crate::rig::{Config, Driver, EngineKind};
+            $(#[test] fn $test() {
+                super::$test(Config::with_engine(Driver::AfXdp, EngineKind::Native));
+            })+
         }
+        $(mod smoltcp {
+            use $crate::rig::{Config, Driver, EngineKind};
+            $(#[test] fn $again() {
+                super::$again(Config::with_engine(Driver::AfPacket, EngineKind::Smoltcp));
+            })+
+        })?
     };
 }

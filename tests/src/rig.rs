@@ -29,6 +29,7 @@ pub use config::{Config, Driver};
 pub use curl::{Fetch, fetch, fetch_all};
 pub use iperf::{Direction, IperfServer};
 pub use namespace::Namespace;
+pub use netstack::tcp::EngineKind;
 pub use nginx::Nginx;
 pub use page::Page;
 pub use path::{Path as ImpairedPath, PathCounters, PathImpairment};
@@ -56,6 +57,8 @@ pub struct Rig {
     pub weirgate: Weirgate,
     /// The backend of the group [`Config::NGINX`].
     pub nginx: Nginx,
+    /// What Weirgate was told.
+    pub config: Config,
     /// The namespaces.
     pub topology: Topology,
     /// For the files of this rig.
@@ -71,7 +74,7 @@ impl Rig {
     ///
     /// # Panics
     /// If the rig cannot be built: then the test has failed.
-    pub fn start(config: &Config, pages: &[Page]) -> Option<Self> {
+    pub fn start(config: Config, pages: &[Page]) -> Option<Self> {
         if !can_run() {
             return None;
         }
@@ -110,15 +113,16 @@ impl Rig {
         fetch
     }
 
-    fn try_start(program: &Path, config: &Config, pages: &[Page]) -> Result<Self, RigError> {
+    fn try_start(program: &Path, config: Config, pages: &[Page]) -> Result<Self, RigError> {
         let turn = take_turn()?;
         let directory = temporary_directory()?;
         let topology = Topology::new(Gate::Bare, config.driver().queues())?;
         let nginx = Nginx::start(&topology.server, &directory.path().join("nginx"), pages)?;
-        let weirgate = Weirgate::start(program, &topology.gate, config, directory.path())?;
+        let weirgate = Weirgate::start(program, &topology.gate, &config, directory.path())?;
         Ok(Self {
             weirgate,
             nginx,
+            config,
             topology,
             directory,
             _turn: turn,

@@ -9,15 +9,18 @@ use std::thread;
 use std::time::Duration;
 
 use weirgate_tests::on_each_driver;
-use weirgate_tests::rig::{
-    Config, Driver, FAMILIES, Family, Page, Rig, RigError, SERVER_V4, wait_until,
-};
+use weirgate_tests::rig::{Config, FAMILIES, Family, Page, Rig, RigError, SERVER_V4, wait_until};
 
 on_each_driver!(
     a_client_that_vanishes_is_given_up,
     a_backend_that_dies_is_seen_by_the_client,
     a_backend_that_never_reads_stops_its_client_only,
     a_backend_that_refuses_is_replaced_by_the_next,
+    a_client_is_reset_when_every_backend_refuses;
+    smoltcp:
+    a_client_that_vanishes_is_given_up,
+    a_backend_that_dies_is_seen_by_the_client,
+    a_backend_that_never_reads_stops_its_client_only,
     a_client_is_reset_when_every_backend_refuses,
 );
 
@@ -28,11 +31,9 @@ const PORT: u16 = 8080;
 /// Longer than anything takes that works.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn a_client_that_vanishes_is_given_up(driver: Driver) {
-    let config = Config::new(driver)
-        .timeout("user", "3s")
-        .timeout("idle", "5s");
-    let Some(rig) = Rig::start(&config, &Page::ALL) else {
+fn a_client_that_vanishes_is_given_up(config: Config) {
+    let config = config.timeout("user", "3s").timeout("idle", "5s");
+    let Some(rig) = Rig::start(config, &Page::ALL) else {
         return;
     };
     // A client with an address of its own, so that only it vanishes with the address.
@@ -54,8 +55,8 @@ fn a_client_that_vanishes_is_given_up(driver: Driver) {
     rig.fetch_whole(Family::V4, Config::PORT, Page::Medium);
 }
 
-fn a_backend_that_dies_is_seen_by_the_client(driver: Driver) {
-    let Some(mut rig) = Rig::start(&Config::new(driver), &Page::ALL) else {
+fn a_backend_that_dies_is_seen_by_the_client(config: Config) {
+    let Some(mut rig) = Rig::start(config, &Page::ALL) else {
         return;
     };
     let mut curl = download_slowly(&rig, &[]);
@@ -65,10 +66,10 @@ fn a_backend_that_dies_is_seen_by_the_client(driver: Driver) {
     assert!(matches!(status.code(), Some(18 | 56)), "curl: {status}");
 }
 
-fn a_backend_that_never_reads_stops_its_client_only(driver: Driver) {
+fn a_backend_that_never_reads_stops_its_client_only(config: Config) {
     let backend = format!("{SERVER_V4}:{PORT}");
-    let config = Config::new(driver).serve("deaf", PORT, &[&backend]);
-    let Some(rig) = Rig::start(&config, &[Page::Medium]) else {
+    let config = config.serve("deaf", PORT, &[&backend]);
+    let Some(rig) = Rig::start(config, &[Page::Medium]) else {
         return;
     };
     let address = (SERVER_V4, PORT);
@@ -98,10 +99,10 @@ fn a_backend_that_never_reads_stops_its_client_only(driver: Driver) {
     }
 }
 
-fn a_backend_that_refuses_is_replaced_by_the_next(driver: Driver) {
+fn a_backend_that_refuses_is_replaced_by_the_next(config: Config) {
     let nginx = format!("{SERVER_V4}:80");
-    let config = Config::new(driver).serve("half", PORT, &[CLOSED, &nginx]);
-    let Some(rig) = Rig::start(&config, &[Page::Medium]) else {
+    let config = config.serve("half", PORT, &[CLOSED, &nginx]);
+    let Some(rig) = Rig::start(config, &[Page::Medium]) else {
         return;
     };
     for family in FAMILIES {
@@ -111,9 +112,9 @@ fn a_backend_that_refuses_is_replaced_by_the_next(driver: Driver) {
     }
 }
 
-fn a_client_is_reset_when_every_backend_refuses(driver: Driver) {
-    let config = Config::new(driver).serve("none", PORT, &[CLOSED, "10.64.1.2:10"]);
-    let Some(rig) = Rig::start(&config, &[Page::One]) else {
+fn a_client_is_reset_when_every_backend_refuses(config: Config) {
+    let config = config.serve("none", PORT, &[CLOSED, "10.64.1.2:10"]);
+    let Some(rig) = Rig::start(config, &[Page::One]) else {
         return;
     };
     for family in FAMILIES {

@@ -11,14 +11,14 @@ use weirgate_tests::rig::{
     Config, Driver, FAMILIES, Family, Page, Rig, Weirgate, temporary_directory, wait_until,
 };
 
-on_each_driver!(sigterm_lets_transfers_finish);
+on_each_driver!(sigterm_lets_transfers_finish; smoltcp: sigterm_lets_transfers_finish);
 
 /// Longer than anything takes that works.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn sigterm_lets_transfers_finish(driver: Driver) {
-    let config = Config::new(driver).timeout("drain", "60s");
-    let Some(mut rig) = Rig::start(&config, &Page::ALL) else {
+fn sigterm_lets_transfers_finish(config: Config) {
+    let config = config.timeout("drain", "60s");
+    let Some(mut rig) = Rig::start(config, &Page::ALL) else {
         return;
     };
     // At least four seconds for the page.
@@ -41,7 +41,7 @@ fn sigterm_lets_transfers_finish(driver: Driver) {
     let status = rig.weirgate.wait(PATIENCE).unwrap();
     assert_eq!(status.code(), Some(0), "{status}");
     // The driver of AF_XDP does not empty its rings when a port is closed.
-    if driver == Driver::AfPacket {
+    if rig.config.driver() == Driver::AfPacket {
         let log = rig.weirgate.process().log();
         assert!(log.contains("buffers_in_use=0"), "{log}");
     }

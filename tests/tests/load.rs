@@ -6,12 +6,13 @@ use std::thread;
 use std::time::Duration;
 
 use weirgate_tests::on_each_driver;
-use weirgate_tests::rig::{Config, Direction, Driver, FAMILIES, IperfServer, Page, Rig, SERVER_V4};
+use weirgate_tests::rig::{Config, Direction, FAMILIES, IperfServer, Page, Rig, SERVER_V4};
 
 on_each_driver!(
     ten_thousand_short_connections,
     five_hundred_connections_at_once,
-    iperf3_sends_both_ways,
+    iperf3_sends_both_ways;
+    smoltcp: five_hundred_connections_at_once, iperf3_sends_both_ways,
 );
 
 /// How many clients work side by side on the short connections.
@@ -19,8 +20,8 @@ const CLIENTS: usize = 8;
 /// Longer than anything takes that works.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn ten_thousand_short_connections(driver: Driver) {
-    let Some(rig) = Rig::start(&Config::new(driver), &[Page::One]) else {
+fn ten_thousand_short_connections(config: Config) {
+    let Some(rig) = Rig::start(config, &[Page::One]) else {
         return;
     };
     for family in FAMILIES {
@@ -40,8 +41,8 @@ fn ten_thousand_short_connections(driver: Driver) {
     }
 }
 
-fn five_hundred_connections_at_once(driver: Driver) {
-    let Some(rig) = Rig::start(&Config::new(driver), &[Page::One]) else {
+fn five_hundred_connections_at_once(config: Config) {
+    let Some(rig) = Rig::start(config, &[Page::One]) else {
         return;
     };
     let fetch_at_once = || {
@@ -55,10 +56,10 @@ fn five_hundred_connections_at_once(driver: Driver) {
     rig.topology.client.enter(fetch_at_once).unwrap();
 }
 
-fn iperf3_sends_both_ways(driver: Driver) {
+fn iperf3_sends_both_ways(config: Config) {
     let backend = format!("{SERVER_V4}:{}", IperfServer::PORT);
-    let config = Config::new(driver).serve("iperf3", IperfServer::PORT, &[&backend]);
-    let Some(rig) = Rig::start(&config, &[Page::One]) else {
+    let config = config.serve("iperf3", IperfServer::PORT, &[&backend]);
+    let Some(rig) = Rig::start(config, &[Page::One]) else {
         return;
     };
     let _server = IperfServer::start(&rig.topology.server, rig.directory.path()).unwrap();
@@ -66,6 +67,7 @@ fn iperf3_sends_both_ways(driver: Driver) {
         for direction in [Direction::Upload, Direction::Download] {
             let client = &rig.topology.client;
             let octets = IperfServer::measure(client, family.gate(), direction).unwrap();
+            let driver = rig.config.driver();
             println!("{driver:?} {family:?} {direction:?}: {octets} octets in 2 s");
             assert!(octets > 1_000_000, "{family:?} {direction:?}: {octets}");
         }

@@ -2,16 +2,19 @@
 //! IP versions, and a connection carries as many requests as the client likes.
 
 use weirgate_tests::on_each_driver;
-use weirgate_tests::rig::{Config, Driver, FAMILIES, Page, Rig, fetch_all};
+use weirgate_tests::rig::{Config, FAMILIES, Page, Rig, fetch_all};
 
-on_each_driver!(pages_arrive_whole, a_connection_is_kept);
+on_each_driver!(
+    pages_arrive_whole, a_connection_is_kept;
+    smoltcp: pages_arrive_whole,
+);
 
 /// A listener whose backend is reached over IPv6.
 const PORT_TO_V6: u16 = 8080;
 
-fn pages_arrive_whole(driver: Driver) {
-    let config = Config::new(driver).nginx_over_ipv6(PORT_TO_V6);
-    let Some(mut rig) = Rig::start(&config, &Page::ALL) else {
+fn pages_arrive_whole(config: Config) {
+    let config = config.nginx_over_ipv6(PORT_TO_V6);
+    let Some(mut rig) = Rig::start(config, &Page::ALL) else {
         return;
     };
     for family in FAMILIES {
@@ -24,8 +27,8 @@ fn pages_arrive_whole(driver: Driver) {
     assert!(rig.weirgate.stop().unwrap().success());
 }
 
-fn a_connection_is_kept(driver: Driver) {
-    let Some(rig) = Rig::start(&Config::new(driver), &[Page::One, Page::Medium]) else {
+fn a_connection_is_kept(config: Config) {
+    let Some(rig) = Rig::start(config, &[Page::One, Page::Medium]) else {
         return;
     };
     for family in FAMILIES {

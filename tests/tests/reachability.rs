@@ -1,12 +1,12 @@
 //! Weirgate as a host among hosts: it answers pings and resolves its neighbors.
 
 use weirgate_tests::on_each_driver;
-use weirgate_tests::rig::{Config, Driver, FAMILIES, Page, Rig};
+use weirgate_tests::rig::{Config, FAMILIES, Page, Rig};
 
 on_each_driver!(addresses_answer_pings, neighbors_are_resolved_both_ways);
 
-fn addresses_answer_pings(driver: Driver) {
-    let Some(rig) = Rig::start(&Config::new(driver), &[Page::One]) else {
+fn addresses_answer_pings(config: Config) {
+    let Some(rig) = Rig::start(config, &[Page::One]) else {
         return;
     };
     let ends = [
@@ -25,9 +25,9 @@ fn addresses_answer_pings(driver: Driver) {
     }
 }
 
-fn neighbors_are_resolved_both_ways(driver: Driver) {
-    let config = Config::new(driver).nginx_over_ipv6(8080);
-    let Some(rig) = Rig::start(&config, &[Page::One]) else {
+fn neighbors_are_resolved_both_ways(config: Config) {
+    let config = config.nginx_over_ipv6(8080);
+    let Some(rig) = Rig::start(config, &[Page::One]) else {
         return;
     };
     // Client and server learn Weirgate's MAC address; that pages arrive shows that it learned

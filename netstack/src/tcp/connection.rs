@@ -11,12 +11,17 @@
 //! SYNs, the bookkeeping for deadlines, and the containment of an engine that panics.
 
 mod check;
+mod pass;
+mod rejected;
+mod run;
 
 use core::any::Any;
 use core::hint::black_box;
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+
+pub(super) use rejected::Rejected;
 
 use super::bare::Bare;
 use super::chunk::Chunk;
@@ -107,46 +112,6 @@ pub(super) enum Transmitted {
 
 /// Time between two challenge ACKs of a connection.
 pub(super) const CHALLENGE_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Why a segment was not taken in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Rejected {
-    pub(super) reason: DropReason,
-    /// Whether the peer is to be told what we expect (RFC 5961).
-    pub(super) challenge: bool,
-    /// Whether the peer is to be told that there is no such connection.
-    pub(super) reset: bool,
-    /// Whether it is word from the peer all the same: what it acknowledges was taken in.
-    pub(super) heard: bool,
-}
-
-impl Rejected {
-    /// Without an answer.
-    pub(super) fn silently(reason: DropReason) -> Self {
-        Self {
-            reason,
-            challenge: false,
-            reset: false,
-            heard: false,
-        }
-    }
-
-    /// What it acknowledges was taken in.
-    pub(super) fn heard(self) -> Self {
-        Self {
-            heard: true,
-            ..self
-        }
-    }
-
-    /// The peer is told what we expect.
-    pub(super) fn with_challenge(reason: DropReason) -> Self {
-        Self {
-            challenge: true,
-            ..Self::silently(reason)
-        }
-    }
-}
 
 /// One connection.
 pub struct Connection<B: PacketBuf> {
@@ -286,11 +251,7 @@ impl<B: PacketBuf> Connection<B> {
 
     /// The next received octets, as many as are contiguous in memory.
     pub fn received(&mut self) -> Option<Chunk<'_, B>> {
-        // What was received before a FIN is complete and stays readable; before an RST it is not.
-        if self
-            .ended
-            .is_some_and(|cause| cause != CloseCause::Finished)
-        {
+        if !self.is_readable() {
             return None;
         }
         self.guarded(|engine| engine.received().is_some())?;
@@ -566,11 +527,15 @@ impl<B: PacketBuf> Connection<B> {
     /// What came of a call; a panic ends the connection.
     fn contain<R>(&mut self, result: Result<R, Box<dyn Any + Send>>) -> Option<R> {
         if result.is_err() {
-            self.ended = Some(CloseCause::EnginePanic);
-            self.state = State::Closed;
-            self.panicked = true;
+            self.note_panic();
         }
         result.ok()
+    }
+
+    fn note_panic(&mut self) {
+        self.ended = Some(CloseCause::EnginePanic);
+        self.state = State::Closed;
+        self.panicked = true;
     }
 
     /// What changes when a segment is progress.

@@ -12,6 +12,10 @@ use crate::wire::tcp::HEADER_LEN;
 
 /// What a connection is made with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each switches one extension, with any of the others"
+)]
 pub struct ConnectionOptions {
     /// Which engine runs it.
     pub engine: EngineKind,
@@ -32,6 +36,10 @@ pub struct ConnectionOptions {
     pub pacing: bool,
     /// Whether the native engine asks for ECN (RFC 3168).
     pub ecn: bool,
+    /// Whether the native engine offers SACK (RFC 2018), and agrees to it.
+    pub sack: bool,
+    /// Whether the native engine offers time stamps (RFC 7323), and agrees to them.
+    pub timestamps: bool,
     /// How far the native engine's retransmission timeout is above the round-trip time at least.
     pub rto_floor: Duration,
 }
@@ -60,6 +68,8 @@ impl Default for ConnectionOptions {
             congestion: Algorithm::default(),
             pacing: false,
             ecn: false,
+            sack: true,
+            timestamps: true,
             rto_floor: Duration::from_millis(200),
         }
     }

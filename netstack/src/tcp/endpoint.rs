@@ -10,35 +10,35 @@
 //! more connections.
 
 mod config;
+mod connect;
 mod cookies;
+mod gauges;
 mod look_ahead;
 mod receive;
 mod transmit;
 
-use core::net::SocketAddr;
-use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use slab::Slab;
 
 pub use config::EndpointConfig;
+pub use connect::{ConnectError, ConnectTarget};
 pub use look_ahead::LookAhead;
 pub use receive::Arrival;
 
 use super::connection::Connection;
-use super::connection_options::ConnectionOptions;
 use super::demux::{Demux, TcpIp};
-use super::engine::{Context, Engine};
+use super::engine::Context;
 use super::isn::IsnGenerator;
 use super::listen::{Listener, ListenerId, Listeners};
 use super::ports::{PortShares, SourcePorts};
 use super::syncookie::SynCookies;
 use super::time_wait::TimeWait;
-use super::{Flow, Numbers, Output, PROTOCOL, State};
+use super::{Flow, Output, State};
 use crate::counters::{self, Counters};
 use crate::io::PacketBuf;
-use crate::ip::{FiveTuple, Ip, NetworkId};
+use crate::ip::{FiveTuple, NetworkId};
 use crate::rate_limit::RateLimit;
 use crate::time::Instant;
 use crate::timer_wheel::TimerWheel;
@@ -54,10 +54,6 @@ const TIMERS_AT_ONCE: usize = 32;
 
 /// TIME-WAIT entries forgotten in one turn at most.
 const EXPIRIES_PER_TURN: usize = 64;
-
-/// How old an entry in TIME-WAIT must be before we may use its port for a new connection. Our own
-/// initial sequence number is then above the old ones.
-const PORT_REST: Duration = Duration::from_secs(1);
 
 /// Names a connection of a worker, from its beginning until it is released.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -90,32 +86,6 @@ pub enum Event {
         /// Who claimed it.
         owner: u32,
     },
-}
-
-/// Where a connection is to be opened to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ConnectTarget<I: Ip> {
-    /// The network of both addresses.
-    pub network: NetworkId,
-    /// Our address.
-    pub local: I::Addr,
-    /// The address and port of the backend.
-    pub remote: (I::Addr, u16),
-    /// The MTU of the path as far as it is known, in octets.
-    pub mtu: usize,
-    /// When the connection is given up if it is not established, however long a connect may take.
-    pub by: Instant,
-}
-
-/// Why a connection could not be opened.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum ConnectError {
-    /// Every source port towards that end is in use.
-    #[error("no free source port towards the backend")]
-    NoPort,
-    /// The worker has all the connections it may have.
-    #[error("all connections of the worker are in use")]
-    NoConnection,
 }
 
 /// What the network says about a packet that we sent.
@@ -157,6 +127,10 @@ enum Holder {
 }
 
 /// There are as many of these as connections, so its size counts.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may be true with any of the others"
+)]
 struct Entry<B: PacketBuf> {
     connection: Connection<B>,
     network: NetworkId,
@@ -168,6 +142,8 @@ struct Entry<B: PacketBuf> {
     queued: bool,
     /// Whether its session has something to look at, as opposed to its engine something to send.
     news: bool,
+    /// It is in a queue, and its session has looked at it and flushed it since it came there.
+    attended: bool,
 }
 
 /// All TCP connections of one worker.
@@ -252,7 +228,7 @@ impl<B: PacketBuf> Endpoint<B> {
             if due.is_empty() {
                 break;
             }
-            self.fetch(due.iter().copied());
+            self.fetch(&due.iter().copied());
             for id in due.drain(..) {
                 self.handle_timer(id, now);
             }
@@ -285,6 +261,9 @@ impl<B: PacketBuf> Endpoint<B> {
                 continue;
             };
             entry.queued = false;
+            if core::mem::take(&mut entry.attended) {
+                continue;
+            }
             match entry.holder {
                 Holder::Session(owner) => {
                     let alive = entry.connection.ended().is_none();
@@ -317,68 +296,17 @@ impl<B: PacketBuf> Endpoint<B> {
         None
     }
 
-    /// Opens a connection, held by session `owner`. Source ports whose replies satisfy
-    /// `comes_home` are used first.
-    pub fn connect<I: TcpIp>(
-        &mut self,
-        now: Instant,
-        target: ConnectTarget<I>,
-        options: &Arc<ConnectionOptions>,
-        owner: u32,
-        mut comes_home: impl FnMut(&FiveTuple<I>) -> bool,
-    ) -> Result<ConnId, ConnectError> {
-        if self.connections.len() >= self.config.max_connections {
-            self.counters.increment(counters::Event::TcpConnectRefused);
-            return Err(ConnectError::NoConnection);
-        }
-        let ConnectTarget {
-            network,
-            local,
-            remote,
-            mtu,
-            by,
-        } = target;
-        let flow_from = |dport| FiveTuple::<I> {
-            src: remote.0,
-            dst: local,
-            sport: remote.1,
-            dport,
-            protocol: PROTOCOL,
-        };
-        let remote_end = SocketAddr::new(remote.0.into(), remote.1);
-        let (demux, connections) = (&self.demux, &self.connections);
-        let is_free = |flow: &FiveTuple<I>| {
-            let resting = I::time_wait(demux).get(network, flow);
-            find(demux, connections, network, flow).is_none()
-                && resting.is_none_or(|entry| entry.since + PORT_REST <= now)
-        };
-        let ports = &mut self.ports;
-        let at_home = ports.allocate(network, local.into(), remote_end, |port| {
-            let flow = flow_from(port);
-            is_free(&flow) && comes_home(&flow)
-        });
-        // Better a reply that has to be handed over than none.
-        let port = at_home.or_else(|| {
-            ports.allocate(network, local.into(), remote_end, |port| {
-                is_free(&flow_from(port))
-            })
-        });
-        let Some(port) = port else {
-            self.counters.increment(counters::Event::TcpPortsExhausted);
-            return Err(ConnectError::NoPort);
-        };
-        let flow = flow_from(port);
-        let numbers = self.numbers_above_old::<I>(now, network, flow);
-        let on_path = options.on_path::<I>(mtu);
-        let engine = Engine::connect(&mut self.context, &on_path, numbers, I::flow(flow), now);
-        let connection = Connection::connect(engine, options, now, by);
-        self.counters.increment(counters::Event::TcpConnects);
-        Ok(self.insert(network, flow, connection, Holder::Session(owner)))
-    }
-
     /// Takes an accepted connection into a session's hands.
     pub fn claim(&mut self, id: ConnId, owner: u32) {
         self.connections[id.index()].holder = Holder::Session(owner);
+    }
+
+    /// Says that a session is about to look at a connection that it holds, and to flush it: what
+    /// happened to it so far is no event any more.
+    pub fn attend(&mut self, id: ConnId) {
+        let entry = &mut self.connections[id.index()];
+        entry.attended = entry.queued;
+        entry.news = false;
     }
 
     /// The connection of a session.
@@ -488,6 +416,7 @@ impl<B: PacketBuf> Endpoint<B> {
             holder,
             queued: false,
             news: false,
+            attended: false,
         });
         let id = ConnId(index as u32);
         self.demux.insert(network, &flow, id);
@@ -531,50 +460,11 @@ impl<B: PacketBuf> Endpoint<B> {
 
     fn enqueue(&mut self, id: ConnId) {
         let entry = &mut self.connections[id.index()];
+        entry.attended = false;
         if !entry.queued {
             entry.queued = true;
             self.ready.push_back(id);
         }
-    }
-
-    /// Numbers above those of an earlier connection of the flow (RFC 6191 section 2); the earlier
-    /// one is forgotten.
-    fn numbers_above_old<I: TcpIp>(
-        &mut self,
-        now: Instant,
-        network: NetworkId,
-        flow: FiveTuple<I>,
-    ) -> Numbers {
-        let numbers = self.isn.numbers(network, I::flow(flow), now);
-        let time_wait = I::time_wait_mut(&mut self.demux);
-        let Some(old) = time_wait.get(network, &flow) else {
-            return numbers;
-        };
-        time_wait.remove(network, &flow);
-        self.counters.increment(counters::Event::TcpTimeWaitReused);
-        old.numbers_after(numbers)
-    }
-
-    fn update_gauges(&self) {
-        let time_wait = &self.demux.v4;
-        let time_wait_6 = &self.demux.v6;
-        for (event, value) in [
-            (counters::Event::TcpConnections, self.connections.len()),
-            (counters::Event::TcpHalfOpen, self.half_open),
-            (
-                counters::Event::TcpBuffersHeld,
-                self.context.buffers_held() as usize,
-            ),
-            (
-                counters::Event::TcpTimeWaitEntries,
-                time_wait.len() + time_wait_6.len(),
-            ),
-        ] {
-            self.counters.set(event, value as u64);
-        }
-        let evicted = time_wait.evicted() + time_wait_6.evicted();
-        self.counters
-            .set(counters::Event::TcpTimeWaitEvicted, evicted);
     }
 }
 

@@ -8,7 +8,7 @@ use super::chunk::Chunk;
 use super::connection::{Rejected, Transmitted};
 use super::native::{self, Call, Info, Numbers, Tally};
 use super::smoltcp_engine;
-use super::{ConnectionOptions, Flow, Output, Segment, State};
+use super::{ConnectionOptions, Flow, Output, Run, Segment, State};
 use crate::io::{PacketBuf, Payload};
 use crate::time::Instant;
 use crate::wire::tcp::{Header, Options};
@@ -112,6 +112,21 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
+    /// Takes in segments that follow one with the number `seq`, which was taken in; as many as
+    /// simply come next. Returns how many.
+    pub(super) fn handle_run(
+        &mut self,
+        context: &mut Context,
+        call: &Call<'_>,
+        seq: u32,
+        run: &mut impl Run<B>,
+    ) -> u64 {
+        match self {
+            Self::Native(engine) => engine.handle_run(&mut context.budget, call, seq, run),
+            Self::Smoltcp(_) => 0,
+        }
+    }
+
     /// Sends at most `budget` segments.
     pub(super) fn poll_transmit<O: Output<Buf = B>>(
         &mut self,
@@ -189,6 +204,15 @@ impl<B: PacketBuf> Engine<B> {
             }
             (Self::Smoltcp(engine), Chunk::Shared(payload)) => engine.send(payload.octets()),
             (Self::Smoltcp(engine), Chunk::Borrowed(octets)) => engine.send(octets),
+        }
+    }
+
+    /// Moves received payloads to what `to`, which was made with `options`, has to send: whole
+    /// ones, and nothing if the engines differ. Returns how many octets that was.
+    pub(super) fn pass_to(&mut self, to: &mut Self, options: &ConnectionOptions) -> usize {
+        match (self, to) {
+            (Self::Native(from), Self::Native(to)) => from.pass_to(to, options),
+            (Self::Native(_) | Self::Smoltcp(_), _) => 0,
         }
     }
 

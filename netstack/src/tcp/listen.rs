@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::ConnectionOptions;
+use super::{ConnectionOptions, EngineKind};
 use crate::ip::NetworkId;
 
 /// Names a listener of the configuration.
@@ -22,6 +22,13 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What its connections are made with.
     pub options: Arc<ConnectionOptions>,
+}
+
+impl Listener {
+    /// Whether its connections use time stamps if the client does.
+    pub(super) fn uses_time_stamps(&self) -> bool {
+        self.options.engine == EngineKind::Native && self.options.timestamps
+    }
 }
 
 /// All listeners of a worker, found by address and port.

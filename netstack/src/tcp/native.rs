@@ -12,6 +12,7 @@
 
 mod acknowledge;
 mod acknowledged;
+mod activity;
 mod budget;
 mod congestion;
 mod connect;
@@ -47,12 +48,13 @@ use self::segment::{Attaching, Emitted, Outgoing};
 use self::window::Pressure;
 use super::bare::Bare;
 use super::connection::{Rejected, Transmitted};
-use super::{ConnectionOptions, Flow, Output, Segment};
+use super::{ConnectionOptions, Flow, Output, Run, Segment};
 use crate::drop::DropReason;
 use crate::io::PacketBuf;
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options};
 
+pub use activity::SendTimes;
 pub(super) use budget::Budget;
 pub use congestion::Algorithm;
 pub use info::{Info, Recovering};
@@ -170,6 +172,8 @@ pub(super) fn start(options: &ConnectionOptions, numbers: Numbers, version: u8) 
             default_mss: options::default_mss(version),
             largest_window: u32::try_from(options.receive_buffer).unwrap_or(u32::MAX),
             ecn: options.ecn,
+            sack: options.sack,
+            timestamps: options.timestamps,
         },
     }
 }
@@ -231,6 +235,27 @@ impl<B: PacketBuf> Engine<B> {
             self.unanswered = false;
         }
         result
+    }
+
+    /// Takes in segments that follow one with the number `seq`, which was taken in; as many as
+    /// simply come next. Returns how many.
+    pub(super) fn handle_run(
+        &mut self,
+        budget: &mut Budget,
+        call: &Call<'_>,
+        seq: u32,
+        run: &mut impl Run<B>,
+    ) -> u64 {
+        let (mut seq, mut taken) = (seq, 0);
+        while budget.pressure() < Pressure::Critical
+            && let Phase::Open(open) = &mut self.phase
+            && let Some(next) = open.handle_next(call, seq, run)
+        {
+            seq = next;
+            taken += 1;
+            self.settle(budget);
+        }
+        taken
     }
 
     /// RFC 9293 section 3.10.7.3: a segment came while we waited for the answer to our SYN.

@@ -35,11 +35,15 @@ impl Sum {
 
     /// Adds octets that follow what was added before; the pieces may have odd lengths.
     pub fn add_octets(&mut self, octets: &[u8]) {
-        let sum = u16::from_be(sum_native(octets));
+        self.add_summed(u16::from_be(sum_native(octets)), octets.len());
+    }
+
+    /// Adds `len` octets whose own sum, [folded](Self::folded), is `sum`.
+    pub fn add_summed(&mut self, sum: u16, len: usize) {
         // An odd start shifts every octet to the other half of its word: RFC 1071 section 2(B).
         let sum = if self.odd { sum.swap_bytes() } else { sum };
         self.words += u64::from(sum);
-        self.odd ^= octets.len() % 2 == 1;
+        self.odd ^= len % 2 == 1;
     }
 
     /// Adds a word of the data. The word must stand at an even offset.
@@ -272,6 +276,23 @@ mod tests {
                 sum.add_octets(&octets[ends[0]..ends[1]]);
             }
             prop_assert_eq!(sum.checksum(), naive(&octets));
+        }
+
+        #[test]
+        fn summed_pieces_equal_the_whole(
+            octets in vec(any::<u8>(), 0..300), cuts in vec(0_usize..300, 0..4)
+        ) {
+            let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(octets.len())).collect();
+            cuts.sort_unstable();
+            let mut sum = Sum::new();
+            let mut from = 0;
+            for cut in cuts.into_iter().chain([octets.len()]) {
+                let mut piece = Sum::new();
+                piece.add_octets(&octets[from..cut]);
+                sum.add_summed(piece.folded(), cut - from);
+                from = cut;
+            }
+            prop_assert_eq!(sum.checksum(), checksum(&octets));
         }
 
         #[test]

@@ -89,10 +89,12 @@ fn summarize_engine(config: EngineConfig, out: &mut dyn Write) -> io::Result<()>
     }
     writeln!(
         out,
-        "    engine {engine}, congestion {}, pacing {}, ECN {}",
+        "    engine {engine}, congestion {}, pacing {}, ECN {}, SACK {}, time stamps {}",
         word(&EngineConfig::ALGORITHMS, config.congestion),
         on_or_off(config.paces()),
         on_or_off(config.ecn),
+        on_or_off(config.sack),
+        on_or_off(config.timestamps),
     )
 }
 
@@ -176,7 +178,7 @@ mod tests {
             "group nginx: round_robin\n",
             "203.0.113.11:8080 weight 2\n",
             "    engine smoltcp\n",
-            "    engine native, congestion cubic, pacing off, ECN off\n",
+            "    engine native, congestion cubic, pacing off, ECN off, SACK on, time stamps on\n",
             "keepalive: after 75s, 3 probes, one every 15s\n",
             "native connections: windows from 64KiB up to 16MiB to receive and 4MiB to send, RTO \
              floor 200ms\n",

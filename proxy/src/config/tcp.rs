@@ -1,6 +1,7 @@
 //! `[tcp]`, and what each `[[listener]]` and `[[backend_group]]` says about its connections.
 //!
-//! An engine is chosen for each of them; congestion control, pacing and ECN belong to that choice.
+//! An engine is chosen for each of them; congestion control, pacing, ECN,
+//! SACK and time stamps belong to that choice.
 //! What `[tcp]` says is the same for all connections: keepalive of both engines, and the windows
 //! and timeouts of the native one, whose memory follows the bytes and not the windows.
 
@@ -58,7 +59,11 @@ impl Default for TcpConfig {
 }
 
 /// How the connections of a listener or of a backend group are run.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a key that is true or false"
+)]
 pub struct EngineConfig {
     /// `engine`: `"native"` or `"smoltcp"`.
     pub engine: EngineKind,
@@ -69,6 +74,23 @@ pub struct EngineConfig {
     pub pacing: bool,
     /// `ecn = false`: whether the native engine asks for ECN and agrees to it.
     pub ecn: bool,
+    /// `sack = true`: whether the native engine offers SACK and agrees to it.
+    pub sack: bool,
+    /// `timestamps = true`: whether the native engine offers time stamps and agrees to them.
+    pub timestamps: bool,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            engine: EngineKind::default(),
+            congestion: Algorithm::default(),
+            pacing: false,
+            ecn: false,
+            sack: true,
+            timestamps: true,
+        }
+    }
 }
 
 impl EngineConfig {
@@ -102,11 +124,15 @@ pub(super) fn engine(section: &mut Section<'_>, findings: &mut Findings) -> Engi
     });
     let pacing = section.optional("pacing", findings, value::boolean);
     let ecn = section.optional("ecn", findings, value::boolean);
+    let sack = section.optional("sack", findings, value::boolean);
+    let timestamps = section.optional("timestamps", findings, value::boolean);
     if engine == EngineKind::Smoltcp {
         let given = [
             ("congestion", congestion.as_ref().map(Spanned::span)),
             ("pacing", pacing.as_ref().map(Spanned::span)),
             ("ecn", ecn.as_ref().map(Spanned::span)),
+            ("sack", sack.as_ref().map(Spanned::span)),
+            ("timestamps", timestamps.as_ref().map(Spanned::span)),
         ];
         for (key, span) in given {
             if let Some(span) = span {
@@ -125,6 +151,8 @@ pub(super) fn engine(section: &mut Section<'_>, findings: &mut Findings) -> Engi
         congestion: congestion.map_or(default.congestion, Spanned::into_inner),
         pacing: pacing.map_or(default.pacing, Spanned::into_inner),
         ecn: ecn.map_or(default.ecn, Spanned::into_inner),
+        sack: sack.map_or(default.sack, Spanned::into_inner),
+        timestamps: timestamps.map_or(default.timestamps, Spanned::into_inner),
     }
 }
 

@@ -23,7 +23,7 @@ use netstack::ip::{FiveTuple, Ip, NetworkId, V4, V6};
 use netstack::rss::Steering;
 use netstack::tcp::{
     self, CloseCause, ConnId, ConnectError, ConnectTarget, Connection, ConnectionOptions, Endpoint,
-    ListenerId, Output, TcpIp,
+    ListenerId, Output, TcpIp, Timeout,
 };
 use netstack::time::Instant;
 use slab::Slab;
@@ -357,6 +357,9 @@ impl Sessions {
         let Session { client, stage, .. } = &mut self.sessions[key];
         let Stage::Joined(joined) = stage else { return };
         let (client_id, backend_id) = (*client, joined.attempt.connection);
+        // Most often something has happened to both, and once is enough.
+        turn.tcp.attend(client_id);
+        turn.tcp.attend(backend_id);
         let Some((client, backend)) = turn.tcp.pair(client_id, backend_id) else {
             return;
         };
@@ -555,6 +558,7 @@ fn close_reason(side: Side, cause: CloseCause, phase: Phase) -> CloseReason {
         CloseCause::Finished | CloseCause::Reset => Cause::Reset,
         CloseCause::Refused => Cause::Refused,
         CloseCause::Unreachable => Cause::Unreachable,
+        CloseCause::TimedOut(Timeout::Keepalive) => Cause::Unanswered,
         CloseCause::TimedOut(_) => Cause::TimedOut,
         CloseCause::Aborted => Cause::Killed,
         CloseCause::EnginePanic => Cause::Internal,

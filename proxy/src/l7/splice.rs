@@ -15,15 +15,7 @@ pub fn forward<B: PacketBuf, O: Output<Buf = B>>(
     to: &mut Connection<B>,
     out: &mut O,
 ) -> u64 {
-    let mut moved = 0;
-    while let Some(chunk) = from.received() {
-        let taken = to.send(chunk, out);
-        if taken == 0 {
-            break;
-        }
-        from.consume(taken);
-        moved += taken as u64;
-    }
+    let moved = from.pass_to(to, out);
     if from.receive_finished() && to.is_established() && !to.send_closed() {
         to.close();
     }

@@ -2,7 +2,8 @@
 //!
 //! * **In**: ICMP messages; packets of protocols other than TCP and ICMP.
 //! * **Out**: echo replies and errors to the transmit stage; errors about our segments to TCP or
-//!   to the worker whose connection it is; neighbor discovery to its stage.
+//!   to the worker whose connection it is, or to all of them where that is not known; neighbor
+//!   discovery to its stage.
 //! * **Drops**: everything that is not an echo request, each with its reason.
 
 use netstack::counters::{Counters, Event};
@@ -11,7 +12,7 @@ use netstack::icmp::{AnswerIp, answer_echo, emit_error, error_recipient};
 use netstack::io::{PacketBuf, PacketIo};
 use netstack::ip::{Ip, NetworkId, V6};
 use netstack::rate_limit::RateLimit;
-use netstack::tcp::{Endpoint, PacketTooBig, UnreachableError};
+use netstack::tcp::{Endpoint, Flow, PacketTooBig, UnreachableError};
 use netstack::time::Instant;
 use netstack::wire::checksum::verify_transport_checksum;
 use netstack::wire::icmp::{
@@ -159,14 +160,47 @@ fn handle_error<I: HostIp + AnswerIp, B: PacketBuf>(
         counters.increment(Event::Consumed);
         return;
     }
-    match endpoint.other_owner(flow.dport) {
-        Some(worker) => {
+    match (endpoint.other_owner(flow.dport), error) {
+        (Some(worker), _) => {
             let message = handover::Message::Packet {
                 port: packet.port,
                 packet: packet.packet,
             };
             hand_over(mailbox, worker, message, counters);
         }
-        None => counters.drop_packet(DropReason::IcmpUnknownFlow),
+        // A NIC spreads errors by the router's address: a client's connection may live anywhere.
+        (None, Error::PacketTooBig { mtu }) if mailbox.others().next().is_some() => {
+            let error = PacketTooBig { seq, mtu };
+            tell_others(I::flow(flow), error, mailbox, counters);
+            counters.increment(Event::Consumed);
+        }
+        (None, _) => counters.drop_packet(DropReason::IcmpUnknownFlow),
+    }
+}
+
+/// Takes in what another worker heard about a packet that was too large.
+pub fn handle_news<B: PacketBuf>(
+    now: Instant,
+    flow: Flow,
+    error: PacketTooBig,
+    endpoint: &mut Endpoint<B>,
+    counters: &Counters,
+) {
+    let known = match flow {
+        Flow::V4(flow) => endpoint.handle_packet_too_big(now, NetworkId::BARE, &flow, error),
+        Flow::V6(flow) => endpoint.handle_packet_too_big(now, NetworkId::BARE, &flow, error),
+    };
+    if known {
+        counters.increment(Event::IcmpErrorsReceived);
+    }
+}
+
+fn tell_others<B>(flow: Flow, error: PacketTooBig, mailbox: &Mailbox<B>, counters: &Counters) {
+    counters.increment(Event::PathNewsTold);
+    for worker in mailbox.others() {
+        let news = handover::Message::PacketTooBig(flow, error);
+        if mailbox.send_news(worker, news).is_err() {
+            counters.increment(Event::PathNewsLost);
+        }
     }
 }

@@ -14,11 +14,12 @@ use netstack::io::{ChecksumStatus, PacketBuf, PortId, RxChecksum};
 use netstack::ip::{FiveTuple, Ip, IpAddress, NetworkId, V4, V6};
 use netstack::route::LocalAddresses;
 use netstack::tcp::{ConnId, Segment, TcpIp};
-use netstack::wire::checksum::verify_transport_checksum;
+use netstack::wire::checksum::{Sum, pseudo_header};
 use netstack::wire::ethernet::{self, MacAddr, ethertype};
 use netstack::wire::icmp::IcmpIp;
 use netstack::wire::{ParseError, ipv4, ipv6, ipv6_ext, tcp};
 
+use super::runs::Runs;
 use crate::host::Host;
 
 /// An IP packet for us that is not TCP.
@@ -67,8 +68,10 @@ pub struct TcpPacket<I: Ip, B> {
 /// Packets of one IP version, sorted.
 #[derive(Debug)]
 pub struct IpLanes<I: Ip, B> {
-    /// TCP segments.
-    pub tcp: Vec<TcpPacket<I, B>>,
+    /// TCP segments; those that were handled with an earlier one are gone.
+    pub tcp: Vec<Option<TcpPacket<I, B>>>,
+    /// Which of them are handled together.
+    pub runs: Runs,
     /// ICMP messages.
     pub icmp: Vec<IpPacket<I, B>>,
     /// Everything else.
@@ -90,9 +93,21 @@ impl<I: Ip, B> IpLanes<I, B> {
     fn with_capacity(capacity: usize) -> Self {
         Self {
             tcp: Vec::with_capacity(capacity),
+            runs: Runs::with_capacity(capacity),
             icmp: Vec::with_capacity(capacity),
             other: Vec::with_capacity(capacity),
         }
+    }
+}
+
+impl<I: Ip, B> IpLanes<I, B> {
+    /// The flows of the TCP segments that are not handled with an earlier one.
+    pub fn heads(&self) -> impl Iterator<Item = &FiveTuple<I>> {
+        let packets = self.tcp.iter().enumerate();
+        packets.filter_map(|(index, packet)| {
+            let packet = packet.as_ref()?;
+            (!self.runs.follows(index)).then_some(&packet.flow)
+        })
     }
 }
 
@@ -322,7 +337,7 @@ fn sort_ip<I: ParseIp, B: PacketBuf>(
     check_addresses(local, &view, arrival.to_group)?;
     if view.protocol == tcp::PROTOCOL {
         let packet = parse_tcp(arrival.port, &view, packet)?;
-        lanes.tcp.push(packet);
+        lanes.tcp.push(Some(packet));
         return Ok(());
     }
     let packet = IpPacket {
@@ -391,11 +406,19 @@ fn parse_tcp<I: ParseIp, B: PacketBuf>(
 ) -> Result<TcpPacket<I, B>, DropReason> {
     let octets = &packet.data()[view.offset..];
     let header = tcp::Header::parse(octets).map_err(tcp_error)?;
+    let mut payload_sum = None;
     let intact = match packet.rx_checksum().l4 {
         ChecksumStatus::Good => true,
         ChecksumStatus::Bad => false,
         ChecksumStatus::Unknown => {
-            verify_transport_checksum::<I>(view.src, view.dst, tcp::PROTOCOL, octets)
+            let (front, payload) = octets.split_at(header.header_len);
+            let mut payload_alone = Sum::new();
+            payload_alone.add_octets(payload);
+            payload_sum = Some(payload_alone.folded());
+            let mut sum = pseudo_header::<I>(view.src, view.dst, tcp::PROTOCOL, octets.len());
+            sum.add_octets(front);
+            sum.add_summed(payload_alone.folded(), payload.len());
+            sum.is_valid()
         }
     };
     if !intact {
@@ -427,6 +450,7 @@ fn parse_tcp<I: ParseIp, B: PacketBuf>(
         packet,
         tcp_offset: I::HEADER_LEN,
         header,
+        payload_sum,
     };
     Ok(TcpPacket {
         port,

@@ -8,19 +8,20 @@ use netstack::counters::{Counters, Event};
 use netstack::drop::DropReason;
 use netstack::io::PacketIo;
 use netstack::ip::NetworkId;
-use netstack::tcp::{Arrival, Endpoint};
+use netstack::tcp::{Arrival, Endpoint, Run};
 use netstack::time::Instant;
 use netstack::wire::tcp::Flags;
 
 use super::parse::TcpPacket;
+use super::runs::LaneRun;
 use super::tx::Transmitter;
 use crate::handover::{Mailbox, Message};
 use crate::host::{Host, HostIp};
 
-/// Hands one segment to whom it is for.
+/// Hands one segment, and those that follow it, to whom they are for.
 pub fn process<I: HostIp, Io: PacketIo>(
     now: Instant,
-    packet: TcpPacket<I, Io::Buf>,
+    (packet, mut run): (TcpPacket<I, Io::Buf>, LaneRun<'_, I, Io::Buf>),
     host: &Host,
     tcp: &mut Endpoint<Io::Buf>,
     tx: &mut Transmitter<Io>,
@@ -45,18 +46,14 @@ pub fn process<I: HostIp, Io: PacketIo>(
         guess: packet.guess,
     };
     let mut out = tx.tcp_output(counters);
-    let Err(stray) = tcp.handle_segment(arrival, packet.segment, &mut out) else {
-        return;
-    };
-    hand_over(
-        mailbox,
-        stray.worker,
-        Message::Packet {
-            port,
-            packet: stray.packet,
-        },
-        counters,
-    );
+    let mut next = Some(packet.segment);
+    while let Some(segment) = next {
+        if let Err(stray) = tcp.handle_run(arrival, segment, &mut run, &mut out) {
+            let (worker, packet) = (stray.worker, stray.packet);
+            hand_over(mailbox, worker, Message::Packet { port, packet }, counters);
+        }
+        next = run.take();
+    }
 }
 
 /// Gives a packet to another worker.

@@ -24,7 +24,7 @@ use netstack::tcp::Output;
 use netstack::time::Instant;
 use netstack::wire::ethernet::{self, MacAddr};
 
-use self::complete::{TransmitIp, addresses, complete};
+use self::complete::{TcpPayload, TransmitIp, addresses, complete};
 use crate::host::{Host, HostIp, Neighbors};
 
 /// IP packets that may wait for the stage.
@@ -54,6 +54,19 @@ struct OutPacket<B> {
     via: Option<PortId>,
     /// The port is to make TCP segments with at most so much payload.
     segment_size: Option<NonZeroU16>,
+    /// The ones' complement sum of a TCP packet's payload, folded, if it is known.
+    payload_sum: Option<u16>,
+}
+
+impl<B> OutPacket<B> {
+    fn new(packet: B) -> Self {
+        Self {
+            packet,
+            via: None,
+            segment_size: None,
+            payload_sum: None,
+        }
+    }
 }
 
 /// The stage.
@@ -75,6 +88,8 @@ struct Limits {
     segmentation_v4: Option<usize>,
     /// The same over IPv6.
     segmentation_v6: Option<usize>,
+    /// Some port leaves TCP checksums to us.
+    sums: bool,
 }
 
 /// Where the worker's TCP puts its segments.
@@ -89,14 +104,9 @@ pub struct TcpOutput<'a, Io: PacketIo> {
 }
 
 impl<Io: PacketIo> TcpOutput<'_, Io> {
-    fn push(&mut self, packet: Io::Buf, segment_size: Option<NonZeroU16>) {
+    fn push(&mut self, packet: OutPacket<Io::Buf>) {
         self.room = self.room.saturating_sub(1);
         self.counters.increment(Event::Generated);
-        let packet = OutPacket {
-            packet,
-            via: None,
-            segment_size,
-        };
         if self.lane.push(packet).is_err() {
             // `alloc` saw room; only a caller that sends more than it was lent comes here.
             self.counters.drop_packet(DropReason::TxQueueFull);
@@ -119,11 +129,25 @@ impl<Io: PacketIo> Output for TcpOutput<'_, Io> {
     }
 
     fn send(&mut self, packet: Io::Buf) {
-        self.push(packet, None);
+        self.push(OutPacket::new(packet));
     }
 
     fn send_segments(&mut self, packet: Io::Buf, segment_size: u16) {
-        self.push(packet, NonZeroU16::new(segment_size));
+        self.push(OutPacket {
+            segment_size: NonZeroU16::new(segment_size),
+            ..OutPacket::new(packet)
+        });
+    }
+
+    fn wants_sums(&self) -> bool {
+        self.limits.sums
+    }
+
+    fn send_summed(&mut self, packet: Io::Buf, payload_sum: u16) {
+        self.push(OutPacket {
+            payload_sum: Some(payload_sum),
+            ..OutPacket::new(packet)
+        });
     }
 
     fn attach_limit(&self) -> usize {
@@ -156,6 +180,7 @@ impl Limits {
             attach: ports().map(|port| port.tx_pieces).min().unwrap_or(0),
             segmentation_v4: ports().map(V4::segmentation_limit).min().flatten(),
             segmentation_v6: ports().map(V6::segmentation_limit).min().flatten(),
+            sums: ports().any(|port| !port.tx_checksum.tcp),
         }
     }
 }
@@ -205,9 +230,8 @@ impl<Io: PacketIo> Transmitter<Io> {
     /// Sends an IP packet; to an address that is valid on one link only, by port `via`.
     pub fn send_ip(&mut self, packet: Io::Buf, via: PortId, counters: &Counters) {
         let packet = OutPacket {
-            packet,
             via: Some(via),
-            segment_size: None,
+            ..OutPacket::new(packet)
         };
         if self.lane.push(packet).is_err() {
             counters.drop_packet(DropReason::TxQueueFull);
@@ -380,6 +404,7 @@ impl<Io: PacketIo> Transmitter<Io> {
             mut packet,
             via,
             segment_size,
+            payload_sum,
         } = out;
         let (src, dst) = addresses::<I>(packet.data()).ok_or(DropReason::NoRoute)?;
         // An answer to a link-local address leaves by the link on which the question came.
@@ -390,7 +415,11 @@ impl<Io: PacketIo> Transmitter<Io> {
             .or_else(|| I::host(host).routes.lookup(NetworkId::BARE, dst))
             .ok_or(DropReason::NoRoute)?;
         let capabilities = self.ports[usize::from(hop.port.0)].io.capabilities();
-        complete::<I, _>(&mut packet, src, dst, segment_size, capabilities)?;
+        let tcp = TcpPayload {
+            segment_size,
+            sum: payload_sum,
+        };
+        complete::<I, _>(&mut packet, src, dst, tcp, capabilities)?;
         let neighbor = Neighbor {
             network: NetworkId::BARE,
             port: hop.port,

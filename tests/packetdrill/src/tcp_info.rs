@@ -37,7 +37,7 @@ fn low_octets(value: &[u8; 8], width: usize) -> &[u8] {
 }
 
 /// Name, offset and width in octets of every field that is a number of its own.
-const LAYOUT: [(&str, usize, usize); 47] = [
+const LAYOUT: [(&str, usize, usize); 48] = [
     ("tcpi_state", offset_of!(libc::tcp_info, tcpi_state), 1),
     (
         "tcpi_ca_state",
@@ -52,6 +52,12 @@ const LAYOUT: [(&str, usize, usize); 47] = [
     ("tcpi_probes", offset_of!(libc::tcp_info, tcpi_probes), 1),
     ("tcpi_backoff", offset_of!(libc::tcp_info, tcpi_backoff), 1),
     ("tcpi_options", offset_of!(libc::tcp_info, tcpi_options), 1),
+    // A bit in the octet after the two window scales, which are half an octet each.
+    (
+        "tcpi_delivery_rate_app_limited",
+        offset_of!(libc::tcp_info, tcpi_options) + 2,
+        1,
+    ),
     ("tcpi_rto", offset_of!(libc::tcp_info, tcpi_rto), 4),
     ("tcpi_ato", offset_of!(libc::tcp_info, tcpi_ato), 4),
     ("tcpi_snd_mss", offset_of!(libc::tcp_info, tcpi_snd_mss), 4),

@@ -74,17 +74,48 @@ pub const KNOWN: &[Known] = &[
         },
     },
     Known {
-        name: "a FIN before octets that came already, or octets behind a FIN that did",
+        name: "a FIN ahead of a gap, and octets behind it",
         from: &[Reference::Linux],
         reason: "The peer contradicts itself. Ours believes what it heard first; Linux forgets \
                  the one that is not in order.",
         is: |case, difference| {
-            let fin = has(case, difference, Flags::FIN);
-            segments(case, difference).any(|it| {
-                let ahead = end(it).wrapping_sub(difference.before.acknowledged);
-                let contradicts = fin || it.flags.contains(Flags::FIN);
-                contradicts && ahead.cast_signed() > 0
-            })
+            let acknowledged = difference.before.acknowledged;
+            let until = || segments(case, difference).chain(segment(case, difference));
+            let ahead = |octet: u32| octet.wrapping_sub(acknowledged).cast_signed() > 0;
+            let is_fin = |it: &&Segment| it.flags.contains(Flags::FIN) && ahead(end(it));
+            let mut fins = until().filter(is_fin);
+            fins.any(|fin| until().any(|it| end(it).wrapping_sub(end(fin)).cast_signed() > 0))
+        },
+    },
+    Known {
+        name: "what begins beyond the peer's end, in TIME-WAIT",
+        from: &[Reference::Linux],
+        reason: "RFC 9293 section 3.10.7.4: it is in the window, and nothing in it is to be \
+                 acknowledged. Linux has no window any more, and answers.",
+        is: |case, difference| {
+            difference.before.state == Some("TCP_TIME_WAIT")
+                && difference.aspect == Aspect::Answer
+                && difference.ours.answer == Answer::Nothing
+                && segment(case, difference).is_some_and(|it| {
+                    let ahead = it.seq.wrapping_sub(difference.before.acknowledged);
+                    it.len == 0 && ahead.cast_signed() > 0
+                })
+        },
+    },
+    Known {
+        name: "a reset with the number of the peer's FIN",
+        from: &[Reference::Linux],
+        reason: "RFC 5961 section 3.2: it must have the number after that. Linux makes an \
+                 exception for peers that do not count their FIN.",
+        is: |case, difference| {
+            let ended = matches!(
+                difference.before.state,
+                Some("TCP_CLOSE_WAIT" | "TCP_LAST_ACK" | "TCP_CLOSING")
+            );
+            let number = difference.before.acknowledged.wrapping_sub(1);
+            ended
+                && has(case, difference, Flags::RST)
+                && segment(case, difference).is_some_and(|it| it.seq == number)
         },
     },
     Known {
@@ -99,11 +130,11 @@ pub const KNOWN: &[Known] = &[
         name: "which segment's window counts",
         from: &[Reference::Linux],
         reason: "RFC 9293 section 3.10.7.4, fifth step: that of the segment with the highest \
-                 number. Linux also takes that of one which acknowledges more, and no smaller \
-                 one from a segment with the same number.",
+                 number. Linux takes no smaller one, unless it is 0, from a segment with the same \
+                 number.",
         is: |case, difference| {
             difference.aspect == Aspect::Sent
-                && segments(case, difference).any(|it| it.window < SMALL_WINDOW)
+                && segments(case, difference).any(|it| (1..SMALL_WINDOW).contains(&it.window))
         },
     },
     Known {
@@ -137,10 +168,13 @@ pub const KNOWN: &[Known] = &[
     Known {
         name: "no stamps although they were agreed on",
         from: &[Reference::Linux],
-        reason: "RFC 7323 section 3.2: such a segment is dropped. Linux takes it in.",
+        reason: "RFC 7323 section 3.2: such a segment is dropped. Linux takes it in. Once the \
+                 session is gone, it may show only later.",
         is: |case, difference| {
-            segment(case, difference)
-                .is_some_and(|it| it.stamp == Stamp::Missing && case.handshake.stamps)
+            let gone = difference.before.state.is_none();
+            let before = segments(case, difference).filter(|_| gone);
+            let mut until = before.chain(segment(case, difference));
+            case.handshake.stamps && until.any(|it| it.stamp == Stamp::Missing)
         },
     },
     Known {

@@ -1,5 +1,7 @@
 //! Weirgate's configuration, for the addresses of the rig.
 
+use netstack::tcp::EngineKind;
+use proxy::config::EngineConfig;
 use proxy::cpus::Cpus;
 
 use super::topology::{GATE_SERVER_V4, GATE_SERVER_V6, GATE_V4, GATE_V6, SERVER_V4, SERVER_V6};
@@ -44,7 +46,11 @@ impl Driver {
         let name = self.name();
         let queues = self.queues();
         match self {
-            Self::AfPacket => format!("{name}{index},iface={interface},qpairs={queues}"),
+            Self::AfPacket => {
+                format!(
+                    "{name}{index},iface={interface},qpairs={queues},framecnt={AF_PACKET_FRAMES}"
+                )
+            }
             Self::AfXdp => {
                 format!("{name}{index},iface={interface},start_queue=0,queue_count={queues}")
             }
@@ -57,7 +63,11 @@ impl Driver {
 #[derive(Clone, Debug)]
 pub struct Config {
     driver: Driver,
+    /// Of every service whose own keys say nothing; the product's default if `None`.
+    engine: Option<EngineKind>,
     services: Vec<Service>,
+    /// Of the port on the client's side.
+    routes: Vec<String>,
     timeouts: Vec<(&'static str, &'static str)>,
 }
 
@@ -67,14 +77,25 @@ impl Config {
     /// The name of the backend group that is always there.
     pub const NGINX: &str = "nginx";
 
-    /// A worker for each queue, two ports over the gate's interfaces, nginx behind port 80.
+    /// A worker for each queue, two ports over the gate's interfaces, nginx behind port 80. Keys
+    /// about engines are left to their defaults.
     pub fn new(driver: Driver) -> Self {
         let config = Self {
             driver,
+            engine: None,
             services: Vec::new(),
+            routes: Vec::new(),
             timeouts: Vec::new(),
         };
         config.serve(Self::NGINX, Self::PORT, &[&format!("{SERVER_V4}:80")])
+    }
+
+    /// The same, with all connections run by `engine`.
+    pub fn with_engine(driver: Driver, engine: EngineKind) -> Self {
+        Self {
+            engine: Some(engine),
+            ..Self::new(driver)
+        }
     }
 
     /// Adds nginx, reached over IPv6, behind `port`.
@@ -101,6 +122,14 @@ impl Config {
         if let Some(service) = self.services.last_mut() {
             service.engine = keys;
         }
+        self
+    }
+
+    /// Adds a route of the port on the client's side.
+    #[must_use]
+    pub fn route(mut self, to: &str, via: &str) -> Self {
+        self.routes
+            .push(format!("{{ to = \"{to}\", via = \"{via}\" }}"));
         self
     }
 
@@ -132,17 +161,21 @@ impl Config {
             self.driver.vdev(1, "g1"),
         );
         let ports = [
-            (0, "client", GATE_V4, GATE_V6),
-            (1, "server", GATE_SERVER_V4, GATE_SERVER_V6),
+            (0, "client", GATE_V4, GATE_V6, self.routes.join(", ")),
+            (1, "server", GATE_SERVER_V4, GATE_SERVER_V6, String::new()),
         ];
-        let ports = ports.map(|(index, name, v4, v6)| {
+        let ports = ports.map(|(index, name, v4, v6, routes)| {
             format!(
                 "\n[[port]]\nname = \"{name}\"\ndevice = \"{}{index}\"\nmtu = 1500\n\
-                 addresses = [\"{v4}/24\", \"{v6}/64\"]\n",
+                 addresses = [\"{v4}/24\", \"{v6}/64\"]\nroutes = [{routes}]\n",
                 self.driver.name(),
             )
         });
-        let services = self.services.iter().map(Service::to_toml);
+        let mut engines = EngineConfig::ENGINES.iter();
+        let engine = engines.find(|(_, engine)| Some(*engine) == self.engine);
+        let engine = engine.map_or_else(String::new, |(word, _)| format!("engine = \"{word}\"\n"));
+        let services = self.services.iter();
+        let services = services.map(|service| service.to_toml(&engine));
         let timeouts = self.timeouts.iter();
         let timeouts = timeouts.map(|(key, value)| format!("{key} = \"{value}\"\n"));
         [runtime]
@@ -165,7 +198,8 @@ struct Service {
 }
 
 impl Service {
-    fn to_toml(&self) -> String {
+    /// Its lines; `default` stands for keys of its own.
+    fn to_toml(&self, default: &str) -> String {
         let Self {
             name,
             port,
@@ -176,7 +210,10 @@ impl Service {
         let engine: Vec<_> = engine
             .map(|(key, value)| format!("{key} = \"{value}\"\n"))
             .collect();
-        let engine = engine.concat();
+        let engine = match engine.concat() {
+            own if own.is_empty() => default.to_owned(),
+            own => own,
+        };
         let head = format!(
             "\n[[listener]]\nname = \"{name}\"\n\
              addresses = [\"{GATE_V4}:{port}\", \"[{GATE_V6}]:{port}\"]\n\
@@ -189,6 +226,12 @@ impl Service {
         [head].into_iter().chain(backends).collect()
     }
 }
+
+/// Frames of each ring of a packet socket. When one is three quarters full, the kernel gives frames
+/// of a large flow to the socket of another queue (`PACKET_FANOUT_FLAG_ROLLOVER`, which DPDK's driver
+/// asks for), whose worker does not know the connection and resets it. So a ring must hold what
+/// comes while a worker waits for its CPU: some windows of the kernel's TCP.
+const AF_PACKET_FRAMES: u16 = 4096;
 
 #[cfg(test)]
 mod tests {

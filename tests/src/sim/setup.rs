@@ -41,6 +41,10 @@ pub struct Addresses {
     pub nobody: IpAddr,
     /// The server again, on no link: Weirgate reaches it by way of the server's other address.
     pub beyond: IpAddr,
+    /// Hosts that only flood; Weirgate's way to them is by the client, who knows none of them.
+    pub strangers: IpAddr,
+    /// Bits of their prefix.
+    pub strangers_len: u8,
     /// Bits of a link's prefix.
     pub prefix_len: u8,
     /// Bits of a whole address.
@@ -109,6 +113,8 @@ impl Family {
                 server: Ipv4Addr::new(198, 51, 100, 2).into(),
                 nobody: Ipv4Addr::new(198, 51, 100, 9).into(),
                 beyond: Ipv4Addr::new(203, 0, 113, 10).into(),
+                strangers: Ipv4Addr::new(198, 18, 0, 0).into(),
+                strangers_len: 15,
                 prefix_len: 24,
                 address_len: 32,
             },
@@ -119,6 +125,8 @@ impl Family {
                 server: on_link(2, 2),
                 nobody: on_link(2, 9),
                 beyond: on_link(3, 10),
+                strangers: on_link(4, 0),
+                strangers_len: 64,
                 prefix_len: 64,
                 address_len: 128,
             },
@@ -134,6 +142,17 @@ impl Addresses {
     /// Where clients connect.
     pub fn service(self) -> SocketAddr {
         SocketAddr::new(self.front, 80)
+    }
+
+    /// The route by which Weirgate answers strangers.
+    fn route_to_strangers(self) -> String {
+        let Self {
+            client,
+            strangers,
+            strangers_len,
+            ..
+        } = self;
+        format!("{{ to = \"{strangers}/{strangers_len}\", via = \"{client}\" }}")
     }
 
     /// The server's end number `index`.
@@ -274,6 +293,12 @@ impl Setup {
         self
     }
 
+    /// The keys that were set.
+    fn settings_toml(&self) -> String {
+        let line = |(key, value): &(&str, String)| format!("{key} = {value}\n");
+        self.settings.iter().map(line).collect()
+    }
+
     /// Weirgate's configuration file.
     pub fn to_toml(&self) -> String {
         let Addresses {
@@ -285,7 +310,8 @@ impl Setup {
             address_len,
             ..
         } = self.family.addresses();
-        let service = self.family.addresses().service();
+        let addresses = self.family.addresses();
+        let (service, strangers) = (addresses.service(), addresses.route_to_strangers());
         let word =
             |(word, engine): &(&'static str, EngineKind)| (*engine == self.engine).then_some(*word);
         let engine = EngineConfig::ENGINES.iter().find_map(word);
@@ -296,10 +322,7 @@ impl Setup {
             .map(|(key, value)| format!("{key} = {value}\n"))
             .collect();
         let lcores: Vec<usize> = (0..self.workers).collect();
-        let mut text = String::new();
-        for (key, value) in &self.settings {
-            writeln!(text, "{key} = {value}").expect("a String takes everything");
-        }
+        let mut text = self.settings_toml();
         write!(
             text,
             r#"
@@ -314,6 +337,7 @@ vdevs = ["net_null0", "net_null1"]
 name = "front"
 device = "net_null0"
 addresses = ["{front}/{prefix_len}"]
+routes = [{strangers}]
 
 [[port]]
 name = "back"

@@ -170,6 +170,18 @@ impl World {
         self.try_run_until(time, |_| false);
     }
 
+    /// A frame of somebody else arrives on the client's link.
+    pub fn arrive(&mut self, frame: &[u8]) {
+        let queue = self.switch.queue_for(frame);
+        carry(
+            &mut self.workers[queue],
+            &self.pools[queue],
+            CLIENT_LINK,
+            frame,
+        )
+        .unwrap_or_else(|NoBuffer| self.no_rx_buffer += 1);
+    }
+
     /// Lets time pass until both ends of connections have ended, at either host, and nothing is
     /// left of them at Weirgate; then checks that every buffer is back.
     pub fn settle(&mut self, limit: Duration) {
@@ -326,15 +338,8 @@ impl World {
             while let Some(frame) = host.transmit() {
                 moved = true;
                 let queue = self.switch.queue_for(&frame);
-                let Some(mut buffer) = self.pools[queue].alloc() else {
-                    self.no_rx_buffer += 1;
-                    continue;
-                };
-                buffer
-                    .append(frame.len())
-                    .expect("hosts respect the MTU")
-                    .copy_from_slice(&frame);
-                self.workers[queue].io_mut(link).inner_mut().inject(buffer);
+                carry(&mut self.workers[queue], &self.pools[queue], link, &frame)
+                    .unwrap_or_else(|NoBuffer| self.no_rx_buffer += 1);
             }
         }
         moved
@@ -378,6 +383,25 @@ impl World {
             io.set_tx(link.back);
         }
     }
+}
+
+/// A port has no buffer to receive into.
+struct NoBuffer;
+
+/// A frame arrives at a worker's queue.
+fn carry(
+    worker: &mut Worker<Impair<MemIo>>,
+    pool: &MemPool,
+    link: PortId,
+    frame: &[u8],
+) -> Result<(), NoBuffer> {
+    let mut buffer = pool.alloc().ok_or(NoBuffer)?;
+    buffer
+        .append(frame.len())
+        .expect("hosts respect the MTU")
+        .copy_from_slice(frame);
+    worker.io_mut(link).inner_mut().inject(buffer);
+    Ok(())
 }
 
 /// A worker's queue pairs on both links.

@@ -1,8 +1,9 @@
 //! What an engine tells of a connection, by the names and in the units of Linux's `tcp_info`.
 //!
 //! Sizes that Linux counts in segments are divided by the largest segment, and rounded up: a small
-//! segment is one too. Times are in microseconds. Two differences: `tcpi_lost` leaves out what was
-//! sent again since, and `tcpi_reord_seen` only says whether, not how often.
+//! segment is one too. Times are in microseconds. Differences: `tcpi_lost` leaves out what was sent
+//! again since, `tcpi_reord_seen` only says whether, not how often, and delivery rate and times
+//! begin anew after a connection had nothing to do for some seconds.
 
 use core::time::Duration;
 
@@ -12,6 +13,9 @@ use super::TcpInfo;
 
 /// `tcpi_snd_ssthresh` while there is no threshold.
 const NO_THRESHOLD: u64 = 0x7fff_ffff;
+
+/// Linux's `tcp_reordering`: what it allows for in any case, in segments.
+const LEAST_REORDERING: u32 = 3;
 
 /// Adds everything of `info` but the state to `told`.
 pub(super) fn tell(told: TcpInfo, info: &Info) -> TcpInfo {
@@ -38,7 +42,19 @@ pub(super) fn tell(told: TcpInfo, info: &Info) -> TcpInfo {
         .with("tcpi_lost", segments(info.lost))
         .with("tcpi_retrans", segments(info.resent))
         .with("tcpi_bytes_retrans", u64::from(info.retransmitted))
-        .with("tcpi_reord_seen", u64::from(info.reordering))
+        .with("tcpi_reord_seen", u64::from(info.reordering > 0))
+        .with(
+            "tcpi_reordering",
+            u64::from(info.reordering.max(LEAST_REORDERING)),
+        )
+        .with("tcpi_delivery_rate", info.delivery_rate)
+        .with(
+            "tcpi_delivery_rate_app_limited",
+            u64::from(info.app_limited),
+        )
+        .with("tcpi_busy_time", micros(info.times.busy))
+        .with("tcpi_rwnd_limited", micros(info.times.window_limited))
+        .with("tcpi_sndbuf_limited", micros(info.times.buffer_limited))
         .with("tcpi_rtt", micros(info.srtt))
         .with("tcpi_rttvar", micros(info.rttvar))
         .with("tcpi_min_rtt", micros(info.min_rtt))

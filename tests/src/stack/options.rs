@@ -32,6 +32,10 @@ impl Engine {
 
 /// What a stack's endpoints and connections are made with.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each switches one extension, with any of the others"
+)]
 pub struct StackOptions {
     /// What runs connections.
     pub engine: Engine,
@@ -63,6 +67,10 @@ pub struct StackOptions {
     pub pacing: bool,
     /// Whether the native engine asks for ECN, and agrees to it.
     pub ecn: bool,
+    /// Whether the native engine offers SACK, and agrees to it.
+    pub sack: bool,
+    /// Whether the native engine offers time stamps, and agrees to them.
+    pub timestamps: bool,
     /// How far the native engine's retransmission timeout is above the round-trip time at least.
     pub rto_floor: Duration,
     /// Deadlines.
@@ -88,6 +96,8 @@ impl StackOptions {
             congestion: Algorithm::default(),
             pacing: false,
             ecn: false,
+            sack: true,
+            timestamps: true,
             rto_floor: Duration::from_millis(200),
             timeouts: Timeouts {
                 handshake: Duration::from_mins(1),
@@ -126,6 +136,10 @@ impl StackOptions {
             .map(|number| number.parse().ok())
             .collect();
         let numbers = numbers.ok_or_else(bad_value)?;
+        if let Some(switch) = self.switch(name) {
+            *switch = on_or_off(&numbers).ok_or_else(bad_value)?;
+            return Ok(());
+        }
         match (name, numbers.as_slice()) {
             ("net.ipv4.tcp_rmem", &[_, first, most]) if first <= most => {
                 self.set_receive_buffer(first as usize, most as usize);
@@ -143,7 +157,6 @@ impl StackOptions {
             ("net.ipv4.tcp_keepalive_probes", &[probes @ 1..=255]) => {
                 self.keepalive_probes = probes as u8;
             }
-            ("net.ipv4.tcp_ecn", &[on @ 0..=1]) => self.ecn = on == 1,
             ("net.ipv4.tcp_rto_min_us", &[micros]) => {
                 self.rto_floor = Duration::from_micros(micros);
             }
@@ -154,7 +167,6 @@ impl StackOptions {
                 | "net.ipv4.tcp_keepalive_time"
                 | "net.ipv4.tcp_keepalive_intvl"
                 | "net.ipv4.tcp_keepalive_probes"
-                | "net.ipv4.tcp_ecn"
                 | "net.ipv4.tcp_rto_min_us",
                 _,
             ) => return Err(bad_value()),
@@ -167,6 +179,16 @@ impl StackOptions {
         Ok(())
     }
 
+    /// What a setting of 0 or 1 switches.
+    fn switch(&mut self, name: &str) -> Option<&mut bool> {
+        match name {
+            "net.ipv4.tcp_ecn" => Some(&mut self.ecn),
+            "net.ipv4.tcp_sack" => Some(&mut self.sack),
+            "net.ipv4.tcp_timestamps" => Some(&mut self.timestamps),
+            _ => None,
+        }
+    }
+
     /// smoltcp's buffers do not grow: they are as large as the first window.
     fn set_receive_buffer(&mut self, first: usize, most: usize) {
         self.first_window = Some(first);
@@ -174,6 +196,14 @@ impl StackOptions {
             Engine::Native => most,
             Engine::Smoltcp => first,
         };
+    }
+}
+
+fn on_or_off(numbers: &[u64]) -> Option<bool> {
+    match numbers {
+        [0] => Some(false),
+        [1] => Some(true),
+        _ => None,
     }
 }
 

@@ -392,6 +392,7 @@ impl Tcp {
         let segment = Segment {
             packet: MemBuf::from_frame(packet),
             tcp_offset: I::HEADER_LEN,
+            payload_sum: None,
             header,
         };
         let endpoint = self.endpoints.get_mut(&flow.dport);
@@ -471,6 +472,8 @@ fn connection_options(options: &StackOptions) -> ConnectionOptions {
         congestion: options.congestion,
         pacing: options.pacing,
         ecn: options.ecn,
+        sack: options.sack,
+        timestamps: options.timestamps,
         rto_floor: options.rto_floor,
     }
 }

@@ -3,6 +3,8 @@
 use core::time::Duration;
 
 use netstack::counters::Event;
+use netstack::tcp::EngineKind;
+use proxy::termination::{Cause, Side};
 use weirgate_tests::sim::{Close, EndId, Ending, Script, Setup, Variant, World};
 
 use crate::check::{check_honest, check_whole};
@@ -193,6 +195,47 @@ fn a_client_that_vanishes_while_idle(variant: Variant) {
     assert_eq!(world.client.end(client).received(), 8);
 }
 
+/// The log says that keepalive ended a session. smoltcp does not count probes: there it is what
+/// stays unanswered for `user`.
+fn keepalive_ends_a_session(variant: Variant) {
+    let setup = Setup::new(variant)
+        .set("timeouts.user", "60s")
+        .set("timeouts.keepalive", "10s")
+        .set("tcp.keepalive_interval", "5s")
+        .set("tcp.keepalive_probes", "4");
+    for (vanishes, code) in [(Side::Client, "cD"), (Side::Backend, "sD")] {
+        let mut world = World::new(&setup);
+        let script = Script::sends(8).closes(Close::WhenTold);
+        world.server.serve(world.addresses.backend(0), script);
+        let client = world.client.connect(world.addresses.service(), script);
+        world.run_for(MINUTE);
+        match vanishes {
+            Side::Client => world.client.set_present(false),
+            _ => world.server.set_present(false),
+        }
+        let begun = world.now();
+        world.run_until(2 * MINUTE, |world| world.sessions() == 0);
+        let taken = world.since(begun).as_secs();
+        let reports = world.reports();
+        let [report] = reports.as_slice() else {
+            world.fail("not one session");
+        };
+        let (expected, event, cause) = match variant.engine {
+            // The last answer came up to 10 s ago.
+            EngineKind::Native => (20..=30, Event::TcpKeepaliveTimeouts, Cause::Unanswered),
+            EngineKind::Smoltcp => (60..=70, Event::TcpUserTimeouts, Cause::TimedOut),
+        };
+        assert!(expected.contains(&taken), "{vanishes:?}: {taken} s");
+        assert_eq!(report.reason.to_string(), code);
+        assert_eq!((report.reason.side, report.reason.cause), (vanishes, cause));
+        assert_eq!(world.count(event), 1);
+        if vanishes == Side::Backend {
+            world.run_for(Duration::from_secs(1));
+            assert_eq!(world.client.end(client).ending(), Some(Ending::Reset));
+        }
+    }
+}
+
 fn an_idle_session_ends(variant: Variant) {
     let setup = Setup::new(variant)
         .set("timeouts.idle", "30s")
@@ -265,6 +308,7 @@ weirgate_tests::on_all_variants!(
     a_client_that_vanishes_in_mid_transfer,
     a_backend_that_vanishes_in_mid_transfer,
     a_client_that_vanishes_while_idle,
+    keepalive_ends_a_session,
     an_idle_session_ends,
     a_slow_client_does_not_time_out,
     a_handshake_that_is_never_finished,

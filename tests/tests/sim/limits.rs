@@ -68,6 +68,50 @@ fn out_of_buffers(variant: Variant) {
     }
 }
 
+/// A worker whose connections share as few buffers as a configuration may say, 256: many transfers
+/// at once go on, all of them. The hosts send again what was refused after a second, and then
+/// twice that each time: one refusal may cost a transfer 1 s, three in a row 7 s.
+fn few_buffers_for_many_transfers(variant: Variant) {
+    for (transfers, limit) in [(40, Duration::from_secs(3)), (100, Duration::from_secs(9))] {
+        let link = Link::lossy(0, DELAY);
+        let setup = Setup::new(variant)
+            .packets(2 * 256)
+            .client_link(link)
+            .server_link(link);
+        let mut world = World::new(&setup);
+        let script = Script::sends(200_000).closes(Close::AfterSending);
+        world.server.serve(world.addresses.backend(0), script);
+        let to = world.addresses.service();
+        let connect = |_| world.client.connect(to, script);
+        let clients: Vec<EndId> = (0..transfers).map(connect).collect();
+        let pause = longest_pause(&mut world, &clients);
+        assert!(pause < limit, "{transfers} transfers, one paused {pause:?}");
+        world.settle(10 * MINUTE);
+        for client in clients {
+            check_whole(&world, client, 200_000, 200_000);
+        }
+    }
+}
+
+/// The longest time for which a client received nothing, until all have ended.
+fn longest_pause(world: &mut World, clients: &[EndId]) -> Duration {
+    let mut moved = vec![(0, world.now()); clients.len()];
+    let mut longest = Duration::ZERO;
+    let goes_on = |world: &World| world.client.ends().iter().any(|end| end.ending().is_none());
+    while goes_on(world) {
+        world.run_for(Duration::from_millis(100));
+        assert!(world.elapsed() < 10 * MINUTE, "{:?}", world.elapsed());
+        for (client, (received, at)) in clients.iter().zip(&mut moved) {
+            let end = world.client.end(*client);
+            if end.received() > *received {
+                longest = longest.max(world.since(*at));
+                (*received, *at) = (end.received(), world.now());
+            }
+        }
+    }
+    longest
+}
+
 fn out_of_sessions(variant: Variant) {
     let setup = Setup::new(variant).set("limits.max_sessions", "4");
     let mut world = World::new(&setup);
@@ -173,6 +217,7 @@ fn draining_ends_in_time(variant: Variant) {
 
 weirgate_tests::on_all_variants!(
     out_of_buffers,
+    few_buffers_for_many_transfers,
     out_of_sessions,
     out_of_half_open_connections,
     out_of_source_ports,

@@ -1,5 +1,6 @@
 //! Weirgate between two hosts, in virtual time.
 
+mod attacks;
 mod backends;
 mod check;
 mod close;

@@ -3,6 +3,7 @@
 use netstack::counters::{Counters, Event};
 use netstack::drop::DropReason;
 use netstack::ip::{V4, V6};
+use netstack::wire::ethernet::HEADER_LEN;
 use netstack::wire::icmp::{Error, Message, Unreachable};
 use netstack::wire::tcp::Flags;
 use weirgate_tests::station::frame::{
@@ -68,6 +69,34 @@ fn error_reaches_its_owner<I: TestIp>() {
 fn icmp_errors_about_another_workers_connection_are_handed_over() {
     error_reaches_its_owner::<V4>();
     error_reaches_its_owner::<V6>();
+}
+
+/// A router's word about a segment to a client arrives at a worker that does not know the client.
+fn too_big_reaches_the_worker_of_a_client<I: TestIp>() {
+    let config = CONFIG.replace("lcores = [0]", "lcores = [0, 1, 2]");
+    let mut station = Station::new(&config, 256);
+    station.meet();
+    station.inject_to(1, &Tcp::new(Flags::SYN).frame::<I>());
+    station.turn();
+    let syn_ack = station.take_sent()[0][HEADER_LEN..].to_vec();
+    let too_big = Message::Error(Error::PacketTooBig { mtu: 1400 });
+    station.inject_to(0, &icmp_frame::<I>(too_big, &syn_ack));
+    station.turn();
+    assert_eq!(station.counters(0).event(Event::PathNewsTold), 1);
+    assert_eq!(station.counters(0).drops_total(), 0);
+    for (worker, concerned) in [(0, 0), (1, 1), (2, 0)] {
+        let counters = station.counters(worker);
+        let seen = [Event::IcmpErrorsReceived, Event::TcpPathMtuRefused];
+        let seen = seen.map(|event| counters.event(event));
+        assert_eq!(seen, [concerned; 2], "worker {worker}");
+    }
+    station.finish();
+}
+
+#[test]
+fn words_about_paths_to_clients_reach_their_workers() {
+    too_big_reaches_the_worker_of_a_client::<V4>();
+    too_big_reaches_the_worker_of_a_client::<V6>();
 }
 
 /// A segment for the source ports of the third of three workers.

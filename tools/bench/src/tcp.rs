@@ -10,16 +10,19 @@
 //! | `smoltcp_connect_request_close_64k_ns` | the same with rings of 64 KiB, which is the default |
 //! | `bulk_gbit_s` | [`bulk`]: payload delivered; rings of 256 KiB; checksums in software |
 //! | `bulk_offload_gbit_s` | the same on a port that checks, sums and cuts segments |
+//! | `flood_syn_ns` | [`flood`]: a SYN that is answered by a cookie, and forgotten; native engine only |
+//! | `flood_bulk_ratio` | downloads and a flood in the same turns, over the time that both take alone |
 //! | `idle_bytes_per_half` | 100,000 connections that were made and left alone; rings of 2 KiB |
 //!
 //! The rings are smoltcp's only.
 //!
 //! Times are those inside the worker, over as much work; the median of some rounds. The worker
-//! gets up to 32 frames a turn. Whether the allocator uses huge pages makes a difference with many
+//! gets up to a whole burst a turn. Whether the allocator uses huge pages makes a difference with many
 //! connections; `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` lets it, as `cargo xtask bench` does. Memory is what the process grew by while the worker was made and
 //! the clients connected, tables included, without the peers' part.
 
 pub mod bulk;
+pub mod flood;
 pub mod frame;
 pub mod message;
 pub mod peer;
@@ -30,6 +33,7 @@ pub mod short_connections;
 use std::io;
 
 use self::bulk::Bulk;
+use self::flood::{Flood, Flooded};
 use self::request_response::RequestResponse;
 use netstack::tcp::EngineKind;
 
@@ -45,6 +49,9 @@ const REQUESTS: u64 = 100_000;
 
 /// Connections of a round.
 const SESSIONS: u32 = 10_000;
+
+/// SYNs of a round.
+const SYNS: usize = 1 << 17;
 
 /// Octets delivered in a round.
 const BULK: u64 = 256 << 20;
@@ -96,6 +103,11 @@ impl Bench<'_> {
                 "bulk_offload_gbit_s",
                 &figure.aiming(Better::More, 60.0),
             );
+        }
+        if self.engine == EngineKind::Native && self.wants("flood") {
+            let (syn, ratio) = floods();
+            self.add(report, "flood_syn_ns", &syn);
+            self.add(report, "flood_bulk_ratio", &ratio.aiming(Better::Less, 1.1));
         }
         Ok(())
     }
@@ -215,6 +227,35 @@ fn downloads(engine: EngineKind, offload: Offload) -> Figure {
         })
         .collect();
     Figure::of_rounds("", "Gbit/s of payload delivered", rounds)
+}
+
+/// Nanoseconds of a SYN, and what a flood costs downloads beyond its own time.
+fn floods() -> (Figure, Figure) {
+    let mut rig = Rig::new(Setup {
+        engine: EngineKind::Native,
+        offload: Offload::None,
+        ring: 256 << 10,
+        max_sessions: 10_000,
+        clients: bulk::DOWNLOADS,
+    });
+    let mut script = Bulk::connect(&mut rig);
+    Flood::round(&mut rig, SYNS);
+    script.round(&mut rig, BULK);
+    let mut script = Flooded::new(script);
+    let (mut each, mut ratios) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let syn = nanos_each(&Flood::round(&mut rig, SYNS), SYNS as u64);
+        let (octets, watch) = script.bulk.round(&mut rig, BULK);
+        let octet = nanos_each(&watch, octets);
+        let (octets, syns, watch) = script.round(&mut rig, BULK);
+        let alone = syn * quotient(syns.into(), 1) + octet * quotient(octets.into(), 1);
+        each.push(syn);
+        ratios.push(quotient(watch.busy.as_nanos(), 1) / alone);
+    }
+    (
+        Figure::of_rounds("", "ns a SYN that gets a cookie", each),
+        Figure::of_rounds("", "downloads in a flood, over both alone", ratios),
+    )
 }
 
 fn nanos_each(watch: &Stopwatch, count: u64) -> f64 {

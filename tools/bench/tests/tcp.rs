@@ -1,9 +1,11 @@
 //! The benchmarks' scripts, tiny: whether the worker does what is then measured.
 
 use bench::tcp::bulk::Bulk;
+use bench::tcp::flood::{Flood, Flooded};
 use bench::tcp::request_response::RequestResponse;
 use bench::tcp::rig::{Offload, Rig, Setup};
 use bench::tcp::short_connections::ShortConnections;
+use netstack::counters::Event;
 use netstack::tcp::EngineKind::{self, Native, Smoltcp};
 
 const CLIENTS: u32 = 50;
@@ -52,4 +54,18 @@ fn downloads_arrive_whole() {
             assert!(octets >= 4 << 20);
         }
     }
+}
+
+#[test]
+fn downloads_go_on_in_a_flood() {
+    let mut rig = rig(Native, 64 << 10);
+    let script = Bulk::connect(&mut rig);
+    Flood::round(&mut rig, 1 << 12);
+    let counters = rig.worker().counters();
+    assert!(counters.event(Event::TcpCookiesSent) >= 3 << 10);
+    let before = counters.event(Event::TcpCookiesSent);
+    let (octets, syns, _) = Flooded::new(script).round(&mut rig, 4 << 20);
+    assert!(octets >= 4 << 20 && syns > 1000);
+    let cookies = rig.worker().counters().event(Event::TcpCookiesSent);
+    assert!(cookies - before >= syns - 64);
 }

@@ -5,6 +5,7 @@
 //! reference count; handles and attachments share that. So a buffer costs its allocations once,
 //! when the pool is made.
 
+use core::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::io::{MAX_ATTACHED, PacketBuf, Payload, RxChecksum, TxOffload};
@@ -36,18 +37,21 @@ impl FreeList {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes a handle on memory of this pool back; the memory too, if it is the last.
-    fn release(&self, mut memory: Arc<Memory>) {
-        // All under the lock: of two threads that release the last two handles at once, one comes
-        // second and finds itself alone.
-        self.with(|free| {
-            if let Some(alone) = Arc::get_mut(&mut memory) {
-                alone.pool = None;
-                free.push(memory);
-            } else {
-                drop(memory);
-            }
-        });
+    /// Takes memory back whose only handle this is.
+    fn put(&self, memory: Arc<Memory>) {
+        self.with(|free| free.push(memory));
+    }
+}
+
+/// Drops a handle on memory; the memory goes back to its pool if it is the last.
+fn release(mut memory: Arc<Memory>) {
+    // Most handles are one of several. Nobody can make more of the last one, so what is read here
+    // is either true or soon smaller, and that is seen to where memory is dropped.
+    if Arc::strong_count(&memory) > 1 {
+        return;
+    }
+    if let Some(pool) = Arc::get_mut(&mut memory).and_then(|alone| alone.pool.take()) {
+        pool.put(memory);
     }
 }
 
@@ -61,13 +65,29 @@ struct Memory {
     pool: Option<Arc<FreeList>>,
 }
 
+impl Memory {
+    /// Memory outside any pool.
+    fn new(octets: Box<[u8]>) -> Self {
+        let mut memory = Self::default();
+        memory.octets = octets;
+        memory
+    }
+}
+
+impl Drop for Memory {
+    /// Memory of a pool comes here only if two threads dropped the last two handles at once and
+    /// each saw the other's. It goes back in a new shell.
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.take() {
+            pool.put(Arc::new(core::mem::take(self)));
+        }
+    }
+}
+
 impl MemPool {
     /// A pool of `buffers` buffers, each with room for one packet of `mtu` octets.
     pub fn new(buffers: usize, mtu: usize) -> Self {
-        let memory = || Memory {
-            octets: vec![0; OVERHEAD + mtu].into_boxed_slice(),
-            ..Memory::default()
-        };
+        let memory = || Memory::new(vec![0; OVERHEAD + mtu].into_boxed_slice());
         let free = (0..buffers).map(|_| Arc::new(memory())).collect();
         Self {
             free: Arc::new(FreeList(Mutex::new(free))),
@@ -144,10 +164,7 @@ impl MemBuf {
         for piece in pieces {
             octets.extend_from_slice(piece);
         }
-        let memory = Memory {
-            octets: octets.into_boxed_slice(),
-            ..Memory::default()
-        };
+        let memory = Memory::new(octets.into_boxed_slice());
         let end = memory.octets.len();
         Self::new(memory, None, end)
     }
@@ -203,7 +220,7 @@ impl MemBuf {
 impl Drop for MemBuf {
     fn drop(&mut self) {
         if let Some(pool) = self.memory.pool.take() {
-            pool.release(self.take_memory());
+            pool.put(self.take_memory());
         }
     }
 }
@@ -227,25 +244,35 @@ impl PacketBuf for MemBuf {
         self.memory.attached.iter().map(MemPayload::octets)
     }
 
-    fn attach(&mut self, payload: &MemPayload) -> bool {
-        if payload.octets().is_empty() {
+    fn attach_part(&mut self, payload: &MemPayload, part: Range<usize>) -> bool {
+        let end = payload.place_of(part.end);
+        let start = payload.place_of(part.start).min(end);
+        if start == end {
             return true;
         }
         if self.memory.attached.len() == MAX_ATTACHED {
             return false;
         }
-        self.attached_len += payload.octets().len();
-        self.memory.attached.push(payload.share());
+        self.attached_len += (end - start) as usize;
+        let memory = payload.memory.clone();
+        self.memory.attached.push(MemPayload {
+            memory,
+            start,
+            end,
+            sum: None,
+        });
         true
     }
 
     fn into_payload(mut self) -> MemPayload {
         self.gather();
-        let (start, end) = (self.start, self.end);
+        // No frame is longer than 32 bits can count.
+        let (start, end) = (self.start as u32, self.end as u32);
         MemPayload {
             memory: Some(self.take_memory()),
             start,
             end,
+            sum: None,
         }
     }
 
@@ -310,14 +337,23 @@ impl PacketBuf for MemBuf {
 pub struct MemPayload {
     /// `None` only while it is dropped.
     memory: Option<Arc<Memory>>,
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
+    sum: Option<u16>,
+}
+
+impl MemPayload {
+    /// The place in the buffer with `offset` octets before it, or that behind the last.
+    fn place_of(&self, offset: usize) -> u32 {
+        let len = self.end - self.start;
+        self.start + u32::try_from(offset).unwrap_or(u32::MAX).min(len)
+    }
 }
 
 impl Payload for MemPayload {
     fn octets(&self) -> &[u8] {
         match &self.memory {
-            Some(memory) => &memory.octets[self.start..self.end],
+            Some(memory) => &memory.octets[self.start as usize..self.end as usize],
             None => &[],
         }
     }
@@ -329,33 +365,47 @@ impl Payload for MemPayload {
         }
     }
 
+    fn sum(&self) -> Option<u16> {
+        self.sum
+    }
+
+    fn set_sum(&mut self, sum: u16) {
+        self.sum = Some(sum);
+    }
+
     fn trim_front(&mut self, len: usize) {
-        self.start = self.end.min(self.start.saturating_add(len));
+        if len > 0 {
+            self.start = self.place_of(len);
+            self.sum = None;
+        }
     }
 
     fn truncate(&mut self, len: usize) {
-        self.end = self.end.min(self.start.saturating_add(len));
+        let end = self.place_of(len);
+        if end < self.end {
+            self.end = end;
+            self.sum = None;
+        }
     }
 
     fn append(&mut self, octets: &[u8]) -> bool {
-        let end = self.end + octets.len();
+        let place = self.end as usize;
+        let end = place + octets.len();
         let alone = self.memory.as_mut().and_then(Arc::get_mut);
-        let Some(place) = alone.and_then(|memory| memory.octets.get_mut(self.end..end)) else {
+        let Some(place) = alone.and_then(|memory| memory.octets.get_mut(place..end)) else {
             return false;
         };
         place.copy_from_slice(octets);
-        self.end = end;
+        self.end = end as u32;
+        self.sum = None;
         true
     }
 }
 
 impl Drop for MemPayload {
     fn drop(&mut self) {
-        let Some(memory) = self.memory.take() else {
-            return;
-        };
-        if let Some(pool) = memory.pool.clone() {
-            pool.release(memory);
+        if let Some(memory) = self.memory.take() {
+            release(memory);
         }
     }
 }

@@ -156,6 +156,43 @@ fn attached_payloads_end_the_growing_at_the_back_only() {
 }
 
 #[test]
+fn parts_of_a_payload_are_attached() {
+    let pool = MemPool::new(2, 100);
+    let mut payload = frame(&pool, b"0123456789").into_payload();
+    payload.trim_front(2);
+    payload.truncate(6);
+    let mut buf = pool.alloc().unwrap();
+    for part in [1..3, 0..1, 4..usize::MAX, 6..9, 3..3] {
+        assert!(buf.attach_part(&payload, part));
+    }
+    assert_eq!((buf.attached().count(), buf.packet_len()), (3, 5));
+    assert_eq!(whole(&buf), b"34267");
+    drop((buf, payload));
+    assert_eq!(pool.available(), 2);
+}
+
+#[test]
+fn a_sum_is_forgotten_with_the_octets_it_is_of() {
+    let pool = MemPool::new(1, 100);
+    let mut payload = frame(&pool, b"0123456789").into_payload();
+    assert_eq!(payload.sum(), None);
+    payload.set_sum(7);
+    payload.trim_front(0);
+    payload.truncate(10);
+    assert_eq!((payload.sum(), payload.share().sum()), (Some(7), Some(7)));
+    let (mut front, mut back) = (payload.share(), payload.share());
+    front.truncate(9);
+    back.trim_front(1);
+    assert_eq!(
+        (front.sum(), back.sum(), payload.sum()),
+        (None, None, Some(7))
+    );
+    drop((front, back));
+    assert!(payload.append(b"x"));
+    assert_eq!(payload.sum(), None);
+}
+
+#[test]
 fn a_frame_takes_so_many_payloads() {
     let pool = MemPool::new(2, 100);
     let payload = frame(&pool, b"12").into_payload();

@@ -38,7 +38,8 @@ impl<B: PacketBuf> Endpoint<B> {
         let ends = I::flow(flow);
         let numbers = self.isn.numbers(network, ends, now);
         let stamp = numbers.stamp(now);
-        let cookie = self.cookies.make(now, network, &ends, syn, stamp);
+        let syn = understood(listener, syn);
+        let cookie = self.cookies.make(now, network, &ends, &syn, stamp);
         let numbers = Numbers {
             iss: cookie.iss,
             ..numbers
@@ -78,7 +79,8 @@ impl<B: PacketBuf> Endpoint<B> {
         }
         let numbers = self.isn.numbers(network, ends, now);
         let stamp = numbers.stamp(now);
-        let Some((iss, syn)) = self.cookies.check(now, network, &ends, header, stamp) else {
+        let header = understood(listener, header);
+        let Some((iss, syn)) = self.cookies.check(now, network, &ends, &header, stamp) else {
             self.counters.increment(Event::TcpCookiesRefused);
             return None;
         };
@@ -108,4 +110,14 @@ impl<B: PacketBuf> Endpoint<B> {
         self.counters.increment(Event::TcpCookiesAccepted);
         self.handle_for(id, now, flow, segment, out);
     }
+}
+
+/// A header without the time stamps that the listener does not use. A cookie then has no room for
+/// the window scale and SACK.
+fn understood(listener: &Listener, header: &Header) -> Header {
+    let mut header = *header;
+    if !listener.options.timestamps {
+        header.options.timestamps = None;
+    }
+    header
 }

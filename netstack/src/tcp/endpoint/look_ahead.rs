@@ -69,7 +69,7 @@ impl<B: PacketBuf> Endpoint<B> {
     }
 
     /// Fetches the connections from memory.
-    pub fn fetch(&self, ids: impl Iterator<Item = ConnId> + Clone) {
+    pub fn fetch(&self, ids: &(impl Iterator<Item = ConnId> + Clone)) {
         for id in ids.clone() {
             self.timers.touch(id.0);
             if let Some(entry) = self.connections.get(id.index()) {

@@ -14,8 +14,9 @@ use crate::ip::{FiveTuple, Ip, NetworkId};
 use crate::tcp::bare::Bare;
 use crate::tcp::connection::{CloseCause, Connection};
 use crate::tcp::listen::Listener;
+use crate::tcp::run::{Alone, Run};
 use crate::tcp::time_wait::{Age, TimeWait};
-use crate::tcp::{EngineKind, Output, Segment, State, TcpIp, bare, path_mtu};
+use crate::tcp::{Output, Segment, State, TcpIp, bare, path_mtu};
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
 
@@ -49,16 +50,58 @@ impl<B: PacketBuf> Endpoint<B> {
         segment: Segment<B>,
         out: &mut O,
     ) -> Result<(), Misdirected<B>> {
+        self.handle_run(arrival, segment, &mut Alone, out)
+    }
+
+    /// Takes in a segment and, if its connection is here, those that follow it. Whatever is left of
+    /// `run` is to be handed in again.
+    ///
+    /// # Errors
+    /// Gives the packet back if its connection belongs to another worker.
+    pub fn handle_run<I: TcpIp, O: Output<Buf = B>>(
+        &mut self,
+        arrival: Arrival<I>,
+        segment: Segment<B>,
+        run: &mut impl Run<B>,
+        out: &mut O,
+    ) -> Result<(), Misdirected<B>> {
+        let Arrival { now, flow, .. } = arrival;
+        let guessed = arrival
+            .guess
+            .filter(|id| self.has_flow(*id, arrival.network, &flow));
+        let Some(id) = guessed.or_else(|| self.find(arrival.network, &flow)) else {
+            return self.handle_unconnected(arrival, segment, out);
+        };
+        let mut seq = segment.header.seq;
+        let mut taken_in = self.handle_for(id, now, flow, segment, out);
+        while run.peek().is_some() {
+            let entry = &mut self.connections[id.index()];
+            if taken_in && matches!(entry.holder, Holder::Session(_)) {
+                let followed =
+                    entry
+                        .connection
+                        .handle_run(&mut self.context, now, &entry.flow, seq, run);
+                self.counters.add(Event::Consumed, followed);
+            }
+            // Not simply what comes next: it is looked at as if it had come alone.
+            if let Some(segment) = run.take() {
+                seq = segment.header.seq;
+                taken_in = self.handle_for(id, now, flow, segment, out);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in a segment that belongs to no connection of this worker.
+    fn handle_unconnected<I: TcpIp, O: Output<Buf = B>>(
+        &mut self,
+        arrival: Arrival<I>,
+        segment: Segment<B>,
+        out: &mut O,
+    ) -> Result<(), Misdirected<B>> {
         let Arrival {
             now, network, flow, ..
         } = arrival;
-        let guessed = arrival
-            .guess
-            .filter(|id| self.has_flow(*id, network, &flow));
-        if let Some(id) = guessed.or_else(|| self.find(network, &flow)) {
-            self.handle_for(id, now, flow, segment, out);
-            return Ok(());
-        }
         if let Some(entry) = I::time_wait(&self.demux).get(network, &flow) {
             self.handle_in_time_wait(arrival, entry, segment, out);
             return Ok(());
@@ -138,6 +181,7 @@ impl<B: PacketBuf> Endpoint<B> {
         true
     }
 
+    /// Takes in a segment of a connection. Returns whether that took it in.
     pub(super) fn handle_for<I: TcpIp, O: Output<Buf = B>>(
         &mut self,
         id: ConnId,
@@ -145,17 +189,19 @@ impl<B: PacketBuf> Endpoint<B> {
         flow: FiveTuple<I>,
         segment: Segment<B>,
         out: &mut O,
-    ) {
+    ) -> bool {
         let entry = &mut self.connections[id.index()];
         let connection = &mut entry.connection;
         // Somebody has yet to take note that it is over; to the peer it is over already.
         if connection.state() == State::Closed {
             self.counters.drop_packet(DropReason::TcpNoConnection);
             self.answer_with_reset(now, flow, &segment, out);
-            return;
+            return false;
         }
         let (header, payload_len) = (segment.header, segment.payload_len());
-        match connection.handle_segment(&mut self.context, now, &I::flow(flow), segment, out) {
+        let result =
+            connection.handle_segment(&mut self.context, now, &I::flow(flow), segment, out);
+        match result {
             Ok(()) => {
                 self.counters.increment(Event::Consumed);
                 // RFC 9293 section 3.6.1: nobody will read it, and the peer must know.
@@ -185,6 +231,7 @@ impl<B: PacketBuf> Endpoint<B> {
             }
         }
         self.enqueue_news(id);
+        result.is_ok()
     }
 
     /// RFC 9293 section 3.10.7.4, TIME-WAIT; RFC 1122 section 4.2.2.13 for the new SYN.
@@ -202,7 +249,7 @@ impl<B: PacketBuf> Endpoint<B> {
         let syn = header.flags.contains(Flags::SYN) && !header.flags.contains(Flags::ACK);
         if syn
             && let Some(listener) = self.listeners.get(network, I::flow(flow).local()).cloned()
-            && entry.is_reopened_by(&header, listener.options.engine == EngineKind::Native)
+            && entry.is_reopened_by(&header, listener.uses_time_stamps())
         {
             self.accept(arrival, &listener, Some(entry), segment, out);
             return;
@@ -256,9 +303,11 @@ impl<B: PacketBuf> Endpoint<B> {
             self.counters.drop_packet(DropReason::TcpConnectionsFull);
             return;
         }
-        if self.half_open >= self.config.syn_backlog {
-            let fresh = old.is_none();
-            if fresh && self.answer_with_cookie(&arrival, listener, &segment.header, out) {
+        // A flow in TIME-WAIT belongs to a client who was here before, and what is remembered of it
+        // is given up for the handshake: no flood gets in that way. A cookie would not do, as its
+        // sequence number cannot be chosen to come after the old one's.
+        if self.half_open >= self.config.syn_backlog && old.is_none() {
+            if self.answer_with_cookie(&arrival, listener, &segment.header, out) {
                 self.counters.increment(Event::Consumed);
             } else {
                 self.counters.drop_packet(DropReason::TcpBacklogFull);

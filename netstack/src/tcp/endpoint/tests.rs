@@ -49,6 +49,7 @@ macro_rules! engine_tests {
     };
 }
 
+mod attacks;
 mod buffers;
 mod closing;
 mod cookies;
@@ -60,6 +61,8 @@ mod link;
 mod manners;
 mod path_mtu;
 mod rig;
+mod runs;
 mod sums;
 mod time_wait;
 mod validation;
+mod visibility;

@@ -116,6 +116,7 @@ impl<B: PacketBuf> Endpoint<B> {
             self.later_at.min(at)
         };
         let entry = &mut self.connections[id.index()];
+        entry.attended = false;
         if !entry.queued {
             entry.queued = true;
             self.later.push_back(id);

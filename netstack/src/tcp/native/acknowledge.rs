@@ -75,8 +75,9 @@ enum CongestionEcho {
     Echoing,
 }
 
-/// A sender that was silent for longer has started again with a small congestion window.
-const PAUSE: Duration = Duration::from_secs(1);
+/// A sender that was silent for longer, and for longer than two round trips, has started again
+/// with a small congestion window: after a timeout, which no sender has sooner, or a rest.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// An ACK is never delayed by less, or it would meet no answer even of a fast session.
 const MIN_DELAY: Duration = Duration::from_millis(5);
@@ -181,7 +182,7 @@ impl Acknowledge {
         rtt_micros: u32,
     ) -> bool {
         let silence = self.silence(now);
-        let paused = silence > PAUSE;
+        let paused = silence > PAUSE.max(2 * Duration::from_micros(rtt_micros.into()));
         self.last_arrival = now;
         if paused {
             self.quick = quick_for(window, self.mss);
@@ -401,6 +402,16 @@ mod tests {
         let later = START + PAUSE * 2 + millis(1);
         assert!(ack.arrived(later, 1460, 65_535, 0));
         assert_eq!(ack.poll(later, 3020), Acknowledgment::Now);
+    }
+
+    #[test]
+    fn on_a_long_path_a_timeout_is_no_pause() {
+        let silence = PAUSE + millis(50);
+        let micros = |time: Duration| time.as_micros() as u32;
+        let mut ack = settled();
+        assert!(!ack.arrived(START + silence, 1460, 65_535, micros(PAUSE)));
+        let mut ack = settled();
+        assert!(ack.arrived(START + silence, 1460, 65_535, micros(PAUSE) / 2));
     }
 
     #[test]

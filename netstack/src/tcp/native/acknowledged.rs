@@ -48,6 +48,7 @@ impl<P: Payload> SendHalf<P> {
             let mss = self.window.smss;
             self.board.sack(ack.blocks, mss, &mut delivery);
         }
+        self.count_nuisances(delivery.divided);
         self.recovered &= !advanced;
         if advanced {
             self.silences = 0;
@@ -57,16 +58,10 @@ impl<P: Payload> SendHalf<P> {
         if advanced && self.fin == Fin::Sent && self.una == self.nxt {
             self.fin = Fin::Acknowledged;
         }
-        if !self.sack {
-            let repeated = !advanced && !ack.occupies && !window_changed && flight > 0;
-            self.count_duplicate(advanced, repeated, &mut delivery);
-        }
+        let repeated = !advanced && !ack.occupies && !window_changed && flight > 0;
+        self.count_duplicate(advanced, repeated, &mut delivery);
         let rtt = self.measure(now, ack, &delivery, advanced);
-        if self.sack {
-            let echo_age = ack.echo.map(|(echo, clock)| clock.wrapping_sub(echo));
-            self.rack
-                .delivered(now, &delivery, self.rto.smallest(), echo_age);
-        }
+        self.note_order(now, ack, &delivery);
         let progress = Progress {
             delivered: delivery.octets(),
             advanced,
@@ -83,6 +78,9 @@ impl<P: Payload> SendHalf<P> {
         let lost = self.board.lost().saturating_sub(lost_before);
         if delivery.octets() > 0 || lost > 0 {
             let acked = self.acked(now, &mut delivery, &progress, rtt, lost);
+            if let Some(sample) = &acked.rate {
+                self.throughput.measured(sample);
+            }
             self.controller.on_ack(&mut self.window, &acked);
         }
         let moved = delivery.octets() > 0 || window_changed;
@@ -95,14 +93,48 @@ impl<P: Payload> SendHalf<P> {
         self.timer_after_ack(now, wait, moved);
     }
 
+    /// Tells RACK what was delivered.
+    fn note_order(&mut self, now: Instant, ack: &Acknowledgment<'_>, delivery: &Delivery<'_>) {
+        if !self.sack {
+            return;
+        }
+        let echo_age = ack.echo.map(|(echo, clock)| clock.wrapping_sub(echo));
+        let in_order = !self.rack.has_reordered();
+        let (min_rtt, smss) = (self.rto.smallest(), self.window.smss);
+        self.rack.delivered(now, delivery, min_rtt, echo_age, smss);
+        if in_order && self.rack.has_reordered() {
+            self.tally.reordered = self.tally.reordered.saturating_add(1);
+        }
+    }
+
+    /// Counts what honest peers have little reason for: acknowledgments that end inside a segment of
+    /// the wire, and SACK blocks that are no use.
+    fn count_nuisances(&mut self, divided: Option<u32>) {
+        let tally = &mut self.tally;
+        if divided.is_some_and(|len| len <= self.window.smss) {
+            tally.divided_acks = tally.divided_acks.saturating_add(1);
+        }
+        let refused = self.board.take_refused();
+        tally.sack_refused = tally.sack_refused.saturating_add(refused);
+    }
+
     /// RFC 9293 section 3.10.7.4: the window of the newest segment counts. Returns whether it
     /// changed.
+    ///
+    /// One that acknowledges more than any before is the newest, also if it fills a gap, which the
+    /// test by its number takes for old.
     fn update_window(&mut self, ack: &Acknowledgment<'_>) -> bool {
-        let newer = seq::lt(self.wl1, ack.seq) || self.wl1 == ack.seq && seq::le(self.wl2, ack.ack);
+        let acknowledges_more = seq::lt(self.una, ack.ack);
+        let newer = seq::lt(self.wl1, ack.seq)
+            || self.wl1 == ack.seq && seq::le(self.wl2, ack.ack)
+            || acknowledges_more;
         if !newer {
             return false;
         }
-        self.wl1 = ack.seq;
+        // Filling a gap is no reason to take what lies behind it for new again.
+        if seq::lt(self.wl1, ack.seq) {
+            self.wl1 = ack.seq;
+        }
         self.wl2 = ack.ack;
         self.max_wnd = self.max_wnd.max(ack.wnd);
         let changed = self.wnd != ack.wnd;
@@ -127,6 +159,9 @@ impl<P: Payload> SendHalf<P> {
     /// Without SACK, each duplicate acknowledgment says that one segment has left the network
     /// (RFC 5681 section 3.2).
     fn count_duplicate(&mut self, advanced: bool, repeated: bool, delivery: &mut Delivery<'_>) {
+        if self.sack {
+            return;
+        }
         if repeated {
             // RFC 5681 section 5: a peer may make up as many as it likes; no more count than there
             // are segments in flight, which are small ones or large ones that a port has cut.

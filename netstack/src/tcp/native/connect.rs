@@ -172,7 +172,9 @@ impl SynSent {
             if !acknowledges {
                 return Answered::Not;
             }
-            let echoes = header.options.timestamps.is_none_or(|stamps| {
+            let offered = self.start.offer.timestamps;
+            let stamps = header.options.timestamps.filter(|_| offered);
+            let echoes = stamps.is_none_or(|stamps| {
                 // RFC 7323 section 3.2: the echo is of our SYN.
                 seq::le(stamps.echo, self.start.stamp(now))
             });

@@ -9,12 +9,13 @@
 
 use core::time::Duration;
 
+use super::activity::Activity;
 use super::congestion::{Controller, Window};
 use super::open::Open;
 use super::options::Negotiated;
 use super::pacing::Pacer;
 use super::rack::{Rack, RestingRack};
-use super::rate::RateEstimator;
+use super::rate::{RateEstimator, Throughput};
 use super::receive::{ReceiveHalf, RestingReceive};
 use super::recovery::Phase;
 use super::rto::RetransmissionTimeout;
@@ -107,6 +108,9 @@ impl Idle {
             phase: Phase::Open,
             undo: None,
             rate: RateEstimator::default(),
+            throughput: Throughput::default(),
+            activity: Activity::default(),
+            short_of_room: false,
             pacer: Pacer::new(smss),
             timer: Timer::Off,
             loss_probe: None,

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::activity::SendTimes;
 use super::open::Open;
 use super::recovery::Phase;
 use crate::io::Payload;
@@ -59,10 +60,18 @@ pub struct Info {
     pub resent: u32,
     /// Sent again, ever.
     pub retransmitted: u32,
-    /// Whether the path has been seen to reorder.
-    pub reordering: bool,
+    /// How many segments late the path has delivered one, at most 255; zero if it was not seen to
+    /// reorder.
+    pub reordering: u32,
     /// Reductions of the window that were taken back.
     pub undone: u16,
+    /// Octets a second that the path has lately delivered; zero before the first measurement, and
+    /// after a pause of five seconds.
+    pub delivery_rate: u64,
+    /// Whether the session had too little to send for that rate to show what the path can do.
+    pub app_limited: bool,
+    /// For how long it had something to send, and what kept it from sending more.
+    pub times: SendTimes,
     /// Octets a second at which segments are sent; `None` if they are not paced.
     pub pacing_rate: Option<u64>,
     /// The peer's window.
@@ -96,8 +105,11 @@ impl Default for Info {
             lost: 0,
             resent: 0,
             retransmitted: 0,
-            reordering: false,
+            reordering: 0,
             undone: 0,
+            delivery_rate: 0,
+            app_limited: false,
+            times: SendTimes::default(),
             pacing_rate: None,
             snd_wnd: 0,
             rcv_wnd: 0,
@@ -110,7 +122,7 @@ impl Default for Info {
 
 impl<P: Payload> Open<P> {
     /// What is known of the connection.
-    pub(super) fn info(&self, _now: Instant) -> Info {
+    pub(super) fn info(&self, now: Instant) -> Info {
         let send = &self.send;
         let recovering = match &send.phase {
             Phase::Open if send.board.sacked() > 0 || send.dup_acks > 0 => Recovering::Disorder,
@@ -137,8 +149,11 @@ impl<P: Payload> Open<P> {
             lost: send.board.lost(),
             resent: send.board.resent_octets(),
             retransmitted: send.retransmitted,
-            reordering: send.rack.has_reordered(),
+            reordering: u32::from(send.rack.distance()),
             undone: send.undone,
+            delivery_rate: send.throughput.rate,
+            app_limited: send.throughput.is_app_limited,
+            times: send.activity.times(now),
             pacing_rate: if send.paced {
                 send.controller.pacing_rate(&send.window, srtt)
             } else {

@@ -162,6 +162,7 @@ impl<P: Payload> Open<P> {
     pub(super) fn send(&mut self, options: &ConnectionOptions, payload: &P) -> usize {
         let octets = payload.octets();
         let len = octets.len().min(self.room(options));
+        self.send.short_of_room = len < octets.len();
         if len == 0 {
             return 0;
         }
@@ -172,6 +173,21 @@ impl<P: Payload> Open<P> {
         part.truncate(len);
         self.send.queue.push(part);
         len
+    }
+
+    /// Moves whole received payloads to what `to` has to send, as far as that has room; returns
+    /// how many octets that was.
+    pub(super) fn pass_to(&mut self, to: &mut Self, options: &ConnectionOptions) -> usize {
+        let room = to.room(options);
+        let mut moved = 0;
+        while let Some(payload) = self.receive.take(room - moved) {
+            moved += payload.octets().len();
+            let small = payload.octets().len() < WORTH_SHARING;
+            if !small || !to.send.queue.append(payload.octets()) {
+                to.send.queue.push(payload);
+            }
+        }
+        moved
     }
 
     /// Queues as many of `octets` as there is room for, copied; returns how many.
@@ -185,7 +201,9 @@ impl<P: Payload> Open<P> {
         O: Output,
         O::Buf: PacketBuf<Payload = P>,
     {
-        let octets = &octets[..octets.len().min(self.room(options))];
+        let all = octets.len();
+        let octets = &octets[..all.min(self.room(options))];
+        self.send.short_of_room = octets.len() < all;
         if !octets.is_empty() && octets.len() < WORTH_SHARING && self.send.queue.append(octets) {
             return octets.len();
         }

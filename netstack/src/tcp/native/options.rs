@@ -31,6 +31,10 @@ pub(super) struct Offer {
     pub(super) largest_window: u32,
     /// Whether we ask for ECN.
     pub(super) ecn: bool,
+    /// Whether we offer SACK.
+    pub(super) sack: bool,
+    /// Whether we offer time stamps.
+    pub(super) timestamps: bool,
 }
 
 impl Offer {
@@ -44,8 +48,8 @@ impl Offer {
         tcp::Options {
             mss: Some(self.mss),
             window_scale: Some(self.shift()),
-            sack_permitted: true,
-            timestamps: Some(Timestamps {
+            sack_permitted: self.sack,
+            timestamps: self.timestamps.then_some(Timestamps {
                 value: stamp,
                 echo: 0,
             }),
@@ -91,7 +95,7 @@ pub(super) struct Negotiated {
 impl Negotiated {
     /// What comes of our offer and the peer's SYN or SYN-ACK.
     pub(super) fn new(offer: &Offer, syn: &Header) -> Self {
-        let timestamps = syn.options.timestamps.is_some();
+        let timestamps = offer.timestamps && syn.options.timestamps.is_some();
         let spent = if timestamps { TIMESTAMPS_LEN } else { 0 };
         let wanted = syn.options.mss.unwrap_or(offer.default_mss);
         let scaled = syn.options.window_scale;
@@ -107,7 +111,7 @@ impl Negotiated {
             send_shift: scaled.unwrap_or(0),
             receive_shift: if scaled.is_some() { offer.shift() } else { 0 },
             timestamps,
-            sack: syn.options.sack_permitted,
+            sack: offer.sack && syn.options.sack_permitted,
             ecn: offer.ecn && agreed,
             small_mss: wanted < SMALLEST_MSS,
         }
@@ -135,6 +139,8 @@ mod tests {
         default_mss: 536,
         largest_window: 4 << 20,
         ecn: true,
+        sack: true,
+        timestamps: true,
     };
 
     fn syn(flags: Flags, options: tcp::Options) -> Header {
@@ -182,9 +188,8 @@ mod tests {
     fn what_both_offer_is_in_use() {
         let theirs = Offer {
             mss: 1200,
-            default_mss: 536,
             largest_window: 1 << 20,
-            ecn: true,
+            ..OFFER
         };
         let flags = Flags::SYN | Flags::ECE | Flags::CWR;
         let agreed = Negotiated::new(&OFFER, &syn(flags, theirs.options(7)));
@@ -199,6 +204,29 @@ mod tests {
             &syn(Flags::SYN | Flags::ACK | Flags::ECE, theirs.options(7)),
         );
         assert!(set.ecn);
+    }
+
+    #[test]
+    fn what_either_end_leaves_out_is_not_in_use() {
+        for (sack, timestamps) in [(false, true), (true, false), (false, false)] {
+            let without = Offer {
+                sack,
+                timestamps,
+                ..OFFER
+            };
+            let said = without.options(7);
+            assert_eq!(said.sack_permitted, sack);
+            assert_eq!(said.timestamps.is_some(), timestamps);
+            for (ours, theirs) in [(without, OFFER), (OFFER, without)] {
+                let agreed = Negotiated::new(&ours, &syn(Flags::SYN, theirs.options(7)));
+                assert_eq!((agreed.sack, agreed.timestamps), (sack, timestamps));
+                let mss = if timestamps { 1448 } else { 1460 };
+                assert_eq!((agreed.send_mss, agreed.receive_mss), (mss, mss));
+                let answer = agreed.answer(&ours, 8, 7);
+                assert_eq!(answer.sack_permitted, sack);
+                assert_eq!(answer.timestamps.is_some(), timestamps);
+            }
+        }
     }
 
     #[test]

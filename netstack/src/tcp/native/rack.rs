@@ -8,7 +8,7 @@
 
 use core::time::Duration;
 
-use super::sack::{Delivery, Fate, Scoreboard, Sent};
+use super::sack::{Delivery, Judgement, Scoreboard, Sent};
 use crate::tcp::seq;
 use crate::time::Instant;
 
@@ -30,8 +30,8 @@ pub(super) struct Rack {
     rtt: u32,
     /// The end of the highest delivered segment.
     highest: u32,
-    /// Segments have arrived out of order.
-    reordering: bool,
+    /// How many segments late the path has delivered one, at most; zero if it keeps the order.
+    distance: u8,
     /// Quarters of the smallest round-trip time in the reordering window.
     multiplier: u8,
     /// Recoveries until the window shrinks again.
@@ -43,7 +43,7 @@ pub(super) struct Rack {
 /// What is left of it when nothing is under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RestingRack {
-    reordering: bool,
+    distance: u8,
     multiplier: u8,
     persist: u8,
 }
@@ -69,7 +69,7 @@ impl Rack {
             end: iss,
             rtt: 0,
             highest: iss,
-            reordering: false,
+            distance: 0,
             multiplier: 1,
             persist: 0,
             dsack_round: None,
@@ -79,7 +79,7 @@ impl Rack {
     /// What is left to be remembered when nothing is under way.
     pub(super) fn rest(&self) -> RestingRack {
         RestingRack {
-            reordering: self.reordering,
+            distance: self.distance,
             multiplier: self.multiplier,
             persist: self.persist,
         }
@@ -88,7 +88,7 @@ impl Rack {
     /// The same again; the next number to be sent is `nxt`.
     pub(super) fn resume(rest: RestingRack, nxt: u32) -> Self {
         Self {
-            reordering: rest.reordering,
+            distance: rest.distance,
             multiplier: rest.multiplier,
             persist: rest.persist,
             ..Self::new(nxt)
@@ -97,7 +97,12 @@ impl Rack {
 
     /// Whether the path has been seen to reorder.
     pub(super) fn has_reordered(&self) -> bool {
-        self.reordering
+        self.distance > 0
+    }
+
+    /// How many segments late the path has delivered one, at most; zero if it keeps the order.
+    pub(super) fn distance(&self) -> u8 {
+        self.distance
     }
 
     /// The reordering window in quarters of the smallest round-trip time.
@@ -106,18 +111,21 @@ impl Rack {
     }
 
     /// Takes in what an acknowledgment delivered (RFC 8985 section 6.2 steps 2 and 3). `echo_age` is
-    /// the age of the time stamp that it echoes, in milliseconds of a clock that goes with `now`.
+    /// the age of the time stamp that it echoes, in milliseconds of a clock that goes with `now`;
+    /// `mss` the size of a segment.
     pub(super) fn delivered(
         &mut self,
         now: Instant,
         delivery: &Delivery<'_>,
         min_rtt: Option<Duration>,
         echo_age: Option<u32>,
+        mss: u32,
     ) {
         if let Some(lowest) = delivery.lowest_sent_once
             && seq::lt(lowest, self.highest)
         {
-            self.reordering = true;
+            let late = self.highest.wrapping_sub(lowest).div_ceil(mss.max(1));
+            self.distance = self.distance.max(u8::try_from(late).unwrap_or(u8::MAX));
         }
         let Some(newest) = delivery.newest else {
             return;
@@ -147,7 +155,7 @@ impl Rack {
 
     /// Something was taken for lost that was only late: the path reorders.
     pub(super) fn was_hasty(&mut self) {
-        self.reordering = true;
+        self.distance = self.distance.max(1);
     }
 
     /// The peer has received a segment twice (RFC 8985 section 6.2 step 4): patience was too short.
@@ -155,7 +163,7 @@ impl Rack {
     /// Unless nothing was ever seen out of order: then a copy was made on the way, or a
     /// retransmission repaired too much, and more patience would only delay what is really lost.
     pub(super) fn duplicate_reported(&mut self, una: u32, nxt: u32) {
-        if !self.reordering {
+        if self.distance == 0 {
             return;
         }
         if self.dsack_round.is_none_or(|end| seq::le(end, una)) {
@@ -182,28 +190,16 @@ impl Rack {
         patience: Patience,
     ) -> (u32, Option<Duration>) {
         let allowed = Duration::from_micros(u64::from(self.rtt)) + self.window(board, patience);
-        let mut lost = 0;
-        let mut wait: Option<Duration> = None;
-        for index in 0.. {
-            let Some(sent) = board.get(index) else { break };
-            if sent.fate != Fate::InFlight {
-                continue;
-            }
+        let left = |sent_at| allowed.saturating_sub(now.saturating_duration_since(sent_at));
+        board.lose(left(self.sent_at), |sent| {
             if !self.is_after(sent) {
-                // Segments sent once lie in the order in which they were sent.
-                if sent.retransmitted {
-                    continue;
-                }
-                break;
+                return Judgement::TooEarly;
             }
-            let age = now.saturating_duration_since(sent.sent_at);
-            if age >= allowed {
-                lost += board.mark_lost(index);
-            } else {
-                wait = wait.max(allowed.checked_sub(age));
+            match left(sent.sent_at) {
+                Duration::ZERO => Judgement::Lost,
+                wait => Judgement::Wait(wait),
             }
-        }
-        (lost, wait)
+        })
     }
 
     /// Whether something was delivered that was sent after `sent`.
@@ -213,7 +209,7 @@ impl Rack {
 
     /// RFC 8985 section 6.2 step 4.
     fn window(&self, board: &Scoreboard, patience: Patience) -> Duration {
-        if !self.reordering {
+        if !self.has_reordered() {
             let certain = board.sacked() >= DUP_THRESH * patience.mss;
             if patience.in_recovery || certain {
                 return Duration::ZERO;
@@ -228,6 +224,7 @@ impl Rack {
 #[cfg(test)]
 mod tests {
     use super::super::rate::{RateEstimator, SentRate};
+    use super::super::sack::Fate;
     use super::*;
     use crate::wire::tcp::SackBlocks;
 
@@ -247,14 +244,8 @@ mod tests {
     fn board() -> Scoreboard {
         let mut board = Scoreboard::default();
         for index in 0..10 {
-            board.push(Sent {
-                seq: index * MSS,
-                len: MSS,
-                sent_at: at(u64::from(index)),
-                rate: sent_rate(),
-                fate: Fate::InFlight,
-                retransmitted: false,
-            });
+            let sent_at = at(u64::from(index));
+            board.push(Sent::new(index * MSS, MSS, sent_at, sent_rate()));
         }
         board
     }
@@ -270,7 +261,7 @@ mod tests {
         let mut estimator = RateEstimator::default();
         let mut delivery = Delivery::new(now, &mut estimator);
         board.sack(&blocks, MSS, &mut delivery);
-        rack.delivered(now, &delivery, PATIENCE.min_rtt, None);
+        rack.delivered(now, &delivery, PATIENCE.min_rtt, None, MSS);
     }
 
     #[test]
@@ -302,6 +293,7 @@ mod tests {
         sack(&mut rack, &mut board, at(45), (5, 6));
         sack(&mut rack, &mut board, at(46), (1, 2));
         assert!(rack.has_reordered());
+        assert_eq!(rack.distance(), 5);
         let in_recovery = Patience {
             in_recovery: true,
             ..PATIENCE

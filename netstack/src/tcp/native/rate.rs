@@ -69,6 +69,28 @@ pub(super) struct RateSample {
     pub total_delivered: u32,
 }
 
+/// How fast the path has lately been seen to deliver.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Throughput {
+    /// Octets a second; zero before the first measurement.
+    pub(super) rate: u64,
+    /// The application had too little to send for the path to show what it can.
+    pub(super) is_app_limited: bool,
+}
+
+impl Throughput {
+    /// Takes in a measurement. One that the application limited only says what the path can do at
+    /// least.
+    pub(super) fn measured(&mut self, sample: &RateSample) {
+        if sample.rate > 0 && (!sample.is_app_limited || sample.rate >= self.rate) {
+            *self = Self {
+                rate: sample.rate,
+                is_app_limited: sample.is_app_limited,
+            };
+        }
+    }
+}
+
 impl RateEstimator {
     /// A segment is sent (or sent again), `in_flight` octets being in flight already.
     pub(super) fn on_sent(&mut self, now: Instant, in_flight: u32) -> SentRate {
@@ -261,6 +283,27 @@ mod tests {
         assert_eq!(limited, [false, true]);
         let after = estimator.on_sent(at(300), 0);
         assert_eq!(after.lost_and_limited & 1, 0);
+    }
+
+    #[test]
+    fn a_rate_that_the_application_limits_lowers_nothing() {
+        let sample = |rate, is_app_limited| RateSample {
+            rate,
+            is_app_limited,
+            ..RateSample::default()
+        };
+        let mut seen = Throughput::default();
+        for (rate, limited, shown) in [
+            (500, true, (500, true)),
+            (400, true, (500, true)),
+            (300, false, (300, false)),
+            (200, true, (300, false)),
+            (0, false, (300, false)),
+            (900, true, (900, true)),
+        ] {
+            seen.measured(&sample(rate, limited));
+            assert_eq!((seen.rate, seen.is_app_limited), shown);
+        }
     }
 
     #[test]

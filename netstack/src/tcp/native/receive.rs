@@ -10,7 +10,9 @@
 //! business; whoever looks at those asks [`ReceiveHalf::acceptance`] and [`ReceiveHalf::check_age`]
 //! first.
 
+mod limits;
 mod rest;
+mod run;
 
 use core::time::Duration;
 
@@ -145,12 +147,6 @@ pub(super) struct ReceiveHalf<P> {
     acknowledge: Acknowledge,
     window: Window,
 }
-
-/// Payloads that are held in any case, in order or ahead of gaps.
-const MIN_PAYLOADS: usize = 64;
-
-/// Octets of the largest window for each payload more: as small as payloads are after gathering.
-const OCTETS_PER_PAYLOAD: usize = gather::SMALL;
 
 /// The least time between answers to empty segments outside the window; shorter than any keepalive
 /// or probe interval.
@@ -444,10 +440,16 @@ impl<P: Payload> ReceiveHalf<P> {
             self.acknowledge.demand();
             return Received::nothing(Class::Refused(Refusal::TooManyBuffers));
         }
-        if !self.reassembly.is_empty() {
+        let advanced = payload.octets().len() as u32;
+        let end = self.rcv_nxt.wrapping_add(advanced);
+        let known_before = |known| seq::lt(known, end);
+        if fin && !self.reassembly.fin().is_some_and(known_before) {
+            // RFC 9293 3.10.7.4, eighth step: the peer's direction is complete with this. What is
+            // held lies beyond its end, where there is nothing.
+            self.reassembly = Reassembly::default();
+        } else if !self.reassembly.is_empty() {
             return self.handle_filling(payload, fin);
         }
-        let advanced = payload.octets().len() as u32;
         if advanced > 0 {
             gather::push_back(&mut self.queue, payload);
         }
@@ -484,7 +486,7 @@ impl<P: Payload> ReceiveHalf<P> {
     fn handle_ahead(&mut self, seq: u32, payload: P, fin: bool) -> Received {
         self.acknowledge.disordered(self.window.open(self.rcv_nxt));
         let limits = Limits {
-            ranges: usize::from(self.max_gaps),
+            ranges: self.max_gaps(),
             payloads: self.max_payloads(),
         };
         let right = seq.wrapping_add(payload.octets().len() as u32);
@@ -560,11 +562,6 @@ impl<P: Payload> ReceiveHalf<P> {
     /// The right edge of the window; `rcv_nxt` if a FIN has gone beyond it.
     fn edge(&self) -> u32 {
         later_of(self.window.edge(), self.rcv_nxt)
-    }
-
-    /// Payloads that may be held ahead of gaps; twice as many in order.
-    fn max_payloads(&self) -> usize {
-        MIN_PAYLOADS + self.window.max() as usize / OCTETS_PER_PAYLOAD
     }
 }
 

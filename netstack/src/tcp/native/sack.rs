@@ -6,12 +6,18 @@
 //!
 //! A peer decides which blocks it sends, so the work for them is bounded: an entry is cut only at
 //! multiples of the segment size it was sent with, never smaller (the attacks of CVE-2019-11477 and
-//! CVE-2019-11478 lived on fragments), and what the previous acknowledgment already said is not
-//! looked at again.
+//! CVE-2019-11478 lived on fragments) and only while there are few enough of them; a run of
+//! segments that the peer has is stepped over, however it words its blocks; and looking for losses
+//! goes on where it stopped ([`Scoreboard::lose`]).
+//! So all acknowledgments together look at each sending of a segment a few times, and each of them
+//! at a bounded number more.
+
+mod losses;
 
 use core::ops::Range;
 use core::time::Duration;
 
+pub(super) use self::losses::Judgement;
 use super::queue::Queue;
 use super::rate::{AckRate, RateEstimator, RateSample, SentRate};
 use crate::tcp::seq;
@@ -48,9 +54,24 @@ pub(super) struct Sent {
     pub(super) fate: Fate,
     /// Whether it was sent more than once.
     pub(super) retransmitted: bool,
+    /// If the peer has it: so far, it has everything that follows as well. It may have more.
+    run_end: u32,
 }
 
 impl Sent {
+    /// A segment that is sent for the first time.
+    pub(super) fn new(seq: u32, len: u32, sent_at: Instant, rate: SentRate) -> Self {
+        Self {
+            seq,
+            len,
+            sent_at,
+            rate,
+            fate: Fate::InFlight,
+            retransmitted: false,
+            run_end: seq,
+        }
+    }
+
     /// The sequence number after its last.
     pub(super) fn end(&self) -> u32 {
         self.seq.wrapping_add(self.len)
@@ -78,6 +99,8 @@ pub(super) struct Delivery<'a> {
     pub(super) lowest_sent_once: Option<u32>,
     /// Whether a segment was delivered that was sent again since.
     pub(super) retransmitted: bool,
+    /// The length of the segment inside of which the cumulative acknowledgment ended.
+    pub(super) divided: Option<u32>,
 }
 
 impl<'a> Delivery<'a> {
@@ -94,6 +117,7 @@ impl<'a> Delivery<'a> {
             last_sent_once: None,
             lowest_sent_once: None,
             retransmitted: false,
+            divided: None,
         }
     }
 
@@ -133,6 +157,17 @@ impl<'a> Delivery<'a> {
     }
 }
 
+/// A segment that was sent again.
+#[derive(Clone, Copy, Debug)]
+struct Again {
+    /// The sequence number after its last.
+    end: u32,
+    sent_at: Instant,
+}
+
+/// Segments that are not cut any further while there are so many.
+const MOST_CUT: usize = 1 << 14;
+
 /// What was sent and not yet acknowledged.
 #[derive(Debug, Default)]
 pub(super) struct Scoreboard {
@@ -144,10 +179,17 @@ pub(super) struct Scoreboard {
     /// Nothing before this is [`Fate::Lost`]. Looking for the next lost segment begins here: a
     /// peer with a large window and small segments could make a search from the front long.
     lost_from: u32,
+    /// Nothing before this is in flight for the first time. Looking for losses begins here.
+    first_from: u32,
+    /// What is in flight again, in the order of sending; and some that is not any more.
+    again: Queue<Again>,
     /// The end of the highest selectively acknowledged segment, if there is one.
     highest_sacked: Option<u32>,
-    /// The blocks of the previous acknowledgment.
-    seen: Option<Box<SackBlocks>>,
+    /// Blocks that were about nothing in flight, or could not be noted to the octet.
+    refused: u16,
+    /// Segments looked at.
+    #[cfg(test)]
+    pub(super) steps: usize,
 }
 
 impl Scoreboard {
@@ -190,7 +232,16 @@ impl Scoreboard {
 
     /// Notes a new segment, which comes after all others.
     pub(super) fn push(&mut self, sent: Sent) {
+        if self.sent.is_empty() {
+            self.first_from = sent.seq;
+        }
         self.sent.push_back(sent);
+    }
+
+    /// Blocks that were about nothing in flight, or could not be noted to the octet, since this was
+    /// last asked.
+    pub(super) fn take_refused(&mut self) -> u16 {
+        core::mem::take(&mut self.refused)
     }
 
     /// The oldest segment.
@@ -225,6 +276,7 @@ impl Scoreboard {
             }
             // RFC 9293 section 3.4: an acknowledgment may end inside a segment.
             let part = una.wrapping_sub(first.seq);
+            delivery.divided = Some(first.len);
             self.forget(first.fate, part);
             if let Some(entry) = self.sent.front_mut() {
                 entry.seq = una;
@@ -236,9 +288,15 @@ impl Scoreboard {
             }
             break;
         }
+        if seq::lt(self.first_from, una) {
+            self.first_from = una;
+        }
+        let is_over = |again: &Again| seq::le(again.end, una);
+        while self.again.front().is_some_and(is_over) {
+            self.again.pop_front();
+        }
         if self.sent.is_empty() || self.highest_sacked.is_some_and(|high| seq::le(high, una)) {
             self.highest_sacked = None;
-            self.seen = None;
         }
     }
 
@@ -248,48 +306,38 @@ impl Scoreboard {
         let Some((una, nxt)) = self.range() else {
             return;
         };
-        let mut useful = SackBlocks::default();
         for &(left, right) in blocks.as_slice() {
-            let inside = seq::le(una, left) && seq::lt(left, right) && seq::le(right, nxt);
-            if inside {
-                useful.push(left, right);
-            }
-        }
-        for &(left, right) in useful.as_slice() {
-            let known = self.seen.as_ref().and_then(|seen| {
-                let inside = |&&(l, r): &&(u32, u32)| seq::le(left, l) && seq::le(r, right);
-                seen.as_slice().iter().find(inside).copied()
-            });
-            match known {
-                Some((l, r)) => {
-                    self.sack_range(left..l, mss, delivery);
-                    self.sack_range(r..right, mss, delivery);
-                }
-                None => self.sack_range(left..right, mss, delivery),
-            }
-        }
-        if !useful.as_slice().is_empty() {
-            match &mut self.seen {
-                Some(seen) => **seen = useful,
-                None => self.seen = Some(Box::new(useful)),
+            if seq::le(una, left) && seq::lt(left, right) && seq::le(right, nxt) {
+                self.sack_range(left..right, mss, delivery);
+            } else if seq::lt(una, right) {
+                // Not a duplicate of what was acknowledged.
+                self.refused = self.refused.saturating_add(1);
             }
         }
     }
 
     fn sack_range(&mut self, range: Range<u32>, mss: u32, delivery: &mut Delivery<'_>) {
-        if !seq::lt(range.start, range.end) {
-            return;
-        }
         let mut index = self.cut(range.start, mss, true);
         let end = self.cut(range.end, mss, false);
+        let last = end.checked_sub(1).and_then(|last| self.sent.get(last));
+        let Some(run_end) = last.map(Sent::end) else {
+            return;
+        };
         while index < end {
+            self.count_step();
+            let next = self.after(index);
             let Some(sent) = self.sent.get_mut(index) else {
                 return;
             };
-            index += 1;
+            index = next;
             if sent.fate == Fate::Sacked {
+                // Whoever comes here next does not stop where this one has.
+                if seq::lt(sent.run_end, run_end) {
+                    sent.run_end = run_end;
+                }
                 continue;
             }
+            sent.run_end = run_end;
             if sent.fate == Fate::Lost {
                 self.lost -= sent.len;
             }
@@ -329,6 +377,10 @@ impl Scoreboard {
         if first >= sent.len {
             return index + 1;
         }
+        if self.sent.len() >= MOST_CUT {
+            self.refused = self.refused.saturating_add(1);
+            return if up { index + 1 } else { index };
+        }
         self.split(index, first);
         index + 1
     }
@@ -336,6 +388,16 @@ impl Scoreboard {
     /// The index of the segment that contains `at`, or of the first after it.
     fn index_of(&self, at: u32) -> usize {
         self.sent.partition_point(|sent| seq::le(sent.end(), at))
+    }
+
+    /// The index of the segment after the one at `index`, or after the run that the peer has.
+    fn after(&self, index: usize) -> usize {
+        match self.sent.get(index) {
+            Some(sent) if sent.fate == Fate::Sacked && seq::lt(sent.end(), sent.run_end) => {
+                self.index_of(sent.run_end)
+            }
+            _ => index + 1,
+        }
     }
 
     /// Makes two segments of one, the first of `len` octets.
@@ -369,6 +431,7 @@ impl Scoreboard {
     /// have dropped that as well (RFC 2018 section 8). Returns the octets that are newly lost.
     pub(super) fn mark_all_lost(&mut self, renege: bool) -> u32 {
         let before = self.lost;
+        self.again = Queue::default();
         self.lost_from = self.sent.front().map_or(0, |first| first.seq);
         for sent in self.sent.iter_mut() {
             match sent.fate {
@@ -383,7 +446,6 @@ impl Scoreboard {
         }
         if renege {
             self.highest_sacked = None;
-            self.seen = None;
         }
         self.lost - before
     }
@@ -396,6 +458,18 @@ impl Scoreboard {
                 sent.fate = Fate::InFlight;
             }
         }
+        self.first_from = self.sent.front().map_or(0, |first| first.seq);
+        let resent = |sent: &&Sent| sent.retransmitted && sent.fate == Fate::InFlight;
+        let again = self.iter().filter(resent).map(|sent| Again {
+            end: sent.end(),
+            sent_at: sent.sent_at,
+        });
+        let mut again: Vec<_> = again.collect();
+        again.sort_by_key(|again| again.sent_at);
+        self.again = Queue::default();
+        for again in again {
+            self.again.push_back(again);
+        }
     }
 
     /// The first lost segment.
@@ -404,14 +478,16 @@ impl Scoreboard {
             return None;
         }
         let from = self.lost_from;
-        let start = self.sent.partition_point(|sent| seq::lt(sent.seq, from));
-        let is_lost = |index: &usize| {
-            let sent = self.sent.get(*index);
-            sent.is_some_and(|sent| sent.fate == Fate::Lost)
-        };
-        let found = (start..self.sent.len()).find(is_lost)?;
-        self.lost_from = self.sent.get(found)?.seq;
-        Some(found)
+        let mut index = self.sent.partition_point(|sent| seq::lt(sent.seq, from));
+        loop {
+            let sent = self.sent.get(index)?;
+            if sent.fate == Fate::Lost {
+                self.lost_from = sent.seq;
+                return Some(index);
+            }
+            self.count_step();
+            index = self.after(index);
+        }
     }
 
     /// Notes that the segment at `index` was sent again.
@@ -424,8 +500,19 @@ impl Scoreboard {
             sent.sent_at = now;
             sent.rate = rate;
             sent.retransmitted = true;
+            let end = sent.end();
+            self.again.push_back(Again { end, sent_at: now });
         }
     }
+
+    #[cfg(test)]
+    fn count_step(&mut self) {
+        self.steps += 1;
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "tests count")]
+    fn count_step(&self) {}
 
     fn range(&self) -> Option<(u32, u32)> {
         Some((self.sent.front()?.seq, self.sent.back()?.end()))
@@ -441,165 +528,4 @@ impl Scoreboard {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MSS: u32 = 1000;
-
-    fn sent_rate() -> SentRate {
-        RateEstimator::default().on_sent(Instant::ZERO, 0)
-    }
-
-    fn board(first: u32, segments: u32) -> Scoreboard {
-        let mut board = Scoreboard::default();
-        for index in 0..segments {
-            board.push(Sent {
-                seq: first.wrapping_add(index * MSS),
-                len: MSS,
-                sent_at: Instant::from_millis(u64::from(index)),
-                rate: sent_rate(),
-                fate: Fate::InFlight,
-                retransmitted: false,
-            });
-        }
-        board
-    }
-
-    fn blocks(pairs: &[(u32, u32)]) -> SackBlocks {
-        let mut blocks = SackBlocks::default();
-        for (left, right) in pairs {
-            blocks.push(*left, *right);
-        }
-        blocks
-    }
-
-    #[test]
-    fn what_is_acknowledged_is_delivered_once_across_the_wrap() {
-        let first = 0u32.wrapping_sub(2500);
-        let mut board = board(first, 5);
-        let mut estimator = RateEstimator::default();
-        let mut delivery = Delivery::new(Instant::from_millis(90), &mut estimator);
-        let at = |offset: u32| first.wrapping_add(offset);
-        board.sack(&blocks(&[(at(2000), at(4000))]), MSS, &mut delivery);
-        assert_eq!((delivery.sacked, board.sacked()), (2000, 2000));
-        assert_eq!(board.pipe(5000), 3000);
-        assert_eq!(board.highest_sacked(), Some(at(4000)));
-        let mut estimator = RateEstimator::default();
-        let mut delivery = Delivery::new(Instant::from_millis(90), &mut estimator);
-        board.acknowledge(at(3500), &mut delivery);
-        assert_eq!(delivery.acked, 2000);
-        assert_eq!((board.sacked(), board.pipe(1500)), (500, 1000));
-        assert_eq!(delivery.lowest_sent_once, Some(first));
-    }
-
-    #[test]
-    fn blocks_outside_what_is_under_way_say_nothing() {
-        let mut board = board(10_000, 3);
-        let mut estimator = RateEstimator::default();
-        let mut delivery = Delivery::new(Instant::from_millis(90), &mut estimator);
-        let lies = blocks(&[(9_000, 10_000), (12_000, 14_000), (12_000, 11_000)]);
-        board.sack(&lies, MSS, &mut delivery);
-        assert_eq!((delivery.octets(), board.sacked()), (0, 0));
-    }
-
-    #[test]
-    fn a_block_smaller_than_a_segment_cuts_nothing() {
-        let mut board = board(0, 1);
-        let mut estimator = RateEstimator::default();
-        let mut delivery = Delivery::new(Instant::from_millis(90), &mut estimator);
-        for left in (0..900).step_by(2) {
-            board.sack(&blocks(&[(left, left + 1)]), MSS, &mut delivery);
-        }
-        assert_eq!((board.len(), delivery.sacked), (1, 0));
-    }
-
-    #[test]
-    fn a_large_segment_is_cut_where_segments_of_the_wire_end() {
-        let mut board = Scoreboard::default();
-        board.push(Sent {
-            len: 10 * MSS,
-            ..*board_one().first().unwrap()
-        });
-        let mut estimator = RateEstimator::default();
-        let mut delivery = Delivery::new(Instant::from_millis(90), &mut estimator);
-        board.sack(&blocks(&[(2500, 5500)]), MSS, &mut delivery);
-        assert_eq!(delivery.sacked, 2000);
-        let parts: Vec<_> = board
-            .iter()
-            .map(|sent| (sent.seq, sent.len, sent.fate == Fate::Sacked))
-            .collect();
-        assert_eq!(
-            parts,
-            [(0, 3000, false), (3000, 2000, true), (5000, 5000, false)]
-        );
-    }
-
-    fn board_one() -> Scoreboard {
-        board(0, 1)
-    }
-
-    #[test]
-    fn a_block_that_grew_is_looked_at_where_it_grew() {
-        let mut board = board(0, 10);
-        let mut estimator = RateEstimator::default();
-        let mut delivery = Delivery::new(Instant::from_millis(90), &mut estimator);
-        board.sack(&blocks(&[(3000, 5000)]), MSS, &mut delivery);
-        board.sack(&blocks(&[(2000, 7000)]), MSS, &mut delivery);
-        assert_eq!(delivery.sacked, 5000);
-        board.sack(&blocks(&[(2000, 7000)]), MSS, &mut delivery);
-        assert_eq!((delivery.sacked, board.sacked()), (5000, 5000));
-    }
-
-    #[test]
-    fn lost_segments_leave_the_pipe_until_they_are_sent_again() {
-        let mut board = board(0, 4);
-        assert_eq!(board.mark_lost(0), 1000);
-        assert_eq!(board.mark_lost(0), 0);
-        assert_eq!((board.pipe(4000), board.next_lost()), (3000, Some(0)));
-        board.resent(0, Instant::from_millis(50), sent_rate());
-        assert_eq!((board.pipe(4000), board.next_lost()), (4000, None));
-        assert_eq!(board.mark_all_lost(false), 4000);
-        board.restore_lost();
-        assert_eq!(board.pipe(4000), 4000);
-    }
-
-    #[test]
-    fn the_first_lost_segment_is_found_whatever_came_before() {
-        let first = 0u32.wrapping_sub(2500);
-        let mut board = board(first, 6);
-        let again = |board: &mut Scoreboard, index| {
-            board.resent(index, Instant::from_millis(50), sent_rate());
-        };
-        board.mark_lost(4);
-        assert_eq!(board.next_lost(), Some(4));
-        // One before it, found later, comes first.
-        board.mark_lost(1);
-        assert_eq!(board.next_lost(), Some(1));
-        again(&mut board, 1);
-        assert_eq!(board.next_lost(), Some(4));
-        // What was sent again is lost again.
-        board.mark_lost(1);
-        assert_eq!(board.next_lost(), Some(1));
-        let mut estimator = RateEstimator::default();
-        let mut delivery = Delivery::new(Instant::from_millis(90), &mut estimator);
-        board.acknowledge(first.wrapping_add(2000), &mut delivery);
-        assert_eq!(board.next_lost(), Some(2));
-        again(&mut board, 2);
-        assert_eq!(board.next_lost(), None);
-        board.mark_all_lost(false);
-        assert_eq!(board.next_lost(), Some(0));
-    }
-
-    #[test]
-    fn a_timeout_may_assume_that_the_peer_reneged() {
-        let mut board = board(0, 4);
-        board.sack(
-            &blocks(&[(1000, 2000)]),
-            MSS,
-            &mut Delivery::new(Instant::ZERO, &mut RateEstimator::default()),
-        );
-        assert_eq!(board.mark_all_lost(false), 3000);
-        assert_eq!(board.mark_all_lost(true), 1000);
-        assert_eq!((board.sacked(), board.lost()), (0, 4000));
-    }
-}
+mod tests;

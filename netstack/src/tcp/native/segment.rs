@@ -9,6 +9,7 @@ use core::ops::Range;
 use crate::io::{PacketBuf, Payload};
 use crate::ip::FiveTuple;
 use crate::tcp::{Flow, Output, PROTOCOL};
+use crate::wire::checksum::Sum;
 use crate::wire::ip_header::{self, HeaderIp};
 use crate::wire::tcp::Header;
 
@@ -68,18 +69,24 @@ impl Outgoing<'_> {
             0
         };
         let mut attached = false;
+        let summed = self.len > 0 && self.segment_size.is_none() && out.wants_sums();
+        let mut sum = Sum::new();
         for (payload, range) in pieces {
             let octets = &payload.octets()[range.clone()];
-            let worth = attached || octets.len() >= WORTH_ATTACHING;
-            if worth && room > 0 {
-                let mut part = payload.share();
-                part.trim_front(range.start);
-                part.truncate(range.len());
-                if packet.attach(&part) {
-                    attached = true;
-                    room -= 1;
-                    continue;
+            if summed {
+                match payload
+                    .sum()
+                    .filter(|_| octets.len() == payload.octets().len())
+                {
+                    Some(whole) => sum.add_summed(whole, octets.len()),
+                    None => sum.add_octets(octets),
                 }
+            }
+            let worth = attached || octets.len() >= WORTH_ATTACHING;
+            if worth && room > 0 && packet.attach_part(payload, range) {
+                attached = true;
+                room -= 1;
+                continue;
             }
             if attached || !append(&mut packet, octets) {
                 return Emitted::TooManyPieces;
@@ -87,6 +94,7 @@ impl Outgoing<'_> {
         }
         match self.segment_size {
             Some(size) => out.send_segments(packet, size),
+            None if summed => out.send_summed(packet, sum.folded()),
             None => out.send(packet),
         }
         Emitted::Sent

@@ -24,6 +24,12 @@ pub(crate) struct Tally {
     pub(super) path_raised: u16,
     /// Peers that asked for smaller segments than we send.
     pub(super) small_mss: u16,
+    /// Acknowledgments that end inside a segment.
+    pub(super) divided_acks: u16,
+    /// Paths seen to reorder for the first time.
+    pub(super) reordered: u16,
+    /// SACK blocks about nothing in flight, or cut finer than is noted.
+    pub(super) sack_refused: u16,
 }
 
 impl Tally {
@@ -46,6 +52,9 @@ impl Tally {
             (Event::TcpBlackHoles, self.black_holes),
             (Event::TcpPathMtuRaised, self.path_raised),
             (Event::TcpSmallMss, self.small_mss),
+            (Event::TcpDividedAcks, self.divided_acks),
+            (Event::TcpReordered, self.reordered),
+            (Event::TcpSackRefused, self.sack_refused),
         ] {
             if times > 0 {
                 counters.add(event, u64::from(times));

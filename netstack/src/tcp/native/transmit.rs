@@ -10,11 +10,12 @@
 
 use core::time::Duration;
 
+use super::activity::Activity;
 use super::congestion::{Algorithm, Controller, Window};
 use super::options::Negotiated;
 use super::pacing::Pacer;
 use super::rack::Rack;
-use super::rate::RateEstimator;
+use super::rate::{RateEstimator, Throughput};
 use super::recovery::{Phase, Testing, Undo};
 use super::rto::RetransmissionTimeout;
 use super::sack::{Fate, Scoreboard, Sent};
@@ -112,6 +113,11 @@ pub(super) struct SendHalf<P> {
     pub(super) phase: Phase,
     pub(super) undo: Option<Box<Undo>>,
     pub(super) rate: RateEstimator,
+    /// What the last measurement that says something of the path said.
+    pub(super) throughput: Throughput,
+    pub(super) activity: Activity,
+    /// The session had more than there was room for when it wrote last.
+    pub(super) short_of_room: bool,
     pub(super) pacer: Pacer,
     pub(super) timer: Timer,
     /// Where the loss probe ended, while its answer is out (RFC 8985 section 7.3), and whether it
@@ -159,6 +165,9 @@ impl<P: Payload> SendHalf<P> {
             phase: Phase::Open,
             undo: None,
             rate: RateEstimator::default(),
+            throughput: Throughput::default(),
+            activity: Activity::default(),
+            short_of_room: false,
             pacer: Pacer::new(u32::from(negotiated.send_mss)),
             timer: Timer::Off,
             loss_probe: None,
@@ -380,14 +389,7 @@ impl<P: Payload> SendHalf<P> {
             self.retransmitted = self.retransmitted.wrapping_add(part.len);
             self.note_resent(part);
         } else {
-            self.board.push(Sent {
-                seq: part.seq,
-                len,
-                sent_at: now,
-                rate,
-                fate: Fate::InFlight,
-                retransmitted: false,
-            });
+            self.board.push(Sent::new(part.seq, len, now, rate));
             self.nxt = self.nxt.wrapping_add(len);
             if part.fin {
                 self.fin = Fin::Sent;

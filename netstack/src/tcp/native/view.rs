@@ -10,6 +10,7 @@ use super::info::Info;
 use super::open::Open;
 use super::receive::Acceptance;
 use super::tally::Tally;
+use super::window::Pressure;
 use super::{Call, Engine, Phase, Reset};
 use crate::io::{PacketBuf, Payload};
 use crate::tcp::{ConnectionOptions, Output, State, seq};
@@ -74,6 +75,23 @@ impl<B: PacketBuf> Engine<B> {
                 self.starved |= taken < room;
                 taken
             }
+            _ => 0,
+        }
+    }
+
+    /// Moves whole received payloads to what `to` has to send, as far as that has room; returns
+    /// how many octets that was.
+    pub(in crate::tcp) fn pass_to(&mut self, to: &mut Self, options: &ConnectionOptions) -> usize {
+        let Phase::Open(from) = &mut self.phase else {
+            return 0;
+        };
+        // Where buffers have run out, each payload needs to be looked at.
+        if from.receive_queue() == 0 || to.pressure >= Pressure::Exhausted {
+            return 0;
+        }
+        to.wake();
+        match &mut to.phase {
+            Phase::Open(open) => from.pass_to(open, options),
             _ => 0,
         }
     }

@@ -14,7 +14,9 @@ fn native_with(keys: &str) -> String {
 
 #[test]
 fn each_listener_and_group_has_an_engine() {
-    let text = native_with("congestion = \"newreno\"\npacing = true\necn = true");
+    let text = native_with(
+        "congestion = \"newreno\"\npacing = true\necn = true\nsack = false\ntimestamps = false",
+    );
     let text = text.replace(
         "[\"192.0.2.1:80\"]",
         "[\"192.0.2.1:80\"]\nengine = \"smoltcp\"",
@@ -27,8 +29,14 @@ fn each_listener_and_group_has_an_engine() {
         congestion: Algorithm::NewReno,
         pacing: true,
         ecn: true,
+        sack: false,
+        timestamps: false,
     };
     assert_eq!(config.backend_groups[0].engine, expected);
+    let (config, _) = valid(&native_with(""));
+    let plain = config.backend_groups[0].engine;
+    assert!(plain.sack && plain.timestamps && !plain.ecn);
+    let (config, _) = valid(&text);
     assert!(config.uses(EngineKind::Native) && config.uses(EngineKind::Smoltcp));
     // Only the listener's connections have rings.
     assert_eq!(config.ring_memory(), 10_000 * 2 * (64 << 10));
@@ -43,6 +51,8 @@ fn engines_and_algorithms_are_answered_with_the_one_meant() {
         ("congestion = \"cubik\"", "did you mean `cubic`?"),
         ("pacing = 1", "expected true or false"),
         ("ecn = \"on\"", "expected true or false"),
+        ("sack = 0", "expected true or false"),
+        ("timestamps = \"no\"", "expected true or false"),
     ];
     for (key, part) in cases {
         let name = key.split(' ').next().unwrap_or_default();
@@ -56,14 +66,15 @@ fn engines_and_algorithms_are_answered_with_the_one_meant() {
 
 #[test]
 fn what_the_engine_ignores_is_worth_a_warning() {
-    let keys = "engine = \"smoltcp\"\ncongestion = \"bbr\"\npacing = true\necn = false";
+    let keys = "engine = \"smoltcp\"\ncongestion = \"bbr\"\npacing = true\necn = false\nsack = true\n\
+                timestamps = true";
     let (_, warnings) = valid(&minimal_with(
         "name = \"nginx\"",
         &format!("name = \"nginx\"\n{keys}"),
     ));
     let reports: Vec<_> = warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(reports.len(), 3, "{reports:?}");
-    for (report, part) in reports.iter().zip(["16:", "17:", "18:"]) {
+    assert_eq!(reports.len(), 5, "{reports:?}");
+    for (report, part) in reports.iter().zip(["16:", "17:", "18:", "19:", "20:"]) {
         assert!(report.contains("write `engine = \"native\"`"), "{report}");
         assert!(report.contains(part), "{report}");
     }

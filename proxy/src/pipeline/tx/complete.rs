@@ -88,8 +88,17 @@ pub(super) fn addresses<I: TransmitIp>(packet: &[u8]) -> Option<(I::Addr, I::Add
     Some((src, dst))
 }
 
+/// What is known of the payload of a TCP packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TcpPayload {
+    /// The port is to make segments with at most so many octets of it.
+    pub(super) segment_size: Option<NonZeroU16>,
+    /// Its ones' complement sum, folded.
+    pub(super) sum: Option<u16>,
+}
+
 /// Fills in the checksums of a TCP packet, or asks the port to, and to make segments of at most
-/// `segment_size` octets of payload where it has more. It has neither IP options nor extension
+/// the payload's `segment_size` where it has more. It has neither IP options nor extension
 /// headers, as TCP writes none. Packets of other protocols come with their checksums.
 ///
 /// # Errors
@@ -99,14 +108,16 @@ pub(super) fn complete<I: TransmitIp, B: PacketBuf>(
     packet: &mut B,
     src: I::Addr,
     dst: I::Addr,
-    segment_size: Option<NonZeroU16>,
+    payload: TcpPayload,
     capabilities: &Capabilities,
 ) -> Result<(), DropReason> {
     let Some(l4_len) = tcp_header_len::<I>(packet.data()) else {
         return fits(packet.packet_len(), capabilities);
     };
     let headers = I::HEADER_LEN + usize::from(l4_len);
-    let cut = segment_size.filter(|size| packet.packet_len() > headers + usize::from(size.get()));
+    let cut = payload
+        .segment_size
+        .filter(|size| packet.packet_len() > headers + usize::from(size.get()));
     if let Some(size) = cut {
         fits(headers + usize::from(size.get()), capabilities)?;
         // Whoever made the packet was told the limit of all ports.
@@ -126,7 +137,7 @@ pub(super) fn complete<I: TransmitIp, B: PacketBuf>(
         I::fill_header_checksum(packet.data_mut());
     }
     if cut.is_none() && !capabilities.tx_checksum.tcp {
-        let checksum = full_checksum::<I, B>(packet, src, dst);
+        let checksum = full_checksum::<I, B>(packet, src, dst, (headers, payload.sum));
         write_tcp_checksum::<I, B>(packet, checksum);
         return Ok(());
     }
@@ -166,11 +177,22 @@ fn tcp_header_len<I: TransmitIp>(data: &[u8]) -> Option<u8> {
     Some((segment[tcp::DATA_OFFSET_OFFSET] >> 4) * 4)
 }
 
-/// The TCP checksum of a packet. Its pieces may have odd lengths.
-fn full_checksum<I: TransmitIp, B: PacketBuf>(packet: &mut B, src: I::Addr, dst: I::Addr) -> u16 {
+/// The TCP checksum of a packet with so many octets of headers and this sum of the rest, if it is
+/// known. Its pieces may have odd lengths.
+fn full_checksum<I: TransmitIp, B: PacketBuf>(
+    packet: &mut B,
+    src: I::Addr,
+    dst: I::Addr,
+    (headers, payload_sum): (usize, Option<u16>),
+) -> u16 {
     write_tcp_checksum::<I, B>(packet, 0);
     let len = packet.packet_len() - I::HEADER_LEN;
     let mut sum = pseudo_header::<I>(src, dst, tcp::PROTOCOL, len);
+    if let Some(payload_sum) = payload_sum {
+        sum.add_octets(&packet.data()[I::HEADER_LEN..headers]);
+        sum.add_summed(payload_sum, packet.packet_len() - headers);
+        return sum.checksum();
+    }
     sum.add_octets(&packet.data()[I::HEADER_LEN..]);
     for piece in packet.attached() {
         sum.add_octets(piece);

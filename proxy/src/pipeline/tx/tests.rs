@@ -2,7 +2,7 @@ use netstack::io::mem::{MemBuf, MemIo, MemPool};
 use netstack::io::{Capabilities, L4Checksum, MAX_ATTACHED, TxOffload};
 use netstack::ip::IpAddress;
 use netstack::neighbor::{NeighborConfig, NeighborTable};
-use netstack::wire::checksum::{pseudo_header, verify_transport_checksum};
+use netstack::wire::checksum::{Sum, pseudo_header, verify_transport_checksum};
 use netstack::wire::{ipv4, tcp};
 use proptest::prelude::*;
 
@@ -67,8 +67,11 @@ fn completed<I: TransmitIp>(
 ) -> Result<MemBuf, DropReason> {
     let (src, dst) = addresses::<I>(packet.data()).unwrap();
     assert_eq!((src, dst), (addr::<I>(1), addr::<I>(2)));
-    let size = NonZeroU16::new(segment_size);
-    complete::<I, _>(&mut packet, src, dst, size, capabilities)?;
+    let payload = TcpPayload {
+        segment_size: NonZeroU16::new(segment_size),
+        sum: None,
+    };
+    complete::<I, _>(&mut packet, src, dst, payload, capabilities)?;
     Ok(packet)
 }
 
@@ -101,6 +104,34 @@ fn checksums_cover_odd_pieces<I: TransmitIp>() {
             assert_eq!(packet.tx_offload(), None);
         }
     }
+}
+
+/// With the sum of the payload, its octets are not looked at again.
+fn a_known_sum_gives_the_same_checksum<I: TransmitIp>() {
+    for lens in [&[1, 1, 1][..], &[7, 2, 9], &[700, 701]] {
+        let pieces: Vec<_> = lens.iter().map(|len| vec![0xa7; *len]).collect();
+        for head in [&b""[..], b"odd", b"even"] {
+            let mut packet = packet::<I>(head, &pieces);
+            let mut sum = Sum::new();
+            sum.add_octets(head);
+            for piece in &pieces {
+                sum.add_octets(piece);
+            }
+            let payload = TcpPayload {
+                segment_size: None,
+                sum: Some(sum.folded()),
+            };
+            let (src, dst) = (addr::<I>(1), addr::<I>(2));
+            complete::<I, _>(&mut packet, src, dst, payload, &capabilities()).unwrap();
+            assert!(has_right_checksums::<I>(&packet), "{head:?} and {lens:?}");
+        }
+    }
+}
+
+#[test]
+fn a_known_sum_gives_the_same_checksum_v4_and_v6() {
+    a_known_sum_gives_the_same_checksum::<V4>();
+    a_known_sum_gives_the_same_checksum::<V6>();
 }
 
 #[test]

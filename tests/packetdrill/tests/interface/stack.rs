@@ -329,13 +329,14 @@ fn info(octets: &[u8]) -> TcpInfo {
     info
 }
 
-const ONE: [(&str, usize); 6] = [
+const ONE: [(&str, usize); 7] = [
     ("tcpi_state", 0),
     ("tcpi_ca_state", 1),
     ("tcpi_retransmits", 2),
     ("tcpi_probes", 3),
     ("tcpi_backoff", 4),
     ("tcpi_options", 5),
+    ("tcpi_delivery_rate_app_limited", 7),
 ];
 const FOUR: [(&str, usize); 20] = [
     ("tcpi_rto", 8),
@@ -359,8 +360,11 @@ const FOUR: [(&str, usize); 20] = [
     ("tcpi_snd_wnd", 228),
     ("tcpi_rcv_wnd", 232),
 ];
-const EIGHT: [(&str, usize); 3] = [
+const EIGHT: [(&str, usize); 6] = [
     ("tcpi_pacing_rate", 104),
     ("tcpi_delivery_rate", 160),
+    ("tcpi_busy_time", 168),
+    ("tcpi_rwnd_limited", 176),
+    ("tcpi_sndbuf_limited", 184),
     ("tcpi_bytes_retrans", 208),
 ];

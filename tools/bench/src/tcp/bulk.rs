@@ -45,14 +45,19 @@ impl Bulk {
         script
     }
 
+    /// How many octets clients have received.
+    pub fn received(&self) -> u64 {
+        self.received.iter().sum()
+    }
+
     /// Lets clients receive `octets` octets, or a little more. Returns how many, and the time in
     /// the worker.
     pub fn round(&mut self, rig: &mut Rig, octets: u64) -> (u64, Stopwatch) {
         rig.lap();
-        let before: u64 = self.received.iter().sum();
+        let before = self.received();
         loop {
             rig.turn(self);
-            let received = self.received.iter().sum::<u64>() - before;
+            let received = self.received() - before;
             if received >= octets {
                 return (received, rig.lap());
             }

@@ -13,7 +13,9 @@ use std::io;
 use std::path::Path;
 
 use netstack::io::mem::{MemBuf, MemIo, MemPool};
-use netstack::io::{ChecksumStatus, PacketBuf, PortId, RxChecksum, TxChecksumCapability};
+use netstack::io::{
+    BURST_SIZE, ChecksumStatus, PacketBuf, PortId, RxChecksum, TxChecksumCapability,
+};
 use netstack::tcp::EngineKind;
 use netstack::time::Instant;
 use netstack::wire::tcp::Flags;
@@ -30,8 +32,9 @@ use super::peer::{
 };
 use crate::memory;
 
-/// Frames that wait for the worker when its turn begins, if there are as many.
-pub const FRAMES_PER_TURN: usize = 32;
+/// Frames that wait for the worker when its turn begins, if there are as many: a core that is kept
+/// busy finds a whole burst in its queue.
+pub const FRAMES_PER_TURN: usize = BURST_SIZE;
 
 /// Octets of an Ethernet payload.
 const MTU: usize = 1500;
@@ -95,6 +98,8 @@ pub struct Rig {
     acknowledgments: VecDeque<(Instant, PeerId)>,
     stopwatch: Stopwatch,
     offload: Offload,
+    /// Strangers that have sent a SYN.
+    strangers: u32,
     /// Octets of memory that the process had before the worker was made.
     resident_before: usize,
 }
@@ -148,6 +153,7 @@ impl Rig {
             acknowledgments: VecDeque::with_capacity(BUFFERS),
             stopwatch: Stopwatch::default(),
             offload: setup.offload,
+            strangers: 0,
         };
         rig.introduce();
         rig
@@ -169,6 +175,22 @@ impl Rig {
         let id = PeerId::Client(client);
         *self.peer_mut(id) = Peer::new(client.wrapping_mul(0x9e37_79b9));
         self.send(id, Flags::SYN, &[]);
+    }
+
+    /// Lets as many strangers send a SYN and never anything else.
+    ///
+    /// # Panics
+    /// If all buffers are in use.
+    pub fn flood(&mut self, syns: usize) {
+        for _ in 0..syns {
+            let id = PeerId::Client(self.clients.len() as u32 + self.strangers);
+            self.strangers += 1;
+            let mut stranger = Peer::new(self.strangers.wrapping_mul(0x9e37_79b9));
+            let header = stranger.next_header(Flags::SYN, 0);
+            let mut frame = self.pool.alloc().expect("buffers for the frames in flight");
+            frame::write_segment(&mut frame, id.ends(), header, &[]);
+            self.to_worker.push_back(frame);
+        }
     }
 
     /// Lets a peer send a segment with the next octets of its direction.
@@ -281,6 +303,9 @@ impl Rig {
             Heard::Segment(segment) => segment,
         };
         let id = PeerId::of(segment.ends);
+        if matches!(id, PeerId::Client(number) if number as usize >= self.clients.len()) {
+            return;
+        }
         let flags = segment.header.flags;
         if flags.contains(Flags::SYN) && !flags.contains(Flags::ACK) {
             *self.peer_mut(id) = Peer::new(segment.header.seq.wrapping_mul(5));
@@ -343,7 +368,6 @@ fn cpu_time() -> Duration {
         .into()
 }
 
-/// The configuration of the worker.
 /// Writes to all buffers of a pool.
 fn touch(pool: &MemPool) {
     let mut buffers: Vec<_> = core::iter::from_fn(|| pool.alloc()).collect();
@@ -354,6 +378,7 @@ fn touch(pool: &MemPool) {
     }
 }
 
+/// The configuration of the worker.
 fn configuration(setup: Setup) -> String {
     let Setup {
         engine,

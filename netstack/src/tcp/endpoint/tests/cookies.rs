@@ -11,6 +11,7 @@ ip_tests! {
     an_honest_client_gets_through_a_flood
     a_flood_leaves_nothing_behind
     without_time_stamps_there_is_a_plain_connection
+    what_the_listener_does_not_use_is_not_agreed_on
     octets_on_the_returning_segment_are_taken_in
     forged_and_old_cookies_are_reset
     time_stamps_do_not_go_back
@@ -28,11 +29,15 @@ fn native() -> ConnectionOptions {
 
 /// An endpoint whose two half-open handshakes are taken.
 fn flooded<I: TcpIp>() -> Rig<I> {
+    flooded_with(native())
+}
+
+fn flooded_with<I: TcpIp>(options: ConnectionOptions) -> Rig<I> {
     let config = EndpointConfig {
         syn_backlog: 2,
         ..config()
     };
-    let mut rig = Rig::<I>::with(config, native());
+    let mut rig = Rig::<I>::with(config, options);
     for sport in [6000, 6001] {
         assert_eq!(rig.send(&Peer::client(sport), SYN, &[]).len(), 1);
     }
@@ -129,6 +134,37 @@ fn without_time_stamps_there_is_a_plain_connection<I: TcpIp>() {
     let id = rig.accepted.pop().expect("accepted");
     let info = rig.endpoint.connection(id).info(rig.now);
     assert_eq!((info.snd_wnd, info.smss), (10_000, 1220));
+}
+
+fn what_the_listener_does_not_use_is_not_agreed_on<I: TcpIp>() {
+    for (sack, timestamps) in [(false, true), (true, false)] {
+        let mut rig = flooded_with::<I>(ConnectionOptions {
+            sack,
+            timestamps,
+            ..native()
+        });
+        let client = client();
+        let answer = rig.send(&client, SYN, &[]).remove(0);
+        let said = answer.header.options;
+        assert!(!said.sack_permitted, "no room for it without time stamps");
+        assert_eq!(said.timestamps.is_some(), timestamps);
+        assert_eq!(said.window_scale.is_some(), timestamps);
+        let mut peer = answered(&client, &answer);
+        if !timestamps {
+            // A client that stamps its segments all the same is let in.
+            let stamps = Timestamps { value: 10, echo: 1 };
+            peer.options.timestamps = Some(stamps);
+        }
+        assert!(rig.send(&peer, ACK, &[]).is_empty());
+        let id = rig.accepted.pop().expect("accepted");
+        let info = rig.endpoint.connection(id).info(rig.now);
+        let shift = if timestamps { 3 } else { 0 };
+        assert_eq!(info.snd_wnd, 10_000 << shift);
+        peer.seq = peer.seq.wrapping_add(100);
+        let gap = rig.send(&peer, ACK, b"later").remove(0).header.options;
+        assert!(gap.sack_blocks.as_slice().is_empty());
+        assert_eq!(gap.timestamps.is_some(), timestamps);
+    }
 }
 
 fn octets_on_the_returning_segment_are_taken_in<I: TcpIp>() {

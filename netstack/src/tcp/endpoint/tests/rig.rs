@@ -115,7 +115,7 @@ impl Output for Lane {
 }
 
 /// A packet of the endpoint, as the peer sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sent {
     pub(super) header: Header,
     pub(super) payload: Vec<u8>,
@@ -223,6 +223,11 @@ impl<I: TcpIp> Rig<I> {
         }
     }
 
+    /// Connections that we begin are run by `engine` from now on.
+    pub(super) fn become_engine(&mut self, engine: EngineKind) {
+        self.engine = engine;
+    }
+
     /// Hands in a segment of the peer, without a turn after it.
     pub(super) fn inject(
         &mut self,
@@ -240,11 +245,7 @@ impl<I: TcpIp> Rig<I> {
         flow: FiveTuple<I>,
         octets: &[u8],
     ) -> Result<(), Misdirected<MemBuf>> {
-        let segment = Segment {
-            header: Header::parse(&octets[I::HEADER_LEN..]).unwrap(),
-            packet: MemBuf::from_frame(octets),
-            tcp_offset: I::HEADER_LEN,
-        };
+        let segment = received_segment::<I>(octets);
         let arrival = Arrival {
             now: self.now,
             network: NetworkId::BARE,
@@ -436,6 +437,16 @@ impl<I: TcpIp> Rig<I> {
         assert_eq!(self.lane.pool.available(), 256, "a buffer is left");
         let held = self.endpoint.context.buffers_held();
         assert_eq!(held, 0, "the budget counts buffers that nobody holds");
+    }
+}
+
+/// A packet as the worker's pipeline hands it in.
+pub(super) fn received_segment<I: Ip>(octets: &[u8]) -> Segment<MemBuf> {
+    Segment {
+        header: Header::parse(&octets[I::HEADER_LEN..]).unwrap(),
+        packet: MemBuf::from_frame(octets),
+        tcp_offset: I::HEADER_LEN,
+        payload_sum: None,
     }
 }
 

@@ -4,7 +4,7 @@ use super::manners::Manners;
 use super::rig::*;
 use crate::counters::Event;
 use crate::ip::NetworkId;
-use crate::tcp::endpoint::ConnectTarget;
+use crate::tcp::endpoint::{ConnectTarget, EndpointConfig};
 use crate::tcp::{ConnectError, ConnectionOptions, EngineKind, IsnGenerator, TcpIp, seq};
 use crate::time::Instant;
 use crate::wire::tcp::{Options, Timestamps};
@@ -16,6 +16,7 @@ engine_tests! {
     a_plain_ack_is_not_answered
     a_new_syn_reopens_the_flow
     an_old_syn_does_not
+    a_full_backlog_does_not_keep_a_known_client_out
     a_refused_syn_leaves_it
     it_expires
     a_late_fin_renews_it
@@ -152,8 +153,30 @@ fn an_old_syn_does_not<I: TcpIp>(engine: EngineKind) {
     assert!(rig.endpoint.is_empty());
 }
 
-fn a_refused_syn_leaves_it<I: TcpIp>(engine: EngineKind) {
+fn a_full_backlog_does_not_keep_a_known_client_out<I: TcpIp>(engine: EngineKind) {
     let mut rig = Rig::<I>::new(engine);
+    let peer = in_time_wait(&mut rig);
+    for sport in 6000..6003 {
+        rig.send(&Peer::client(sport), SYN, &[]);
+    }
+    assert_eq!(rig.endpoint.half_open(), config().syn_backlog);
+    let again = Peer {
+        seq: peer.seq,
+        ..Peer::client(5000)
+    };
+    let (_, again) = rig.establish_as(again);
+    assert!(seq::lt(peer.ack, again.ack), "after the old numbers");
+    assert_eq!(rig.counters.event(Event::TcpTimeWaitReused), 1);
+    assert_eq!(rig.counters.event(Event::TcpCookiesSent), 0);
+    assert_eq!(rig.endpoint.half_open(), config().syn_backlog);
+}
+
+fn a_refused_syn_leaves_it<I: TcpIp>(engine: EngineKind) {
+    let config = EndpointConfig {
+        max_accepted: 3,
+        ..config()
+    };
+    let mut rig = Rig::<I>::with(config, options(engine));
     let peer = in_time_wait(&mut rig);
     for sport in 6000..6003 {
         rig.send(&Peer::client(sport), SYN, &[]);

@@ -14,7 +14,7 @@ use crate::tcp::native::paws::Verdict;
 use crate::tcp::native::receive::{Acceptance, Arrival, Class};
 use crate::tcp::native::transmit::Fin;
 use crate::tcp::native::window::Pressure;
-use crate::tcp::{Segment, seq};
+use crate::tcp::{Run, Segment, seq};
 use crate::wire::tcp::{Flags, Header, Timestamps};
 
 /// RFC 3168 section 5: the field of a packet that was marked.
@@ -73,6 +73,30 @@ impl<P: Payload> Open<P> {
         placed.map_err(Rejected::heard)?;
         self.take_payload(call, pressure, stamps, segment)
             .map_err(Rejected::heard)
+    }
+
+    /// Takes in the next segment of `run`, which follows one with the number `before`, if it is
+    /// what comes next and nothing else is to be looked at. Returns its number.
+    ///
+    /// What it acknowledges, its window and its time stamps are those of the one before. That one's
+    /// were taken in if the window was last set by it.
+    pub(in super::super) fn handle_next<B: PacketBuf<Payload = P>>(
+        &mut self,
+        call: &Call<'_>,
+        before: u32,
+        run: &mut impl Run<B>,
+    ) -> Option<u32> {
+        let next = run.peek()?;
+        let Header { seq, ack, .. } = next.header;
+        if (self.send.wl1, self.send.wl2) != (before, ack)
+            || !self.receive.expects(seq, next.payload_len())
+        {
+            return None;
+        }
+        let segment = run.take()?;
+        self.send.wl1 = seq;
+        self.receive.handle_next(call.now, payload_of(segment));
+        Some(seq)
     }
 
     /// Whether there is no buffer to hold the payload in. What is refused was not reported, so the
@@ -169,11 +193,9 @@ impl<P: Payload> Open<P> {
             return Err(Rejected::silently(DropReason::TcpNoMemory));
         }
         let congestion = segment.ecn() == CE;
-        let mut packet = segment.packet;
-        packet.trim_front(segment.tcp_offset + header.header_len);
         let arrival = Arrival {
             seq: header.seq,
-            payload: packet.into_payload(),
+            payload: payload_of(segment),
             fin: header.flags.contains(Flags::FIN),
             timestamps,
             congestion,
@@ -193,4 +215,15 @@ impl<P: Payload> Open<P> {
             | Class::Outside => Ok(()),
         }
     }
+}
+
+/// The octets that a segment brought, in the buffer that it came in.
+fn payload_of<B: PacketBuf>(segment: Segment<B>) -> B::Payload {
+    let mut packet = segment.packet;
+    packet.trim_front(segment.tcp_offset + segment.header.header_len);
+    let mut payload = packet.into_payload();
+    if let Some(sum) = segment.payload_sum {
+        payload.set_sum(sum);
+    }
+    payload
 }

@@ -32,6 +32,22 @@ impl<P: Payload> Open<P> {
         O: Output,
         O::Buf: PacketBuf<Payload = P>,
     {
+        let transmitted = self.transmit(call, pressure, out, allowed);
+        self.send.note_activity(call.now);
+        transmitted
+    }
+
+    fn transmit<O>(
+        &mut self,
+        call: &Call<'_>,
+        pressure: Pressure,
+        out: &mut O,
+        allowed: usize,
+    ) -> Transmitted
+    where
+        O: Output,
+        O::Buf: PacketBuf<Payload = P>,
+    {
         let now = call.now;
         match self.send.handle_timer(now) {
             Fired::WindowProbe => self.ask_window = true,

@@ -437,13 +437,26 @@ fn a_fin_needs_no_window() {
 }
 
 #[test]
-fn a_forged_fin_before_received_octets_does_not_end_the_stream() {
+fn a_fin_in_order_ends_the_stream_whatever_is_held_beyond_it() {
     let mut fixture = Fixture::new(OPTIONS);
     fixture.octets(3010, b"later");
     let end = fixture.fin(3000, b"ab");
-    assert_eq!((end.advanced, end.fin), (2, false));
-    assert_eq!(end.class, Class::Refused(Refusal::BeyondFin));
-    assert_eq!(fixture.half.fin_state(), FinState::Open);
+    assert_eq!((end.advanced, end.fin), (2, true));
+    assert_eq!(fixture.half.fin_state(), FinState::Finished);
+    assert_eq!(fixture.ack(), Some((3003, vec![])));
+    assert_eq!(fixture.read(), b"ab");
+    assert_eq!(fixture.half.buffers_held(), 0);
+}
+
+#[test]
+fn a_fin_in_order_does_not_move_one_that_is_held() {
+    let mut fixture = Fixture::new(OPTIONS);
+    fixture.fin(3003, b"def");
+    // It would have octets behind the end that is known.
+    let end = fixture.fin(3000, b"abcdefgh");
+    assert_eq!((end.advanced, end.fin), (6, true));
+    assert_eq!(fixture.half.rcv_nxt(), 3007);
+    assert_eq!(fixture.read(), b"abcdef");
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! The MAC address of a port: read, set, and checked to be what was asked for.
+
+use dpdk_sys as sys;
+use netstack::wire::ethernet::MacAddr;
+
+use super::PortShared;
+use crate::error::{DpdkError, Errno, check};
+
+/// The address that the device has.
+pub(super) fn mac_address(id: u16, name: &str) -> Result<MacAddr, DpdkError> {
+    let mut mac = sys::rte_ether_addr::default();
+    // SAFETY: any port number is checked by DPDK; `mac` lives through the call.
+    let code = unsafe { sys::rte_eth_macaddr_get(id, &raw mut mac) };
+    check("rte_eth_macaddr_get", name, code)?;
+    Ok(MacAddr(mac.addr_bytes))
+}
+
+/// Gives the device the address `wanted`. A device that has it already need not be able to.
+pub(super) fn set_mac_address(
+    port: &PortShared,
+    driver: &str,
+    wanted: MacAddr,
+) -> Result<(), DpdkError> {
+    let own = mac_address(port.id, &port.name)?;
+    if own == wanted {
+        return Ok(());
+    }
+    let mut mac = sys::rte_ether_addr {
+        addr_bytes: wanted.0,
+    };
+    // SAFETY: invariant 1 of `PortShared`; `mac` lives through the call, which copies it.
+    let code = unsafe { sys::rte_eth_dev_default_mac_addr_set(port.id, &raw mut mac) };
+    if code < 0 {
+        return Err(mac_not_set(port, driver, wanted, own, Errno(-code)));
+    }
+    check_mac_address(port, driver, wanted, mac_address(port.id, &port.name)?)
+}
+
+/// Refuses an address that is not the configured one, though the driver did not say no.
+pub(super) fn check_mac_address(
+    port: &PortShared,
+    driver: &str,
+    wanted: MacAddr,
+    own: MacAddr,
+) -> Result<(), DpdkError> {
+    if own == wanted {
+        return Ok(());
+    }
+    Err(mac_not_set(port, driver, wanted, own, Errno::ENOTSUP))
+}
+
+fn mac_not_set(
+    port: &PortShared,
+    driver: &str,
+    wanted: MacAddr,
+    own: MacAddr,
+    errno: Errno,
+) -> DpdkError {
+    DpdkError::MacNotSet {
+        device: port.name.clone(),
+        driver: driver.to_owned(),
+        wanted,
+        own,
+        errno,
+    }
+}
