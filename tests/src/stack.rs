@@ -15,6 +15,7 @@ mod host;
 mod info;
 mod options;
 mod outbox;
+mod path;
 mod socket;
 mod tcp;
 
@@ -29,6 +30,7 @@ pub use blocking::{BlockingCall, Completed};
 pub use errno::Errno;
 pub use host::{Host, Queues};
 pub use options::{Engine, SettingError, StackOptions};
+pub use path::{Path, Weather};
 
 /// Names a socket of a stack.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

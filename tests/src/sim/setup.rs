@@ -83,6 +83,7 @@ pub struct Setup {
     pub(super) host_buffer: usize,
     backends: Vec<SocketAddr>,
     settings: Vec<(&'static str, String)>,
+    tuning: Vec<(&'static str, &'static str)>,
 }
 
 impl Variant {
@@ -195,6 +196,7 @@ impl Setup {
             host_buffer: 64 << 10,
             backends: vec![family.addresses().backend(0)],
             settings: Vec::new(),
+            tuning: Vec::new(),
         }
     }
 
@@ -283,6 +285,14 @@ impl Setup {
         self
     }
 
+    /// Sets a key of the engine that faces the clients, such as `pacing`, to a value as the
+    /// configuration file has it.
+    #[must_use]
+    pub fn tune(mut self, key: &'static str, value: &'static str) -> Self {
+        self.tuning.push((key, value));
+        self
+    }
+
     /// The keys that were set.
     fn settings_toml(&self) -> String {
         let line = |(key, value): &(&str, String)| format!("{key} = {value}\n");
@@ -306,6 +316,11 @@ impl Setup {
             |(word, engine): &(&'static str, EngineKind)| (*engine == self.engine).then_some(*word);
         let engine = EngineConfig::ENGINES.iter().find_map(word);
         let engine = engine.expect("every engine has a word");
+        let tuning: String = self
+            .tuning
+            .iter()
+            .map(|(key, value)| format!("{key} = {value}\n"))
+            .collect();
         let lcores: Vec<usize> = (0..self.workers).collect();
         let mut text = self.settings_toml();
         write!(
@@ -335,7 +350,7 @@ name = "service"
 addresses = ["{service}"]
 backend_group = "servers"
 engine = "{engine}"
-
+{tuning}
 [[backend_group]]
 name = "servers"
 engine = "{engine}"

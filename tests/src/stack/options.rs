@@ -49,6 +49,10 @@ pub struct StackOptions {
     pub first_window: Option<usize>,
     /// Octets that may be written ahead of the peer's acknowledgments.
     pub send_buffer: usize,
+    /// Packet buffers that what is written may be in, and those of segments that are being made.
+    pub send_buffers: usize,
+    /// Packet buffers that the connections of a local port may hold before windows shrink.
+    pub held_buffers: usize,
     /// Probe the peer after this long without a segment.
     pub keepalive: Option<Duration>,
     /// How long before the first probe, once keepalive is switched on.
@@ -83,6 +87,8 @@ impl StackOptions {
             receive_buffer: 65_535,
             first_window: None,
             send_buffer: 65_536,
+            send_buffers: 1024,
+            held_buffers: 4096,
             keepalive: None,
             keepalive_idle: Duration::from_hours(2),
             keepalive_interval: None,

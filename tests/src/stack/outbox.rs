@@ -10,10 +10,6 @@ use netstack::time::Instant;
 use netstack::wire::icmp::IcmpIp;
 use netstack::wire::{ipv4, tcp};
 
-/// Buffers lent at one time: those that wait for acknowledgments, and one for the segment that is
-/// being made.
-const BUFFERS: usize = 1024;
-
 /// The packets that were sent and not taken.
 pub(super) struct Outbox {
     pool: MemPool,
@@ -22,9 +18,11 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(now: Instant, mtu: usize) -> Self {
+    /// Lends `buffers` at one time: to what waits for acknowledgments, and for the segment that is
+    /// being made.
+    pub(super) fn new(now: Instant, mtu: usize, buffers: usize) -> Self {
         Self {
-            pool: MemPool::new(BUFFERS, mtu),
+            pool: MemPool::new(buffers, mtu),
             now,
             sent: VecDeque::new(),
         }

@@ -73,7 +73,7 @@ impl Tcp {
             accepted: VecDeque::new(),
             unreachable: BTreeMap::new(),
             mtu: options.mtu,
-            out: Outbox::new(now, options.mtu),
+            out: Outbox::new(now, options.mtu, options.send_buffers),
         }
     }
 
@@ -493,7 +493,7 @@ fn endpoint(
         time_wait_entries: MAX_CONNECTIONS,
         timeouts: options.timeouts,
         mtu: options.mtu,
-        buffers: 4096,
+        buffers: options.held_buffers,
         resets_per_second: 1000,
         source_ports: port..=port,
         worker: 0,

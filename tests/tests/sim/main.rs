@@ -7,5 +7,6 @@ mod close;
 mod goodput;
 mod limits;
 mod links;
+mod pacing;
 mod transfer;
 mod workers;

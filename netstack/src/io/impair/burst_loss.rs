@@ -31,7 +31,7 @@ impl BurstLoss {
 
     /// Whether the next frame is lost, after one of which `lost` says whether it was; `draw` is a
     /// random number below a million.
-    pub(super) fn takes_next(self, lost: bool, draw: u32) -> bool {
+    pub fn takes_next(self, lost: bool, draw: u32) -> bool {
         if lost {
             draw >= self.end_ppm
         } else {

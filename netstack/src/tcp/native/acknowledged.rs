@@ -188,7 +188,7 @@ impl<P: Payload> SendHalf<P> {
     }
 
     /// Measures the round-trip time: by what was sent only once (RFC 6298 section 3, Karn), else by
-    /// the echoed time stamp (RFC 7323 section 4.1).
+    /// the echoed time stamp (RFC 7323 section 4.1). Gives the exact ones.
     fn measure(
         &mut self,
         now: Instant,
@@ -210,9 +210,11 @@ impl<P: Payload> SendHalf<P> {
         if millis > 60_000 {
             return None;
         }
-        let rtt = Duration::from_millis(u64::from(millis));
-        self.rto.measured(now, rtt);
-        Some(rtt)
+        // Good enough for the timeout. For whoever wants to know the path it is too coarse: a round
+        // trip of less than a millisecond would take no time at all.
+        self.rto
+            .measured_coarsely(Duration::from_millis(u64::from(millis)));
+        None
     }
 
     /// RFC 8985 section 7.4: whether the loss probe repaired a loss that nobody else noticed.
@@ -236,8 +238,10 @@ impl<P: Payload> SendHalf<P> {
 
     /// Whether the congestion window is what limits. RFC 7661 section 4.3 asks the same; in slow
     /// start, a window of which half is used may grow.
-    fn is_cwnd_limited(&self, flight: u32) -> bool {
-        let slow_start = self.window.cwnd < self.window.ssthresh;
+    pub(super) fn is_cwnd_limited(&self, flight: u32) -> bool {
+        // Without a threshold of its own, BBR would always be in it.
+        let slow_start =
+            self.window.cwnd < self.window.ssthresh && !self.controller.controls_cwnd_in_recovery();
         self.cwnd_limited || slow_start && flight.saturating_mul(2) > self.window.cwnd
     }
 

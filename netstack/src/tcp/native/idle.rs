@@ -94,6 +94,7 @@ impl Idle {
             probe: false,
             reduced: self.reduced,
             cwnd_limited: false,
+            waits_for_pacer: false,
             queue: SendQueue::new(self.una),
             board: Scoreboard::default(),
             rto: self.rto,

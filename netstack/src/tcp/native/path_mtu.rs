@@ -4,8 +4,9 @@
 //! full size time out again and again while nothing is acknowledged, they may be too large for a
 //! path whose routers, or whose filters, say nothing (RFC 4821 section 7.7): they are made smaller,
 //! step by step. It may as well have been an outage. So as soon as anything gets through, one
-//! segment of the old size is sent: if it arrives, all is as before. If not, larger segments are
-//! tried again every ten minutes, the next step and the old size in turn.
+//! segment of the old size is sent: if it arrives, all is as before. If not, it may have been lost
+//! as any other, so it takes three to say so; then larger segments are tried again every ten
+//! minutes, the next step and the old size in turn.
 //!
 //! A path about which a router did say something is tried again after the same time (RFC 1191
 //! section 6.3).
@@ -30,6 +31,9 @@ const STEPS: [u16; 5] = [1400, 1220, 1024, 536, 512];
 /// RFC 4821 section 7.5, RFC 1191 section 6.3: how long a path is taken for what it was found to be.
 const PATIENCE: Duration = Duration::from_mins(10);
 
+/// RFC 8899 section 5.1.2 (MAX_PROBES): so many segments of a size are lost before it is too large.
+const MAX_PROBES: u8 = 3;
+
 /// A path that takes less than was agreed on with the peer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Search {
@@ -39,6 +43,8 @@ pub(super) struct Search {
     try_at: Option<Instant>,
     /// The next try is of the ceiling.
     try_ceiling: bool,
+    /// Segments of the size that is being tried that were lost.
+    failures: u8,
     /// The sequence numbers of the segment that is larger than what the path is known to take.
     probe: Option<(u32, u32)>,
     /// The size of that segment, with options.
@@ -57,6 +63,7 @@ impl Search {
             ceiling,
             try_at: None,
             try_ceiling: true,
+            failures: 0,
             probe: None,
             probed: 0,
         }
@@ -102,13 +109,18 @@ impl Search {
     }
 
     /// Notes that octets from `at` were sent again: if they are of the segment that was tried, the
-    /// path did not take it.
+    /// path did not take it. On a path that loses much that may be chance: it is tried again.
     pub(super) fn sent_again(&mut self, now: Instant, at: u32) {
         if let Some((start, end)) = self.probe
             && seq::le(start, at)
             && seq::lt(at, end)
         {
             self.probe = None;
+            self.failures += 1;
+            if self.failures < MAX_PROBES {
+                return;
+            }
+            self.failures = 0;
             self.try_at = Some(now + PATIENCE);
             self.try_ceiling = !self.try_ceiling;
         }
@@ -122,6 +134,7 @@ impl Search {
         let arrived = self.probe.is_some_and(|(_, end)| seq::le(end, una));
         if arrived {
             self.probe = None;
+            self.failures = 0;
             // The next larger one at once.
             self.try_at = Some(now);
         }
@@ -269,17 +282,36 @@ mod tests {
         search.acknowledged(NOW, 5);
         let mut now = NOW;
         for (size, larger) in [(536, 1460), (536, 1024), (536, 1460)] {
-            assert_eq!(search.due(now, size), Some(larger));
-            search.probing(10, 20, larger);
-            search.sent_again(now, 9);
-            search.sent_again(now, 20);
-            assert!(search.is_probe(10), "others were sent again");
-            search.sent_again(now, 15);
+            for _ in 0..MAX_PROBES {
+                assert_eq!(search.due(now, size), Some(larger));
+                search.probing(10, 20, larger);
+                search.sent_again(now, 9);
+                search.sent_again(now, 20);
+                assert!(search.is_probe(10), "others were sent again");
+                search.sent_again(now, 15);
+            }
             assert_eq!(search.acknowledged(now, 20), None, "it came in pieces");
             let early = PATIENCE.saturating_sub(Duration::from_secs(1));
             assert_eq!(search.due(now + early, size), None);
             now += PATIENCE;
         }
+    }
+
+    #[test]
+    fn a_size_is_not_given_up_because_one_segment_was_lost() {
+        let mut search = Search::after_silence(1460);
+        search.acknowledged(NOW, 5);
+        for at in [10, 2000] {
+            search.probing(at, at + 1448, 1460);
+            search.sent_again(NOW, at);
+        }
+        search.probing(4000, 5448, 1460);
+        assert_eq!(search.acknowledged(NOW, 5448), Some(1460));
+        for at in [6000, 8000] {
+            search.probing(at, at + 1448, 1460);
+            search.sent_again(NOW, at);
+        }
+        assert_eq!(search.due(NOW, 1220), Some(1460), "they are counted anew");
     }
 
     #[test]

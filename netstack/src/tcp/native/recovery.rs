@@ -347,6 +347,10 @@ impl<P: Payload> SendHalf<P> {
                 self.leave_reduction();
             }
             Phase::Reducing(_) => self.leave_reduction(),
+            // What the window is now, slow start has made it; but BBR knows what it was.
+            Phase::Timeout(_) if self.controller.controls_cwnd_in_recovery() => {
+                self.controller.on_recovery_end(&mut self.window);
+            }
             Phase::Open | Phase::Timeout(_) => {}
         }
         self.dup_acks = 0;
@@ -482,7 +486,7 @@ impl<P: Payload> SendHalf<P> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::acknowledged::Acknowledgment;
-    use super::super::congestion::Algorithm;
+    use super::super::congestion::{Algorithm, Controller};
     use super::super::options::Negotiated;
     use super::super::transmit::SendOptions;
     use super::*;
@@ -574,5 +578,26 @@ pub(super) mod tests {
         acknowledge(&mut send, 45, 10, 10);
         assert!(!send.is_recovering());
         assert_eq!((send.window.ssthresh, send.undone), (threshold, 0));
+    }
+
+    #[test]
+    fn bbr_has_its_window_back_after_a_timeout() {
+        let mut send = sending(10);
+        send.controller = Controller::new(Algorithm::Bbr, 1);
+        let before = send.window.cwnd;
+        send.time_out(Instant::from_millis(500));
+        assert_eq!(send.window.cwnd, MSS);
+        acknowledge(&mut send, 600, 10, 10);
+        assert!(send.window.cwnd >= before, "{}", send.window.cwnd);
+    }
+
+    #[test]
+    fn bbr_is_limited_by_its_window_only_if_that_kept_something_back() {
+        let mut send = sending(10);
+        assert!(send.is_cwnd_limited(6 * MSS), "slow start");
+        send.controller = Controller::new(Algorithm::Bbr, 1);
+        assert!(!send.is_cwnd_limited(6 * MSS));
+        send.cwnd_limited = true;
+        assert!(send.is_cwnd_limited(6 * MSS));
     }
 }

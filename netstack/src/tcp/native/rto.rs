@@ -61,6 +61,20 @@ impl RetransmissionTimeout {
     pub(super) fn measured(&mut self, now: Instant, time: Duration) {
         // What is too short to be measured still took some time.
         let time = micros(time).max(1);
+        self.smooth(time);
+        let expired = now.saturating_duration_since(self.smallest_at) > MINIMUM_LIVES;
+        if self.smallest == 0 || time <= self.smallest || expired {
+            self.smallest = time;
+            self.smallest_at = now;
+        }
+    }
+
+    /// Takes in a round-trip time in whole milliseconds, which cannot be the smallest.
+    pub(super) fn measured_coarsely(&mut self, time: Duration) {
+        self.smooth(micros(time).max(1));
+    }
+
+    fn smooth(&mut self, time: u32) {
         // RFC 6298 section 5: a measurement ends the doubling; by Karn's algorithm, an
         // acknowledgment of what was sent more than once does not.
         self.backoff = 0;
@@ -73,11 +87,6 @@ impl RetransmissionTimeout {
             let difference = self.smoothed.abs_diff(time);
             self.variation = weighted(self.variation, difference, 4);
             self.smoothed = weighted(self.smoothed, time, 8).max(1);
-        }
-        let expired = now.saturating_duration_since(self.smallest_at) > MINIMUM_LIVES;
-        if self.smallest == 0 || time <= self.smallest || expired {
-            self.smallest = time;
-            self.smallest_at = now;
         }
     }
 
@@ -183,6 +192,17 @@ mod tests {
         assert_eq!(rto.timeout(), CEILING);
         rto.reset_backoff();
         assert_eq!(rto.timeout(), ms(300));
+    }
+
+    #[test]
+    fn a_coarse_time_is_never_the_smallest() {
+        let mut rto = RetransmissionTimeout::new(FLOOR);
+        rto.measured(Instant::ZERO, Duration::from_micros(1900));
+        rto.back_off();
+        rto.measured_coarsely(ms(1));
+        assert_eq!(rto.smallest(), Some(Duration::from_micros(1900)));
+        assert!(rto.smoothed() < Some(Duration::from_micros(1900)));
+        assert_eq!(rto.backoff(), 0);
     }
 
     #[test]

@@ -102,6 +102,8 @@ pub(super) struct SendHalf<P> {
     pub(super) reduced: bool,
     /// The window limits what is sent, not the session.
     pub(super) cwnd_limited: bool,
+    /// What was to be sent last waits for its time: nothing but pacing holds it back.
+    pub(super) waits_for_pacer: bool,
     pub(super) queue: SendQueue<P>,
     pub(super) board: Scoreboard,
     pub(super) rto: RetransmissionTimeout,
@@ -153,6 +155,7 @@ impl<P: Payload> SendHalf<P> {
             probe: false,
             reduced: false,
             cwnd_limited: false,
+            waits_for_pacer: false,
             queue: SendQueue::new(start),
             board: Scoreboard::default(),
             rto: RetransmissionTimeout::new(options.rto_floor),
@@ -222,6 +225,7 @@ impl<P: Payload> SendHalf<P> {
 
     /// What is to be sent now, if anything.
     pub(super) fn poll(&mut self, now: Instant, room: Room) -> Option<Part> {
+        self.waits_for_pacer = false;
         if self.probe {
             return self.probe_part(room);
         }
@@ -249,16 +253,13 @@ impl<P: Payload> SendHalf<P> {
             let left = self.window.cwnd.saturating_sub(pipe);
             return self.cut(now, part, left, room);
         }
-        if !self.is_paced_in(now) {
-            return None;
-        }
-        Some(part)
+        self.pace(now).then_some(part)
     }
 
     /// A part of several segments, as much of it as the congestion window lets through.
-    fn cut(&self, now: Instant, part: Part, left: u32, room: Room) -> Option<Part> {
+    fn cut(&mut self, now: Instant, part: Part, left: u32, room: Room) -> Option<Part> {
         let len = left / room.mss * room.mss;
-        (len > 0 && part.len > room.mss && self.is_paced_in(now)).then_some(Part {
+        (len > 0 && part.len > room.mss && self.pace(now)).then_some(Part {
             len,
             fin: false,
             ..part
@@ -276,7 +277,7 @@ impl<P: Payload> SendHalf<P> {
         if offset >= self.wnd && offset > 0 {
             return None;
         }
-        if !self.is_paced_in(now) {
+        if !self.pace(now) {
             return None;
         }
         // The path may take less than when it was sent first.
@@ -370,6 +371,12 @@ impl<P: Payload> SendHalf<P> {
         !self.paced || self.pacer.may_send(now)
     }
 
+    /// Whether something that all windows let through may leave now; if not, notes that it waits.
+    fn pace(&mut self, now: Instant) -> bool {
+        self.waits_for_pacer = !self.is_paced_in(now);
+        !self.waits_for_pacer
+    }
+
     /// Notes that a part was sent.
     pub(super) fn sent(&mut self, now: Instant, part: Part) {
         let len = part.len + u32::from(part.fin);
@@ -407,19 +414,13 @@ impl<P: Payload> SendHalf<P> {
     }
 
     /// When there will be something to do: a timer, or the next paced segment.
-    pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let paced = (self.paced && !self.pacer.may_send(now) && self.has_to_send())
-            .then(|| self.pacer.next_at());
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        // Due as long as it has not left: whoever looks when its time has come has to see it.
+        let paced = self.waits_for_pacer.then(|| self.pacer.next_at());
         let timer = self.timer.at();
         match (paced, timer) {
             (Some(paced), Some(timer)) => Some(paced.min(timer)),
             (one, other) => one.or(other),
         }
-    }
-
-    /// Whether the congestion window lets something out that only pacing holds back.
-    fn has_to_send(&self) -> bool {
-        let waiting = self.board.lost() > 0 || self.unsent() > 0 || self.fin == Fin::Queued;
-        waiting && self.pipe() < self.window.cwnd
     }
 }

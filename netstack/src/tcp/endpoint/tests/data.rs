@@ -2,8 +2,9 @@
 
 use super::manners::Manners;
 use super::rig::*;
-use crate::tcp::{Chunk, EngineKind, TcpIp};
-use crate::wire::tcp::Flags;
+use crate::ip::{V4, V6};
+use crate::tcp::{Chunk, ConnectionOptions, EngineKind, TcpIp};
+use crate::wire::tcp::{Flags, Options};
 
 engine_tests! {
     octets_go_both_ways
@@ -266,4 +267,49 @@ fn the_two_of_a_pair<I: TcpIp>(engine: EngineKind) {
     from.consume(len);
     rig.flush(backend);
     assert_eq!(rig.take(&peer)[0].payload, b"through");
+}
+
+/// Nothing arrives between one segment and the next: the timer alone lets paced segments out.
+fn paced_segments_leave_without_an_acknowledgment<I: TcpIp>() {
+    let options = ConnectionOptions {
+        send_buffer: 1 << 16,
+        pacing: true,
+        ..options(EngineKind::Native)
+    };
+    let mut rig = Rig::<I>::with(config(), options);
+    let mut peer = Peer::client(5000);
+    let replies = rig.send(&peer, SYN, &[]);
+    rig.pass(millis(100));
+    peer.seq = peer.seq.wrapping_add(1);
+    peer.ack = replies[0].header.seq.wrapping_add(1);
+    peer.options = Options::default();
+    rig.send(&peer, ACK, &[]);
+    let id = rig.accepted.pop().expect("accepted");
+    rig.write(id, &[7; 16_000]);
+    rig.write(id, &[7; 16_000]);
+    rig.write(id, &[7; 16_000]);
+    let sent = |segments: &[Sent]| segments.iter().map(|one| one.payload.len()).sum::<usize>();
+    let (mut at_once, mut later) = (sent(&rig.take(&peer)), 0);
+    // The first ten segments are not paced.
+    for _ in 0..2 {
+        rig.pass(millis(100));
+        peer.ack = peer.ack.wrapping_add((at_once + later) as u32);
+        at_once = sent(&rig.send(&peer, ACK, &[]));
+        rig.pass(millis(80));
+        later = sent(&rig.take(&peer));
+    }
+    assert!(
+        later >= at_once && at_once > 0,
+        "{at_once} octets at once, and {later}"
+    );
+}
+
+#[test]
+fn paced_segments_leave_without_an_acknowledgment_over_ipv4() {
+    paced_segments_leave_without_an_acknowledgment::<V4>();
+}
+
+#[test]
+fn paced_segments_leave_without_an_acknowledgment_over_ipv6() {
+    paced_segments_leave_without_an_acknowledgment::<V6>();
 }

@@ -274,7 +274,7 @@ impl<P: Payload> Open<P> {
             AckDue::None => None,
         };
         [
-            self.send.poll_timeout(call.now),
+            self.send.poll_timeout(),
             acknowledge,
             self.keepalive_due(call),
             self.rests_at(call.heard_at),
