@@ -299,6 +299,15 @@ impl Setup {
         self.settings.iter().map(line).collect()
     }
 
+    /// The keys of the engine that faces the clients.
+    fn tuning_toml(&self) -> String {
+        let mut text = String::new();
+        for (key, value) in &self.tuning {
+            writeln!(text, "{key} = {value}").expect("a String takes everything");
+        }
+        text
+    }
+
     /// Weirgate's configuration file.
     pub fn to_toml(&self) -> String {
         let Addresses {
@@ -316,11 +325,7 @@ impl Setup {
             |(word, engine): &(&'static str, EngineKind)| (*engine == self.engine).then_some(*word);
         let engine = EngineConfig::ENGINES.iter().find_map(word);
         let engine = engine.expect("every engine has a word");
-        let tuning: String = self
-            .tuning
-            .iter()
-            .map(|(key, value)| format!("{key} = {value}\n"))
-            .collect();
+        let tuning = self.tuning_toml();
         let lcores: Vec<usize> = (0..self.workers).collect();
         let mut text = self.settings_toml();
         write!(
