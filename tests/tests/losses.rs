@@ -23,7 +23,7 @@ const RTT: Duration = Duration::from_millis(200);
 /// to who sends one packet a timeout, it may seem endless.
 const BAD: Duration = Duration::from_secs(30);
 
-const PIECE: [u8; 64 << 10] = [7; 64 << 10];
+static PIECE: [u8; 64 << 10] = [7; 64 << 10];
 
 fn path(addresses: [IpAddr; 2], congestion: Algorithm, loss_ppm: u32, seed: u64) -> Path {
     let options = StackOptions::new(Engine::Native);
