@@ -112,6 +112,12 @@ impl<B: PacketBuf> Segment<B> {
         }
     }
 
+    /// Whether a router marked the packet instead of dropping it (congestion experienced, RFC 3168
+    /// section 5).
+    pub fn is_marked(&self) -> bool {
+        self.ecn() == 3
+    }
+
     /// Octets of payload.
     pub fn payload_len(&self) -> usize {
         (self.packet.data().len() - self.tcp_offset).saturating_sub(self.header.header_len)

@@ -10,9 +10,6 @@ use super::Segment;
 use crate::io::PacketBuf;
 use crate::wire::tcp::Flags;
 
-/// The ECN field of a packet that was marked (RFC 3168 section 5).
-const CE: u8 = 3;
-
 /// What is left of a run: each segment [is followed by](Segment::is_followed_by) the next.
 pub trait Run<B: PacketBuf> {
     /// The next segment.
@@ -40,7 +37,7 @@ impl<B: PacketBuf> Segment<B> {
     /// Whether the segment brings octets and says nothing special: it may be one of a run.
     pub fn is_plain(&self) -> bool {
         let flags = self.header.flags.without(Flags::PSH);
-        flags == Flags::ACK && self.payload_len() > 0 && self.ecn() != CE
+        flags == Flags::ACK && self.payload_len() > 0 && !self.is_marked()
     }
 
     /// Whether `next`, a [plain](Self::is_plain) segment of the same flow, says the same as this

@@ -17,9 +17,6 @@ use crate::tcp::native::window::Pressure;
 use crate::tcp::{Run, Segment, seq};
 use crate::wire::tcp::{Flags, Header, Timestamps};
 
-/// RFC 3168 section 5: the field of a packet that was marked.
-const CE: u8 = 3;
-
 /// Where a segment belongs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Place {
@@ -192,7 +189,7 @@ impl<P: Payload> Open<P> {
             }
             return Err(Rejected::silently(DropReason::TcpNoMemory));
         }
-        let congestion = segment.ecn() == CE;
+        let congestion = segment.is_marked();
         let arrival = Arrival {
             seq: header.seq,
             payload: payload_of(segment),
