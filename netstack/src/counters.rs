@@ -26,8 +26,12 @@ pub enum Event {
     Consumed,
     /// Times that no empty buffer was to be had.
     BuffersExhausted,
-    /// Packets handed to the worker that owns their flow.
+    /// Frames received for another worker: ports have fewer receive queues than there are workers.
+    Distributed,
+    /// Packets of flows that are another worker's, handed to it.
     HandedOver,
+    /// Among those, packets of clients whose connection is not here, handed on to ask who has it.
+    StraysAsked,
     /// Packets that another worker handed to this one.
     TakenOver,
     /// ARP requests and neighbor solicitations answered.
@@ -38,7 +42,7 @@ pub enum Event {
     NeighborLearned,
     /// Neighbors given up after the last retry.
     NeighborFailed,
-    /// What was learned about a neighbor but did not reach another worker: its queue was half
+    /// What was learned about a neighbor but did not reach another worker: its ring for news was
     /// full.
     NeighborNewsLost,
     /// Echo requests answered.
@@ -52,7 +56,7 @@ pub enum Event {
     /// Words about packets too large for which there is no connection here, of which other workers
     /// were told.
     PathNewsTold,
-    /// Such words that did not reach another worker: its queue was half full.
+    /// Such words that did not reach another worker: its ring for news was full.
     PathNewsLost,
     /// TCP connections accepted from clients (handshake complete).
     TcpAccepted,
@@ -172,7 +176,9 @@ impl Event {
         (Self::Generated, "generated"),
         (Self::Consumed, "consumed"),
         (Self::BuffersExhausted, "buffers_exhausted"),
+        (Self::Distributed, "distributed"),
         (Self::HandedOver, "handed_over"),
+        (Self::StraysAsked, "strays_asked"),
         (Self::TakenOver, "taken_over"),
         (Self::NeighborAnswered, "neighbor_answered"),
         (Self::NeighborAsked, "neighbor_asked"),

@@ -117,11 +117,14 @@ pub enum DropReason {
     // Between workers.
     /// The ring to the worker that owns the flow is full.
     HandoverFull,
+    /// A client's segment of which no connection is here, and other workers were asked about as
+    /// many as the limit lets.
+    StrayLimit,
 }
 
 impl DropReason {
     /// All reasons, in declaration order.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 52] = [
         Self::FrameTruncated,
         Self::FrameNotForUs,
         Self::EtherTypeUnknown,
@@ -173,6 +176,7 @@ impl DropReason {
         Self::TxQueueFull,
         Self::NoBuffer,
         Self::HandoverFull,
+        Self::StrayLimit,
     ];
 
     /// The stable name, as in counters and logs.
@@ -229,6 +233,7 @@ impl DropReason {
             Self::TxQueueFull => "tx_queue_full",
             Self::NoBuffer => "no_buffer",
             Self::HandoverFull => "handover_full",
+            Self::StrayLimit => "stray_limit",
         }
     }
 }
@@ -242,6 +247,6 @@ mod tests {
         for (index, reason) in DropReason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, index, "{}", reason.name());
         }
-        assert_eq!(DropReason::ALL.len(), DropReason::HandoverFull as usize + 1);
+        assert_eq!(DropReason::ALL.len(), DropReason::StrayLimit as usize + 1);
     }
 }

@@ -23,11 +23,12 @@ use netstack::time::Instant;
 use thiserror::Error;
 
 use crate::config::{BackendGroupConfig, BufferConfig, Config, EngineConfig, TimeoutConfig};
-use crate::handover::Mailbox;
+use crate::handover::Mailboxes;
 use crate::host::{Host, Neighbors};
 use crate::l7::backend_pool::BackendPool;
 use crate::l7::report::SessionReport;
 use crate::l7::session::{BackendPath, Group, Sessions, SessionsConfig};
+use crate::pipeline::tcp_in::Strays;
 use crate::pipeline::tx::Transmitter;
 use crate::secret::Secrets;
 use crate::worker::{Command, Worker, WorkerParts};
@@ -141,7 +142,7 @@ pub fn assemble<Io: PacketIo>(
             counters: Vec::new(),
         },
     };
-    let mailboxes = Mailbox::for_workers(ios.len(), MAILBOX_CAPACITY);
+    let mailboxes = Mailboxes::new(workers, 0, MAILBOX_CAPACITY).workers;
     for ((worker, ios), mailbox) in (0..).zip(ios).zip(mailboxes) {
         let share = Share { worker, workers };
         let counters = Arc::new(Counters::new());
@@ -160,6 +161,9 @@ pub fn assemble<Io: PacketIo>(
         });
         let tcp = endpoint(config, secrets, &ios, share, now, Arc::clone(&counters))
             .ok_or(AssembleError::SourcePorts)?;
+        // Where the port tells where it puts the packets of a flow, it puts them there always.
+        let elsewhere = ios.iter().map(|io| io.capabilities().rss.is_none());
+        let strays = Strays::new(elsewhere.collect());
         let per_second = share.of(config.limits.icmp_per_second as usize) as u32;
         assembly.workers.push(Worker::new(WorkerParts {
             host: host.clone(),
@@ -168,6 +172,7 @@ pub fn assemble<Io: PacketIo>(
             sessions,
             icmp_limit: RateLimit::new(per_second, per_second),
             mailbox,
+            strays,
             commands,
             counters: Arc::clone(&counters),
         }));

@@ -17,15 +17,19 @@ use netstack::tcp::{ConnId, Endpoint, LookAhead};
 use netstack::time::Instant;
 use netstack::wire::ndp;
 
-use crate::handover::{Mailbox, Message};
+use crate::handover::{Mailbox, Message, News};
 use crate::host::{Host, HostIp};
 use crate::l7::session::{self, Sessions};
+use crate::pipeline;
 use crate::pipeline::parse::{self, IpLanes, Lanes};
+use crate::pipeline::tcp_in::{self, Others, Strays};
 use crate::pipeline::tx::Transmitter;
-use crate::pipeline::{self, tcp_in};
 
-/// Messages of other workers taken in one turn.
+/// Packets of other workers taken in one turn.
 const MESSAGES_PER_TURN: usize = BURST_SIZE;
+
+/// News of other workers heard in one turn.
+const NEWS_PER_TURN: usize = 16;
 
 /// How long after the end of a drain the worker tries to send what is left.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -66,8 +70,10 @@ pub struct WorkerParts<Io: PacketIo> {
     pub sessions: Sessions,
     /// Limit of ICMP errors.
     pub icmp_limit: RateLimit,
-    /// Queues to and from other workers.
+    /// Rings to and from other workers.
     pub mailbox: Mailbox<Io::Buf>,
+    /// What is done about segments of connections that are not here.
+    pub strays: Strays,
     /// What the control thread says.
     pub commands: Receiver<Command>,
     /// What the worker counts.
@@ -81,6 +87,8 @@ pub struct Worker<Io: PacketIo> {
     lanes: Lanes<Io::Buf>,
     /// Where the segments of a lane belong.
     ahead: LookAhead,
+    /// What other workers handed over; empty between stages.
+    taken_over: Vec<Message<Io::Buf>>,
     /// Connections that the sessions will need; empty between stages.
     halves: Vec<ConnId>,
     announced: bool,
@@ -99,6 +107,7 @@ impl<Io: PacketIo> Worker<Io> {
             burst: Burst::with_capacity(BURST_SIZE),
             lanes: Lanes::with_capacity(ports * BURST_SIZE + MESSAGES_PER_TURN),
             ahead: LookAhead::with_capacity(ports * BURST_SIZE + MESSAGES_PER_TURN),
+            taken_over: Vec::with_capacity(MESSAGES_PER_TURN),
             halves: Vec::with_capacity(EVENTS_PER_TRANSMIT),
             parts,
             announced: false,
@@ -190,39 +199,48 @@ impl<Io: PacketIo> Worker<Io> {
         received
     }
 
-    /// Takes what other workers handed over.
+    /// Takes what other workers handed over, and what they learned.
     fn take_over(&mut self, now: Instant) -> usize {
         let WorkerParts {
             host,
-            tcp,
             transmitter,
             mailbox,
             counters,
             ..
         } = &mut self.parts;
-        for taken in 0..MESSAGES_PER_TURN {
-            match mailbox.receive() {
-                None => return taken,
-                Some(Message::Packet { port, packet }) => {
-                    parse::process_handed_over(host, port, packet, &mut self.lanes, counters);
-                }
-                Some(Message::PacketTooBig(flow, error)) => {
-                    pipeline::icmp::handle_news(now, flow, error, tcp, counters);
-                }
-                Some(Message::NeighborV4(port, heard)) => {
-                    pipeline::neighbor::handle(now, port, &heard, host, transmitter, counters);
-                }
-                Some(Message::NeighborV6(port, heard)) => {
-                    pipeline::neighbor::handle(now, port, &heard, host, transmitter, counters);
-                }
+        let taken = mailbox.receive(MESSAGES_PER_TURN, &mut self.taken_over);
+        let packets = self.taken_over.iter().map(|message| &message.packet);
+        packets.for_each(PacketBuf::prefetch);
+        for message in self.taken_over.drain(..) {
+            let mac = transmitter.mac(message.port);
+            parse::process_handed_over(host, mac, message, &mut self.lanes, counters);
+        }
+        let news = (0..NEWS_PER_TURN).take_while(|_| self.hear_news(now));
+        taken + news.count()
+    }
+
+    /// Takes in what another worker learned, if one did.
+    fn hear_news(&mut self, now: Instant) -> bool {
+        let parts = &mut self.parts;
+        let (host, tx, counters) = (&parts.host, &mut parts.transmitter, &parts.counters);
+        match parts.mailbox.receive_news() {
+            None => return false,
+            Some(News::PacketTooBig(flow, error)) => {
+                pipeline::icmp::handle_news(now, flow, error, &mut parts.tcp, counters);
+            }
+            Some(News::NeighborV4(port, heard)) => {
+                pipeline::neighbor::handle(now, port, &heard, host, tx, counters);
+            }
+            Some(News::NeighborV6(port, heard)) => {
+                pipeline::neighbor::handle(now, port, &heard, host, tx, counters);
             }
         }
-        MESSAGES_PER_TURN
+        true
     }
 
     fn run_neighbor_lanes(&mut self, now: Instant) {
         let parts = &mut self.parts;
-        let (host, mailbox, counters) = (&parts.host, &parts.mailbox, &parts.counters);
+        let (host, mailbox, counters) = (&parts.host, &mut parts.mailbox, &parts.counters);
         let tx = &mut parts.transmitter;
         if !self.announced {
             self.announced = true;
@@ -236,7 +254,7 @@ impl<Io: PacketIo> Worker<Io> {
 
     fn run_icmp_lanes(&mut self, now: Instant) {
         let parts = &mut self.parts;
-        let (host, mailbox, counters) = (&parts.host, &parts.mailbox, &parts.counters);
+        let (host, mailbox, counters) = (&parts.host, &mut parts.mailbox, &parts.counters);
         let (tx, tcp, limit) = (
             &mut parts.transmitter,
             &mut parts.tcp,
@@ -387,9 +405,11 @@ fn run_tcp_lane<I: HostIp, Io: PacketIo>(
         transmitter,
         tcp,
         mailbox,
+        strays,
         counters,
         ..
     } = parts;
+    let mut others = Others { mailbox, strays };
     lanes.runs.find(&lanes.tcp);
     tcp.look_ahead(NetworkId::BARE, lanes.heads(), ahead);
     tcp.fetch(&ahead.guesses().flatten());
@@ -405,7 +425,7 @@ fn run_tcp_lane<I: HostIp, Io: PacketIo>(
                 host,
                 tcp,
                 transmitter,
-                mailbox,
+                &mut others,
                 counters,
             );
         }

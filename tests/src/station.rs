@@ -4,7 +4,7 @@
 //! turn a [`Station`] asserts what must hold whatever the frames were:
 //!
 //! * **conservation**, for each worker: every packet that came in or was made is accounted for,
-//!   `rx_frames + taken_over + generated = tx_frames + consumed + drops + handed_over + held`.
+//!   `rx_frames + taken_over + generated = tx_frames + consumed + drops + handed_over + distributed + held`.
 //!   A packet that is answered in place (an echo request) was received and is sent, so it is
 //!   neither consumed nor generated; a refused one is dropped, and its answer is generated; what
 //!   the workers tell each other about neighbors are no packets.
@@ -295,6 +295,7 @@ impl Member {
         let went = event(Event::TxFrames)
             + event(Event::Consumed)
             + event(Event::HandedOver)
+            + event(Event::Distributed)
             + counters.drops_total();
         assert_eq!(
             came,

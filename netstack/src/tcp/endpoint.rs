@@ -104,13 +104,22 @@ pub struct PacketTooBig {
     pub mtu: u32,
 }
 
-/// A packet whose connection belongs to another worker.
+/// A segment whose connection is not here, but may be with another worker.
 #[derive(Debug)]
-pub struct Misdirected<B> {
-    /// The worker it belongs to.
-    pub worker: u16,
-    /// The packet, as it came.
-    pub packet: B,
+pub enum Misdirected<B> {
+    /// It is addressed to a source port of another worker.
+    Owned {
+        /// The worker.
+        worker: u16,
+        /// The packet, as it came.
+        packet: B,
+    },
+    /// A client's, of a connection that this worker does not know. Only where its arrival says that
+    /// it may be another worker's: the one to be asked last refuses what nobody knows.
+    Unknown {
+        /// The packet, as it came.
+        packet: B,
+    },
 }
 
 /// In whose hands a connection is.

@@ -23,7 +23,7 @@ use netstack::wire::{ipv6_ext, tcp, udp};
 use super::parse::IpPacket;
 use super::tcp_in::hand_over;
 use super::tx::Transmitter;
-use crate::handover::{self, Mailbox};
+use crate::handover::{self, Kind, Mailbox, News};
 use crate::host::HostIp;
 
 /// Handles an ICMP message that is not of neighbor discovery.
@@ -32,7 +32,7 @@ pub fn process<I: HostIp + AnswerIp, Io: PacketIo>(
     mut packet: IpPacket<I, Io::Buf>,
     endpoint: &mut Endpoint<Io::Buf>,
     tx: &mut Transmitter<Io>,
-    mailbox: &Mailbox<Io::Buf>,
+    mailbox: &mut Mailbox<Io::Buf>,
     counters: &Counters,
 ) {
     let octets = packet.upper();
@@ -121,7 +121,7 @@ fn handle_error<I: HostIp + AnswerIp, B: PacketBuf>(
     packet: IpPacket<I, B>,
     error: Error,
     endpoint: &mut Endpoint<B>,
-    mailbox: &Mailbox<B>,
+    mailbox: &mut Mailbox<B>,
     counters: &Counters,
 ) {
     let quotation = packet
@@ -162,10 +162,8 @@ fn handle_error<I: HostIp + AnswerIp, B: PacketBuf>(
     }
     match (endpoint.other_owner(flow.dport), error) {
         (Some(worker), _) => {
-            let message = handover::Message::Packet {
-                port: packet.port,
-                packet: packet.packet,
-            };
+            let (port, kind, packet) = (packet.port, Kind::Packet, packet.packet);
+            let message = handover::Message { port, kind, packet };
             hand_over(mailbox, worker, message, counters);
         }
         // A NIC spreads errors by the router's address: a client's connection may live anywhere.
@@ -195,10 +193,10 @@ pub fn handle_news<B: PacketBuf>(
     }
 }
 
-fn tell_others<B>(flow: Flow, error: PacketTooBig, mailbox: &Mailbox<B>, counters: &Counters) {
+fn tell_others<B>(flow: Flow, error: PacketTooBig, mailbox: &mut Mailbox<B>, counters: &Counters) {
     counters.increment(Event::PathNewsTold);
     for worker in mailbox.others() {
-        let news = handover::Message::PacketTooBig(flow, error);
+        let news = News::PacketTooBig(flow, error);
         if mailbox.send_news(worker, news).is_err() {
             counters.increment(Event::PathNewsLost);
         }

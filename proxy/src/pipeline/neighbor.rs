@@ -17,7 +17,7 @@ use netstack::wire::{arp, ethernet, ndp};
 
 use super::parse::IpPacket;
 use super::tx::Transmitter;
-use crate::handover::{Mailbox, Message};
+use crate::handover::{Mailbox, News};
 use crate::host::{Host, HostIp};
 
 /// Handles an ARP packet, with its Ethernet header.
@@ -26,7 +26,7 @@ pub fn process_arp<Io: PacketIo>(
     (port, frame): (PortId, Io::Buf),
     host: &Host,
     tx: &mut Transmitter<Io>,
-    mailbox: &Mailbox<Io::Buf>,
+    mailbox: &mut Mailbox<Io::Buf>,
     counters: &Counters,
 ) {
     let octets = frame.data().get(ethernet::HEADER_LEN..).unwrap_or_default();
@@ -41,7 +41,7 @@ pub fn process_arp<Io: PacketIo>(
         counters.drop_packet(DropReason::ArpNotForUs);
     }
     if concerns_others(port, &heard, host) {
-        tell_others(mailbox, counters, || Message::NeighborV4(port, heard));
+        tell_others(mailbox, counters, News::NeighborV4(port, heard));
     }
 }
 
@@ -51,7 +51,7 @@ pub fn process_ndp<Io: PacketIo>(
     packet: &IpPacket<V6, Io::Buf>,
     host: &Host,
     tx: &mut Transmitter<Io>,
-    mailbox: &Mailbox<Io::Buf>,
+    mailbox: &mut Mailbox<Io::Buf>,
     counters: &Counters,
 ) {
     let octets = packet.upper();
@@ -73,9 +73,8 @@ pub fn process_ndp<Io: PacketIo>(
         counters.drop_packet(DropReason::NdpNotForUs);
     }
     if concerns_others(packet.port, &heard, host) {
-        tell_others(mailbox, counters, || {
-            Message::NeighborV6(packet.port, heard)
-        });
+        let news = News::NeighborV6(packet.port, heard);
+        tell_others(mailbox, counters, news);
     }
 }
 
@@ -133,9 +132,9 @@ fn is_link_local(addr: IpAddr) -> bool {
     }
 }
 
-fn tell_others<B>(mailbox: &Mailbox<B>, counters: &Counters, message: impl Fn() -> Message<B>) {
+fn tell_others<B>(mailbox: &mut Mailbox<B>, counters: &Counters, news: News) {
     for worker in mailbox.others() {
-        if mailbox.send_news(worker, message()).is_err() {
+        if mailbox.send_news(worker, news).is_err() {
             counters.increment(Event::NeighborNewsLost);
         }
     }

@@ -20,6 +20,7 @@ use netstack::wire::icmp::IcmpIp;
 use netstack::wire::{ParseError, ipv4, ipv6, ipv6_ext, tcp};
 
 use super::runs::Runs;
+use crate::handover::{Kind, Message};
 use crate::host::Host;
 
 /// An IP packet for us that is not TCP.
@@ -63,6 +64,8 @@ pub struct TcpPacket<I: Ip, B> {
     pub segment: Segment<B>,
     /// Its connection, very likely; `None` until that is looked up.
     pub guess: Option<ConnId>,
+    /// How many workers were asked before whether it is of a connection of theirs.
+    pub asked: u16,
 }
 
 /// Packets of one IP version, sorted.
@@ -131,6 +134,8 @@ pub struct Arrival {
     pub frame_source: MacAddr,
     /// The frame was for a group of stations.
     pub to_group: bool,
+    /// How many workers were asked before whose it is.
+    pub asked: u16,
 }
 
 /// Sorts one frame that arrived on `port`, whose MAC address is `mac`.
@@ -149,20 +154,32 @@ pub fn process<B: PacketBuf>(
     }
 }
 
-/// Sorts one IP packet that another worker received on `port`.
+/// Sorts one packet that another worker received, on a port whose MAC address is `mac`.
 pub fn process_handed_over<B: PacketBuf>(
     host: &Host,
-    port: PortId,
-    packet: B,
+    mac: MacAddr,
+    message: Message<B>,
     lanes: &mut Lanes<B>,
     counters: &Counters,
 ) {
     counters.increment(Event::TakenOver);
+    let Message { port, kind, packet } = message;
+    let asked = match kind {
+        Kind::Frame => {
+            if let Err(reason) = sort(host, port, mac, packet, lanes) {
+                counters.drop_packet(reason);
+            }
+            return;
+        }
+        Kind::Packet => 0,
+        Kind::Stray { asked } => asked,
+    };
     let version = packet.data().first().map_or(0, |octet| octet >> 4);
     let arrival = Arrival {
         port,
         frame_source: MacAddr::default(),
         to_group: false,
+        asked,
     };
     let result = if version == V4::VERSION {
         sort_ip(&host.v4.local, arrival, packet, &mut lanes.v4)
@@ -190,6 +207,7 @@ fn sort<B: PacketBuf>(
         port,
         frame_source: header.source,
         to_group,
+        asked: 0,
     };
     match header.ethertype {
         ethertype::ARP => {
@@ -336,7 +354,7 @@ fn sort_ip<I: ParseIp, B: PacketBuf>(
     packet.truncate(view.len);
     check_addresses(local, &view, arrival.to_group)?;
     if view.protocol == tcp::PROTOCOL {
-        let packet = parse_tcp(arrival.port, &view, packet)?;
+        let packet = parse_tcp(arrival, &view, packet)?;
         lanes.tcp.push(Some(packet));
         return Ok(());
     }
@@ -400,7 +418,7 @@ fn check_addresses<I: ParseIp>(
 }
 
 fn parse_tcp<I: ParseIp, B: PacketBuf>(
-    port: PortId,
+    arrival: Arrival,
     view: &IpView<I>,
     mut packet: B,
 ) -> Result<TcpPacket<I, B>, DropReason> {
@@ -453,10 +471,11 @@ fn parse_tcp<I: ParseIp, B: PacketBuf>(
         payload_sum,
     };
     Ok(TcpPacket {
-        port,
+        port: arrival.port,
         flow,
         segment,
         guess: None,
+        asked: arrival.asked,
     })
 }
 

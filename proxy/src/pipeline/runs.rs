@@ -63,7 +63,8 @@ impl Runs {
                     None
                 };
                 if let Some(Some(before)) = before
-                    && (before.flow, before.port) == (packet.flow, packet.port)
+                    && (before.flow, before.port, before.asked)
+                        == (packet.flow, packet.port, packet.asked)
                     && before.segment.is_followed_by(&packet.segment)
                 {
                     self.links[usize::from(*tail)].next = index;
@@ -174,6 +175,7 @@ mod tests {
                 protocol: tcp::PROTOCOL,
             },
             guess: None,
+            asked: 0,
             segment: Segment {
                 packet: MemBuf::from_frame(&octets),
                 tcp_offset: I::HEADER_LEN,

@@ -19,12 +19,20 @@ use netstack::counters::{Counters, Event};
 /// Both sides of the equation for a worker that holds `held` packets: equal if the law holds.
 pub fn balance(counters: &Counters, held: usize) -> (u64, u64) {
     let came = [Event::RxFrames, Event::TakenOver, Event::Generated];
-    let went = [Event::TxFrames, Event::HandedOver, Event::Consumed];
-    let sum = |events: [Event; 3]| {
+    let went = [
+        Event::TxFrames,
+        Event::HandedOver,
+        Event::Distributed,
+        Event::Consumed,
+    ];
+    let sum = |events: &[Event]| {
         events
-            .map(|event| counters.event(event))
             .iter()
+            .map(|event| counters.event(*event))
             .sum::<u64>()
     };
-    (sum(came), sum(went) + counters.drops_total() + held as u64)
+    (
+        sum(&came),
+        sum(&went) + counters.drops_total() + held as u64,
+    )
 }

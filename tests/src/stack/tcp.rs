@@ -388,6 +388,7 @@ impl Tcp {
             flow,
             mtu: self.mtu,
             guess: None,
+            elsewhere: false,
         };
         let segment = Segment {
             packet: MemBuf::from_frame(packet),

@@ -3,6 +3,7 @@
 use netstack::counters::{Counters, Event};
 use netstack::drop::DropReason;
 use netstack::ip::{V4, V6};
+use netstack::tcp::EngineKind;
 use netstack::wire::ethernet::HEADER_LEN;
 use netstack::wire::icmp::{Error, Message, Unreachable};
 use netstack::wire::tcp::Flags;
@@ -11,7 +12,7 @@ use weirgate_tests::station::frame::{
     with_options,
 };
 use weirgate_tests::station::sent::describe;
-use weirgate_tests::station::{CONFIG, Station};
+use weirgate_tests::station::{CONFIG, ENGINES, Station, config_for};
 
 use crate::tcp::handshake;
 
@@ -106,13 +107,13 @@ fn for_the_third<I: TestIp>() -> Vec<u8> {
     segment.frame::<I>()
 }
 
-/// Twenty turns of three workers in which the first two receive the frame 64 times each: twice
-/// what the third takes from them in a turn, and in all more than its queue of 1024 holds.
+/// Forty turns of three workers in which the first two receive the frame 64 times each: twice
+/// what the third takes from them in a turn, and in all more than its two rings of 1024 hold.
 fn overrun_the_third(frame: &[u8]) -> Station {
     let config = CONFIG.replace("lcores = [0]", "lcores = [0, 1, 2]");
-    let mut station = Station::new(&config, 4096);
+    let mut station = Station::new(&config, 8192);
     station.meet();
-    for _ in 0..20 {
+    for _ in 0..40 {
         for worker in [0, 1] {
             for _ in 0..64 {
                 station.inject_to(worker, frame);
@@ -136,9 +137,9 @@ fn overruns_its_owner<I: TestIp>() {
     let handed_over = in_first_two(&station, |counters| counters.event(Event::HandedOver));
     assert_eq!(
         (handed_over, lost),
-        (20 * 64 + 1024 - 64, 20 * 64 - 1024 + 64)
+        (40 * 64 + 2 * 1024 - 64, 40 * 64 - 2 * 1024 + 64)
     );
-    assert_eq!(station.counters(2).event(Event::TakenOver), 20 * 64);
+    assert_eq!(station.counters(2).event(Event::TakenOver), 40 * 64);
     station.finish();
 }
 
@@ -169,4 +170,94 @@ fn news<I: TestIp>(far: I::Addr) {
 fn news_of_neighbors_leave_room_for_segments() {
     news::<V4>([198, 51, 100, 9].into());
     news::<V6>([0x2001, 0xdb8, 1, 0, 0, 0, 0, 9].into());
+}
+
+/// Three workers, and a segment of a client whose connection the second has, at each of them.
+fn is_found_by_asking<I: TestIp>(engine: EngineKind) {
+    let config = config_for(engine).replace("lcores = [0]", "lcores = [0, 1, 2]");
+    for (arrives_at, asked) in [(1, 0), (0, 1), (2, 2)] {
+        let mut station = Station::new(&config, 512);
+        station.meet();
+        let (snd_nxt, _) = handshake::<I>(&mut station, 1);
+        let mut segment = Tcp::new(Flags::ACK);
+        (segment.seq, segment.ack, segment.payload) = (1001, snd_nxt, b"GET /".to_vec());
+        let consumed = |station: &Station| station.counters(1).event(Event::Consumed);
+        let before = consumed(&station);
+        station.inject_to(arrives_at, &segment.frame::<I>());
+        // Rings lead round: what the third worker asks the first, that one sees in the next turn.
+        station.turn();
+        station.turn();
+        assert_eq!(consumed(&station), before + 1, "at {arrives_at}");
+        let workers = [0, 1, 2].map(|worker| station.counters(worker));
+        let all = |event| workers.iter().map(|each| each.event(event)).sum::<u64>();
+        assert_eq!(all(Event::StraysAsked), asked);
+        assert_eq!(all(Event::HandedOver), asked);
+        assert_eq!(all(Event::TcpResetsSent), 0);
+        station.finish();
+    }
+}
+
+#[test]
+fn segments_of_a_client_find_the_worker_that_knows_it() {
+    for engine in ENGINES {
+        is_found_by_asking::<V4>(engine);
+        is_found_by_asking::<V6>(engine);
+    }
+}
+
+fn nobodys_is_refused_once<I: TestIp>() {
+    let config = CONFIG.replace("lcores = [0]", "lcores = [0, 1, 2]");
+    let mut station = Station::new(&config, 512);
+    station.meet();
+    let mut segment = Tcp::new(Flags::ACK);
+    (segment.seq, segment.ack) = (1001, 77);
+    station.inject_to(1, &segment.frame::<I>());
+    // The last one to be asked is the first worker, which refuses.
+    station.turn();
+    station.turn();
+    let sent = station.take_sent();
+    let sent: Vec<_> = sent.iter().map(|frame| describe(frame)).collect();
+    assert_eq!(sent, ["client: client tcp 80>4000 RST seq 77"]);
+    for (worker, asks, refuses) in [(0, 0, 1), (1, 1, 0), (2, 1, 0)] {
+        let counters = station.counters(worker);
+        assert_eq!(counters.event(Event::StraysAsked), asks, "{worker}");
+        assert_eq!(counters.drops(DropReason::TcpNoConnection), refuses);
+    }
+    // Where nobody listens, nobody can know it.
+    segment.dport = 81;
+    station.inject_to(1, &segment.frame::<I>());
+    station.turn();
+    assert_eq!(station.take_sent().len(), 1);
+    assert_eq!(station.counters(1).event(Event::StraysAsked), 1);
+    station.finish();
+}
+
+#[test]
+fn segments_that_no_worker_knows_are_refused_by_the_last() {
+    nobodys_is_refused_once::<V4>();
+    nobodys_is_refused_once::<V6>();
+}
+
+#[test]
+fn strays_beyond_the_limit_are_dropped_and_not_refused() {
+    let config = CONFIG.replace("lcores = [0]", "lcores = [0, 1]");
+    let mut station = Station::new(&config, 4096);
+    station.meet();
+    let mut segment = Tcp::new(Flags::ACK);
+    (segment.seq, segment.ack) = (1001, 77);
+    let frame = segment.frame::<V4>();
+    for _ in 0..40 {
+        for _ in 0..64 {
+            station.inject_to(0, &frame);
+        }
+        station.turn();
+        station.take_sent();
+    }
+    // No time passes: what may be asked about at once is all there is.
+    let counters = station.counters(0);
+    assert_eq!(counters.event(Event::StraysAsked), 2000);
+    assert_eq!(counters.drops(DropReason::StrayLimit), 40 * 64 - 2000);
+    assert_eq!(counters.event(Event::TcpResetsSent), 0);
+    assert_eq!(station.counters(1).event(Event::TakenOver), 2000);
+    station.finish();
 }

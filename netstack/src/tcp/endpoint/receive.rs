@@ -37,13 +37,16 @@ pub struct Arrival<I: Ip> {
     pub mtu: usize,
     /// Where to look for its connection first ([`super::LookAhead`]).
     pub guess: Option<ConnId>,
+    /// Whether another worker may have a connection of a client that is not here: the port does not
+    /// bring a flow to the same worker always.
+    pub elsewhere: bool,
 }
 
 impl<B: PacketBuf> Endpoint<B> {
     /// Takes in a segment.
     ///
     /// # Errors
-    /// Gives the packet back if its connection belongs to another worker.
+    /// Gives it back if its connection belongs to another worker, or may.
     pub fn handle_segment<I: TcpIp, O: Output<Buf = B>>(
         &mut self,
         arrival: Arrival<I>,
@@ -57,7 +60,7 @@ impl<B: PacketBuf> Endpoint<B> {
     /// `run` is to be handed in again.
     ///
     /// # Errors
-    /// Gives the packet back if its connection belongs to another worker.
+    /// Gives the segment back if its connection belongs to another worker, or may.
     pub fn handle_run<I: TcpIp, O: Output<Buf = B>>(
         &mut self,
         arrival: Arrival<I>,
@@ -117,19 +120,36 @@ impl<B: PacketBuf> Endpoint<B> {
             self.accept_cookie(arrival, &listener, opening, segment, out);
             return Ok(());
         } else if let Some(worker) = self.other_owner(flow.dport) {
-            return Err(Misdirected {
+            return Err(Misdirected::Owned {
                 worker,
                 packet: segment.packet,
             });
+        } else if arrival.elsewhere && self.listeners.get(network, I::flow(flow).local()).is_some()
+        {
+            return Err(Misdirected::Unknown {
+                packet: segment.packet,
+            });
         }
-        let reason = if opens {
+        self.refuse(now, flow, &segment, out);
+        Ok(())
+    }
+
+    /// Refuses a segment that is nobody's.
+    fn refuse<I: TcpIp, O: Output<Buf = B>>(
+        &mut self,
+        now: Instant,
+        flow: FiveTuple<I>,
+        segment: &Segment<B>,
+        out: &mut O,
+    ) {
+        let flags = segment.header.flags;
+        let reason = if flags.contains(Flags::SYN) && !flags.contains(Flags::ACK) {
             DropReason::TcpNoListener
         } else {
             DropReason::TcpNoConnection
         };
         self.counters.drop_packet(reason);
-        self.answer_with_reset(now, flow, &segment, out);
-        Ok(())
+        self.answer_with_reset(now, flow, segment, out);
     }
 
     /// Takes in the network's word that a packet of ours did not arrive. `flow` is oriented as in

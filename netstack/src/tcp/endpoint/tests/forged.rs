@@ -6,7 +6,7 @@ use crate::counters::Event;
 use crate::drop::DropReason;
 use crate::io::PacketBuf;
 use crate::tcp::connection::CHALLENGE_INTERVAL;
-use crate::tcp::{CloseCause, EngineKind, State, TcpIp};
+use crate::tcp::{CloseCause, EngineKind, Misdirected, State, TcpIp};
 
 engine_tests! {
     only_the_exact_number_resets
@@ -201,10 +201,13 @@ fn another_workers_segment_is_given_back<I: TcpIp>(engine: EngineKind) {
         ..Peer::client(BACKEND_PORT)
     };
     for flags in [SYN_ACK, ACK, RST, FIN_ACK] {
-        let back = rig.inject(&peer, flags, b"yours").unwrap_err();
-        assert_eq!(back.worker, 1);
-        assert!(back.packet.data().ends_with(b"yours"));
-        let sent = parse::<I>(back.packet.data());
+        let back = rig.inject(&peer, flags, b"yours");
+        let Err(Misdirected::Owned { worker, packet }) = back else {
+            panic!("{flags:?} was taken for our own: {back:?}");
+        };
+        assert_eq!(worker, 1);
+        assert!(packet.data().ends_with(b"yours"));
+        let sent = parse::<I>(packet.data());
         assert_eq!((sent.header.flags, sent.header.seq), (flags, peer.seq));
     }
     assert!(rig.take(&peer).is_empty());

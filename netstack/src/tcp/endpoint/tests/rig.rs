@@ -252,6 +252,7 @@ impl<I: TcpIp> Rig<I> {
             flow,
             mtu: MTU,
             guess: None,
+            elsewhere: false,
         };
         self.endpoint
             .handle_segment(arrival, segment, &mut self.lane)

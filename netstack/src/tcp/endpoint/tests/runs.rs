@@ -54,6 +54,7 @@ fn hand_in<I: TcpIp>(rig: &mut Rig<I>, peer: &Peer, mut run: Queued) -> usize {
         network: NetworkId::BARE,
         flow: peer.flow(),
         guess: None,
+        elsewhere: false,
         mtu: 1500,
     };
     let first = run.take().unwrap();
