@@ -30,6 +30,7 @@ pub mod l7;
 pub mod log;
 pub mod packet_budget;
 pub mod pipeline;
+pub mod port_queues;
 pub mod replay;
 pub mod secret;
 pub mod termination;
