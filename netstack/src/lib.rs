@@ -12,6 +12,7 @@
 
 pub mod counters;
 pub mod drop;
+pub mod flow_directory;
 pub mod flow_index;
 pub mod icmp;
 pub mod io;

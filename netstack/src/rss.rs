@@ -14,6 +14,7 @@
 
 use crate::io::Rss;
 use crate::ip::{FiveTuple, Ip, IpAddress};
+use crate::wire::{tcp, udp};
 
 /// Tells the queue of each flow of one port.
 #[derive(Clone, Debug)]
@@ -47,15 +48,36 @@ impl Steering {
 
     /// The queue on which the port puts a received packet of this flow.
     pub fn queue_for<I: Ip>(&self, flow: &FiveTuple<I>) -> u16 {
-        self.reta[self.toeplitz.hash_flow(flow) as usize % self.reta.len()]
+        self.queue_of(self.toeplitz.hash_flow(flow))
     }
+
+    /// The queue on which the port puts a received packet with this hash. Some devices have tables
+    /// whose size is no power of two, so this is a division.
+    pub fn queue_of(&self, hash: u32) -> u16 {
+        self.reta[hash as usize % self.reta.len()]
+    }
+
+    /// The port's hash.
+    pub fn toeplitz(&self) -> &Toeplitz {
+        &self.toeplitz
+    }
+}
+
+/// A key under which both directions of a flow have the same hash, of as many octets as the device
+/// takes (40 mostly, 52 with some): 16 bits again and again, so that what is exchanged between the
+/// directions meets the same windows of the key.
+///
+/// Its price: both halves of every hash are the same 16 bits. That is enough for a redirection
+/// table, and not for telling flows apart (see [`crate::flow_directory`]).
+pub fn symmetric_key(octets: usize) -> Vec<u8> {
+    [0x6d, 0x5a].into_iter().cycle().take(octets).collect()
 }
 
 /// The Toeplitz hash under one key.
 #[derive(Clone, Debug)]
 pub struct Toeplitz {
     /// For each octet of the input, what each of its values contributes.
-    tables: Box<[[u32; 256]]>,
+    tables: Box<[[u32; 256]; INPUT_LEN]>,
 }
 
 impl Toeplitz {
@@ -77,45 +99,55 @@ impl Toeplitz {
             table
         };
         // Five octets hold all the windows that begin in the first of them.
-        Ok(Self {
-            tables: key.windows(5).map(table).collect(),
-        })
+        let tables: Vec<_> = key.windows(5).map(table).collect();
+        let tables = tables.into_boxed_slice().try_into();
+        let tables = tables.expect("each octet but the last four begins five");
+        Ok(Self { tables })
     }
 
     /// The hash of a received packet of this flow: with the ports for TCP and UDP, without them
     /// for everything else.
     pub fn hash_flow<I: Ip>(&self, flow: &FiveTuple<I>) -> u32 {
-        let mut hash = self.hash_addresses::<I>(flow.src, flow.dst);
-        if matches!(flow.protocol, PROTOCOL_TCP | PROTOCOL_UDP) {
-            let [s0, s1] = flow.sport.to_be_bytes();
-            let [d0, d1] = flow.dport.to_be_bytes();
-            hash ^= self.contribution(2 * I::Addr::LEN, &[s0, s1, d0, d1]);
+        if !matches!(flow.protocol, tcp::PROTOCOL | udp::PROTOCOL) {
+            return self.hash_addresses::<I>(flow.src, flow.dst);
         }
-        hash
+        let mut octets = [0; INPUT_LEN];
+        flow.src.write_octets(&mut octets);
+        flow.dst.write_octets(&mut octets[I::Addr::LEN..]);
+        let ports = &mut octets[2 * I::Addr::LEN..][..PORTS_LEN];
+        ports[..2].copy_from_slice(&flow.sport.to_be_bytes());
+        ports[2..].copy_from_slice(&flow.dport.to_be_bytes());
+        self.hash_octets(&octets[..2 * I::Addr::LEN + PORTS_LEN])
     }
 
     /// The hash of a received packet that is hashed by its addresses alone.
     pub fn hash_addresses<I: Ip>(&self, src: I::Addr, dst: I::Addr) -> u32 {
-        let mut octets = [0; 32];
+        let mut octets = [0; INPUT_LEN];
         src.write_octets(&mut octets);
         dst.write_octets(&mut octets[I::Addr::LEN..]);
-        self.contribution(0, &octets[..2 * I::Addr::LEN])
+        self.hash_octets(&octets[..2 * I::Addr::LEN])
     }
 
-    /// What `octets` contribute to the hash if they stand at `offset` in the input.
-    fn contribution(&self, offset: usize, octets: &[u8]) -> u32 {
-        self.tables[offset..]
+    /// The hash of these octets, as they stand in a received packet: both addresses, and behind
+    /// them both ports or nothing. Octets after the first [`INPUT_LEN`] do not count.
+    ///
+    /// Fastest where the caller's slice has a length that the compiler knows. The look-ups of
+    /// consecutive packets overlap by themselves, so there is nothing to gain from bursts.
+    #[inline]
+    pub fn hash_octets(&self, octets: &[u8]) -> u32 {
+        self.tables
             .iter()
             .zip(octets)
             .fold(0, |hash, (table, &octet)| hash ^ table[usize::from(octet)])
     }
 }
 
-/// Octets of a key that count: 36 of input (IPv6 addresses and ports) and a window of 32 bits.
-pub const KEY_LEN: usize = 40;
-
-const PROTOCOL_TCP: u8 = 6;
-const PROTOCOL_UDP: u8 = 17;
+/// Octets of the longest input: addresses and ports of IPv6.
+pub const INPUT_LEN: usize = 2 * 16 + PORTS_LEN;
+/// Octets of a key that count: those of the longest input, and a window of 32 bits.
+pub const KEY_LEN: usize = INPUT_LEN + 4;
+/// Octets of both ports.
+const PORTS_LEN: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -140,7 +172,7 @@ mod tests {
             dst: dst.parse().unwrap(),
             sport,
             dport,
-            protocol: PROTOCOL_TCP,
+            protocol: tcp::PROTOCOL,
         }
     }
 
@@ -153,7 +185,7 @@ mod tests {
             );
             assert_eq!(toeplitz.hash_flow(flow), *by_ports);
             let udp = FiveTuple {
-                protocol: PROTOCOL_UDP,
+                protocol: udp::PROTOCOL,
                 ..*flow
             };
             assert_eq!(toeplitz.hash_flow(&udp), *by_ports);
@@ -239,14 +271,47 @@ mod tests {
             input in prop::collection::vec(any::<u8>(), 36),
         ) {
             let toeplitz = Toeplitz::new(&key).unwrap();
-            prop_assert_eq!(toeplitz.contribution(0, &input), reference(&key, &input));
+            for len in [8, 12, 32, 36] {
+                let input = &input[..len];
+                prop_assert_eq!(toeplitz.hash_octets(input), reference(&key, input));
+            }
         }
     }
 
+    fn directions_hash_alike<I: Ip>(flow: &FiveTuple<I>) {
+        for octets in [40, 52] {
+            let key = symmetric_key(octets);
+            assert_eq!(key.len(), octets);
+            let toeplitz = Toeplitz::new(&key).unwrap();
+            for protocol in [tcp::PROTOCOL, I::ICMP_PROTOCOL] {
+                let flow = FiveTuple { protocol, ..*flow };
+                let hash = toeplitz.hash_flow(&flow);
+                assert_eq!(hash, toeplitz.hash_flow(&flow.reversed()));
+                assert_eq!(hash >> 16, hash & 0xffff, "the price");
+                assert_ne!(hash, 0);
+            }
+        }
+        let toeplitz = Toeplitz::new(&KEY).unwrap();
+        assert_ne!(
+            toeplitz.hash_flow(flow),
+            toeplitz.hash_flow(&flow.reversed())
+        );
+    }
+
+    #[test]
+    fn the_symmetric_key_hashes_both_directions_alike() {
+        directions_hash_alike::<V4>(&flow("66.9.149.187", 2794, "161.142.100.80", 1766));
+        directions_hash_alike::<V6>(&flow("2001:db8::7", 2794, "2001:db8:200:3::1", 1766));
+    }
+
     fn queues_follow_the_reta<I: Ip>(flow: &FiveTuple<I>, hash: u32) {
-        for reta_len in [1, 3, 128, 512] {
+        // 192: the table of a device that has 64 entries for each of three contexts.
+        for (reta_len, key_len) in [(1, 40), (3, 41), (128, 52), (192, 40), (512, 64)] {
+            let mut key = KEY.to_vec();
+            // What a longer key has more is for inputs that are longer than ours.
+            key.resize(key_len, 0xa5);
             let rss = Rss {
-                key: KEY.to_vec(),
+                key,
                 reta: (0..reta_len).rev().collect(),
             };
             let queue = Steering::new(&rss).unwrap().queue_for(flow);

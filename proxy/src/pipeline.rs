@@ -5,9 +5,12 @@
 //!             -> icmp     (echo, errors; UDP and other protocols: answered with an error)
 //!    runs     -> tcp_in   (connections, listeners; another worker's go to its ring)
 //!       sessions, timers -> IP packets without link-layer header -> tx
+//!
+//! classify: before all that, on an lcore that receives for several workers
 //! ```
 //! Packets move by value: each goes to one lane, or to the counter of the reason why not.
 
+pub mod classify;
 pub mod icmp;
 pub mod neighbor;
 pub mod parse;

@@ -97,7 +97,8 @@ struct ExtensionHeader<'p> {
     body: &'p [u8],
 }
 
-const fn is_extension(protocol: u8) -> bool {
+/// Whether this is an extension header that a host walks, and no upper-layer protocol.
+pub const fn is_extension(protocol: u8) -> bool {
     matches!(
         protocol,
         HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS
