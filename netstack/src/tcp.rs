@@ -44,7 +44,7 @@ pub use engine::EngineKind;
 pub use isn::IsnGenerator;
 pub use listen::{Listener, ListenerId};
 pub use native::{Algorithm, Info, Numbers, Recovering, SendTimes};
-pub use ports::PortShares;
+pub use ports::{PortOwners, PortShares};
 pub use run::Run;
 
 use crate::io::PacketBuf;

@@ -5,40 +5,42 @@
 //! connects it to them. Limits of the whole are split here: each worker gets an equal share.
 
 use core::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{self as channel, Sender, bounded};
 use netstack::counters::{Counters, Event};
-use netstack::io::{PacketIo, PortId};
+use netstack::flow_directory::{FlowDirectory, MAX_CAPACITY};
+use netstack::io::{BURST_SIZE, PacketBuf, PacketIo, PortId};
 use netstack::ip::NetworkId;
 use netstack::neighbor::{NeighborConfig, NeighborTable};
 use netstack::rate_limit::RateLimit;
 use netstack::route::RouteError;
-use netstack::rss::Steering;
+use netstack::rss::{RssError, Steering, Toeplitz};
 use netstack::tcp::{
     ConnectionOptions, Endpoint, EndpointConfig, EngineKind, Keepalive, Listener, ListenerId,
-    Timeouts,
+    PortOwners, Timeouts,
 };
 use netstack::time::Instant;
 use thiserror::Error;
 
 use crate::config::{BackendGroupConfig, BufferConfig, Config, EngineConfig, TimeoutConfig};
-use crate::handover::Mailboxes;
+use crate::handover::{Mailbox, Mailboxes, Outbox};
 use crate::host::{Host, Neighbors};
 use crate::l7::backend_pool::BackendPool;
 use crate::l7::report::SessionReport;
 use crate::l7::session::{BackendPath, Group, Sessions, SessionsConfig};
+use crate::layout::Layout;
+use crate::pipeline::classify::Classifier;
+use crate::pipeline::steer::{Steer, SteerParts};
 use crate::pipeline::tcp_in::Strays;
 use crate::pipeline::tx::Transmitter;
+use crate::receiver::{Receiver, ReceiverParts};
 use crate::secret::Secrets;
-use crate::worker::{Command, Worker, WorkerParts};
-
-/// Messages that may wait for a worker.
-const MAILBOX_CAPACITY: usize = 1024;
+use crate::worker::{Command, Commands, Worker, WorkerParts};
 
 /// Packets of one IP version that may wait for neighbors in a worker. The pool of buffers is sized
 /// for 4096 packets a worker that are neither a connection's nor a port's: those in these two
-/// tables, in the mailbox, and in the lanes between stages.
+/// tables, in rings, and in the lanes between stages.
 const WAITING_FOR_NEIGHBORS: usize = 1024;
 
 /// Reports of ended sessions that may wait for the control thread.
@@ -54,6 +56,8 @@ const MAX_SEGMENT: u16 = u16::MAX - 40;
 pub struct Assembly<Io: PacketIo> {
     /// The workers, in order.
     pub workers: Vec<Worker<Io>>,
+    /// Those that only receive, in order.
+    pub receivers: Vec<Receiver<Io>>,
     /// The control thread's side.
     pub control: ControlEnds,
 }
@@ -61,48 +65,62 @@ pub struct Assembly<Io: PacketIo> {
 /// The control thread's ends of what connects it to the workers.
 #[derive(Debug)]
 pub struct ControlEnds {
-    /// Commands to each worker.
-    pub commands: Vec<Sender<Command>>,
+    /// Ways to each worker, and then to each lcore that only receives.
+    pub ends: Vec<End>,
     /// Ended sessions of all workers.
-    pub reports: Receiver<SessionReport>,
+    pub reports: channel::Receiver<SessionReport>,
     /// The counters of each worker.
     pub counters: Vec<Arc<Counters>>,
+    /// The counters of each lcore that only receives.
+    pub receiving: Vec<Arc<Counters>>,
+}
+
+/// The way to one worker, or to one lcore that only receives.
+#[derive(Debug)]
+pub struct End {
+    commands: Sender<Command>,
+    alive: Weak<()>,
+}
+
+impl End {
+    fn is_gone(&self) -> bool {
+        self.alive.strong_count() == 0
+    }
 }
 
 impl ControlEnds {
     /// Gives a command to all workers.
     pub fn tell_all(&self, command: Command) {
-        for worker in &self.commands {
+        for end in &self.ends {
             // A worker that has ended already needs no telling; one that does not read its commands
             // will find the earlier ones.
-            let _ = worker.try_send(command);
+            let _ = end.commands.try_send(command);
         }
     }
 
     /// Whether all workers were told to drain and none has a client left. A worker that has ended
     /// has none.
     pub fn all_drained(&self) -> bool {
-        self.counters.iter().all(|counters| {
-            is_gone(counters)
+        let mut workers = self.ends.iter().zip(&self.counters);
+        workers.all(|(end, counters)| {
+            end.is_gone()
                 || counters.event(Event::Draining) > 0
                     && counters.event(Event::SessionsActive) == 0
                     && counters.event(Event::TcpHalfOpen) == 0
         })
     }
 
-    /// The workers that have ended.
+    /// The workers that have ended, and behind their numbers the lcores that only receive.
     pub fn gone(&self) -> impl Iterator<Item = usize> {
-        self.counters
-            .iter()
-            .enumerate()
-            .filter(|(_, counters)| is_gone(counters))
-            .map(|(worker, _)| worker)
+        let ends = self.ends.iter().enumerate();
+        ends.filter(|(_, end)| end.is_gone()).map(|(at, _)| at)
     }
-}
 
-/// Whether the worker of these counters has ended: nobody but us holds them any more.
-fn is_gone(counters: &Arc<Counters>) -> bool {
-    Arc::strong_count(counters) == 1
+    /// What all workers, and then all lcores that only receive, count.
+    pub fn all_counters(&self) -> Vec<Arc<Counters>> {
+        let all = self.counters.iter().chain(&self.receiving);
+        all.cloned().collect()
+    }
 }
 
 /// Why no workers could be made of a configuration that is right by itself.
@@ -122,64 +140,255 @@ pub enum AssembleError {
     /// A worker would have no source port.
     #[error("source_ports: fewer ports than workers")]
     SourcePorts,
+    /// Flows cannot be told apart.
+    #[error("the key that flows are hashed with: {0}")]
+    FlowKey(#[from] RssError),
 }
 
-/// Makes the workers. `ios[worker][port]` are the queue pairs.
+/// The queues of all ports, and who has them.
+pub struct Queues<Io> {
+    /// What they receive.
+    pub layout: Layout,
+    /// Those of each worker, one a port.
+    pub workers: Vec<Vec<Io>>,
+    /// Those of each lcore that only receives, one a port.
+    pub receivers: Vec<Vec<Io>>,
+}
+
+impl<Io: PacketIo> Queues<Io> {
+    /// Each worker has the pair of its own number on every port: `workers[worker][port]`.
+    pub fn pairs(workers: Vec<Vec<Io>>) -> Self {
+        let ports = workers.first().into_iter().flatten();
+        Self {
+            layout: Layout::of_pairs(ports.map(PacketIo::capabilities)),
+            workers,
+            receivers: Vec::new(),
+        }
+    }
+}
+
+/// Makes the workers, and those that only receive.
 pub fn assemble<Io: PacketIo>(
     config: &Config,
     secrets: &Secrets,
-    ios: Vec<Vec<Io>>,
+    queues: Queues<Io>,
     now: Instant,
 ) -> Result<Assembly<Io>, AssembleError> {
-    let host = Host::new(config)?;
-    let workers = ios.len() as u16;
+    let Queues {
+        layout,
+        workers: worker_ios,
+        receivers: receiver_ios,
+    } = queues;
+    let workers = worker_ios.len() as u16;
     let (report_sender, reports) = bounded(REPORT_CAPACITY);
-    let mut assembly = Assembly {
-        workers: Vec::with_capacity(ios.len()),
-        control: ControlEnds {
-            commands: Vec::new(),
-            reports,
-            counters: Vec::new(),
-        },
+    let rings = Mailboxes::new(workers, receiver_ios.len() as u16, layout.handover);
+    let mut assembler = Assembler {
+        config,
+        secrets,
+        host: Host::new(config)?,
+        layout: &layout,
+        counters: (0..workers).map(|_| Arc::new(Counters::new())).collect(),
+        reports: report_sender,
+        now,
+        owners: None,
+        ends: Vec::new(),
     };
-    let mailboxes = Mailboxes::new(workers, 0, MAILBOX_CAPACITY).workers;
-    for ((worker, ios), mailbox) in (0..).zip(ios).zip(mailboxes) {
-        let share = Share { worker, workers };
-        let counters = Arc::new(Counters::new());
-        let (command_sender, commands) = bounded(COMMAND_CAPACITY);
+    let mut made = Vec::with_capacity(worker_ios.len());
+    for ((worker, ios), mailbox) in (0..).zip(worker_ios).zip(rings.workers) {
+        made.push(assembler.worker(Share { worker, workers }, ios, mailbox)?);
+    }
+    let mut receivers = Vec::with_capacity(receiver_ios.len());
+    let paired = layout.receivers.iter().zip(receiver_ios);
+    for ((paired, ios), outbox) in paired.zip(rings.receivers) {
+        receivers.push(assembler.receiver(paired, ios, outbox)?);
+    }
+    let Assembler { counters, ends, .. } = assembler;
+    Ok(Assembly {
+        control: ControlEnds {
+            ends,
+            reports,
+            counters,
+            receiving: receivers.iter().map(Receiver::counters).cloned().collect(),
+        },
+        workers: made,
+        receivers,
+    })
+}
+
+/// What all workers are made from.
+struct Assembler<'a> {
+    config: &'a Config,
+    secrets: &'a Secrets,
+    host: Host,
+    layout: &'a Layout,
+    /// Of all workers.
+    counters: Vec<Arc<Counters>>,
+    reports: Sender<SessionReport>,
+    now: Instant,
+    /// Known as soon as one worker is made.
+    owners: Option<PortOwners>,
+    /// To those that are made.
+    ends: Vec<End>,
+}
+
+impl Assembler<'_> {
+    fn worker<Io: PacketIo>(
+        &mut self,
+        share: Share,
+        ios: Vec<Io>,
+        mailbox: Mailbox<Io::Buf>,
+    ) -> Result<Worker<Io>, AssembleError> {
+        let (config, secrets) = (self.config, self.secrets);
+        let counters = Arc::clone(&self.counters[usize::from(share.worker)]);
         let sessions = Sessions::new(SessionsConfig {
-            worker,
+            worker: share.worker,
             max_sessions: share.of(config.limits.max_sessions),
-            groups: groups(config, secrets, &host, &ios, share)?,
+            groups: self.groups(&ios, share)?,
             group_of_listener: config
                 .listeners
                 .iter()
                 .map(|listener| listener.backend_group.0)
                 .collect(),
             connect_total: config.timeouts.connect_total,
-            reports: report_sender.clone(),
+            reports: self.reports.clone(),
         });
-        let tcp = endpoint(config, secrets, &ios, share, now, Arc::clone(&counters))
-            .ok_or(AssembleError::SourcePorts)?;
-        // Where the port tells where it puts the packets of a flow, it puts them there always.
-        let elsewhere = ios.iter().map(|io| io.capabilities().rss.is_none());
-        let strays = Strays::new(elsewhere.collect());
+        let tcp = endpoint(
+            config,
+            secrets,
+            &ios,
+            share,
+            self.now,
+            Arc::clone(&counters),
+        )
+        .ok_or(AssembleError::SourcePorts)?;
+        let owners = tcp.port_owners().clone();
+        let ports = &self.layout.ports;
+        let shared = ports.iter().any(|port| port.shared);
+        let steer = shared.then(|| {
+            let all: Vec<_> = (0..share.workers).collect();
+            self.steer(&owners, &all, Some(share.worker), ios.len())
+        });
+        self.owners = Some(owners);
         let per_second = share.of(config.limits.icmp_per_second as usize) as u32;
-        assembly.workers.push(Worker::new(WorkerParts {
-            host: host.clone(),
+        Ok(Worker::new(WorkerParts {
+            steer: steer.transpose()?,
+            strays: Strays::new(ports.iter().map(|port| !port.settled).collect()),
+            host: self.host.clone(),
             transmitter: Transmitter::new(ios, neighbors(config, secrets)),
             tcp,
             sessions,
             icmp_limit: RateLimit::new(per_second, per_second),
             mailbox,
-            strays,
-            commands,
-            counters: Arc::clone(&counters),
-        }));
-        assembly.control.commands.push(command_sender);
-        assembly.control.counters.push(counters);
+            commands: self.end(),
+            counters,
+        }))
     }
-    Ok(assembly)
+
+    /// One that receives for the workers that it is `paired` with.
+    fn receiver<Io: PacketIo>(
+        &mut self,
+        paired: &[u16],
+        ios: Vec<Io>,
+        outbox: Outbox<Io::Buf>,
+    ) -> Result<Receiver<Io>, AssembleError> {
+        let owners = self.owners.clone().ok_or(AssembleError::SourcePorts)?;
+        Ok(Receiver::new(ReceiverParts {
+            steer: self.steer(&owners, paired, None, ios.len())?,
+            ios,
+            outbox,
+            commands: self.end(),
+            counters: Arc::new(Counters::new()),
+        }))
+    }
+
+    /// A new way for the control thread to say something.
+    fn end(&mut self) -> Commands {
+        let (sender, receiver) = bounded(COMMAND_CAPACITY);
+        let alive = Arc::new(());
+        self.ends.push(End {
+            commands: sender,
+            alive: Arc::downgrade(&alive),
+        });
+        Commands { receiver, alive }
+    }
+
+    /// What chooses among `workers` for frames of `ports` ports.
+    fn steer<B: PacketBuf>(
+        &self,
+        owners: &PortOwners,
+        workers: &[u16],
+        own: Option<u16>,
+        ports: usize,
+    ) -> Result<Steer<B>, AssembleError> {
+        let Layout {
+            flows, vxlan_port, ..
+        } = *self.layout;
+        let with_counters = |worker: &u16| {
+            let counters = &self.counters[usize::from(*worker)];
+            (*worker, Arc::clone(counters))
+        };
+        let parts = SteerParts {
+            classifier: Classifier { vxlan_port },
+            toeplitz: Toeplitz::new(&self.secrets.flows)?,
+            directory: FlowDirectory::new(flows.min(MAX_CAPACITY), workers.len() as u8),
+            owners: owners.clone(),
+            workers: workers.iter().map(with_counters).collect(),
+            own,
+            shared: self.layout.ports.iter().map(|port| port.shared).collect(),
+        };
+        let all = self.counters.len() as u16;
+        Ok(Steer::new(parts, all, ports * BURST_SIZE))
+    }
+
+    fn groups<Io: PacketIo>(&self, ios: &[Io], share: Share) -> Result<Vec<Group>, AssembleError> {
+        let BufferConfig {
+            backend_receive,
+            backend_send,
+            ..
+        } = self.config.buffers;
+        let rings = (backend_receive, backend_send);
+        let group = |group: &BackendGroupConfig| {
+            let paths = group.backends.iter().map(|backend| {
+                let path = self.path_to(ios, share.worker, backend.address.ip());
+                path.ok_or_else(|| AssembleError::NoPath {
+                    group: group.name.clone(),
+                    backend: backend.address,
+                })
+            });
+            let (worker, workers) = (share.worker, share.workers);
+            Ok(Group {
+                paths: paths.collect::<Result<_, _>>()?,
+                pool: BackendPool::new(group, worker, workers, self.secrets.source_hash),
+                options: Arc::new(connection_options(self.config, group.engine, rings)),
+                tries: group.tries,
+            })
+        };
+        self.config.backend_groups.iter().map(group).collect()
+    }
+
+    /// How `worker` reaches a backend.
+    fn path_to<Io: PacketIo>(
+        &self,
+        ios: &[Io],
+        worker: u16,
+        backend: IpAddr,
+    ) -> Option<BackendPath> {
+        let (source, PortId(port)) = self.host.path_to(backend)?;
+        let capabilities = ios.get(usize::from(port))?.capabilities();
+        let layout = self.layout.ports.get(usize::from(port))?;
+        let chosen = match backend {
+            IpAddr::V4(_) => &layout.tcp_v4,
+            IpAddr::V6(_) => &layout.tcp_v6,
+        };
+        // A table that cannot be used is as good as none: replies then reach their worker over a
+        // ring.
+        let steering = chosen.as_ref().and_then(|rss| Steering::new(rss).ok());
+        Some(BackendPath {
+            source,
+            mtu: capabilities.mtu,
+            steering: steering.map(|steering| (steering, worker)),
+        })
+    }
 }
 
 /// One worker's share of what there is.
@@ -303,63 +512,4 @@ fn neighbors<B>(config: &Config, secrets: &Secrets) -> Neighbors<B> {
         v4: NeighborTable::new(limits, secrets.neighbors),
         v6: NeighborTable::new(limits, secrets.neighbors),
     }
-}
-
-fn groups<Io: PacketIo>(
-    config: &Config,
-    secrets: &Secrets,
-    host: &Host,
-    ios: &[Io],
-    share: Share,
-) -> Result<Vec<Group>, AssembleError> {
-    let BufferConfig {
-        backend_receive,
-        backend_send,
-        ..
-    } = config.buffers;
-    let rings = (backend_receive, backend_send);
-    let group = |group: &BackendGroupConfig| {
-        let paths = group
-            .backends
-            .iter()
-            .map(|backend| {
-                path_to(host, ios, share.worker, backend.address.ip()).ok_or_else(|| {
-                    AssembleError::NoPath {
-                        group: group.name.clone(),
-                        backend: backend.address,
-                    }
-                })
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Group {
-            pool: BackendPool::new(group, share.worker, share.workers, secrets.source_hash),
-            paths,
-            options: Arc::new(connection_options(config, group.engine, rings)),
-            tries: group.tries,
-        })
-    };
-    config.backend_groups.iter().map(group).collect()
-}
-
-/// How `worker` reaches a backend.
-fn path_to<Io: PacketIo>(
-    host: &Host,
-    ios: &[Io],
-    worker: u16,
-    backend: IpAddr,
-) -> Option<BackendPath> {
-    let (source, PortId(port)) = host.path_to(backend)?;
-    let capabilities = ios.get(usize::from(port))?.capabilities();
-    // Each worker drives the queue of its own number on every port. A table that cannot be used
-    // is as good as none: replies then reach their worker over its mailbox.
-    let steering = capabilities
-        .rss
-        .as_ref()
-        .and_then(|rss| Steering::new(rss).ok())
-        .map(|steering| (steering, worker));
-    Some(BackendPath {
-        source,
-        mtu: capabilities.mtu,
-        steering,
-    })
 }

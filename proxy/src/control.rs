@@ -123,9 +123,9 @@ pub fn run(config: &Config, ends: &ControlEnds, mut poll_stop: impl FnMut() -> O
             );
             stop_workers(config, ends, Stop::Drain);
         }
-        watch.look(now, &ends.counters);
+        watch.look(now, &ends.all_counters());
     }
-    watch.look(Instant::now() + WARNING_INTERVAL, &ends.counters);
+    watch.look(Instant::now() + WARNING_INTERVAL, &ends.all_counters());
 }
 
 fn stop_workers(config: &Config, ends: &ControlEnds, stop: Stop) {
@@ -169,16 +169,20 @@ pub fn log_session(config: &Config, report: &SessionReport) {
     );
 }
 
-/// Writes all counters that are not zero, one line a worker.
-pub fn log_counters(counters: &[Arc<Counters>]) {
-    for (worker, counters) in counters.iter().enumerate() {
-        let values: Vec<String> = counters
-            .non_zero()
-            .into_iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        tracing::info!(worker, "counters: {}", values.join(" "));
+/// Writes all counters that are not zero, one line for each worker and each receiver.
+pub fn log_counters(ends: &ControlEnds) {
+    for (worker, counters) in ends.counters.iter().enumerate() {
+        tracing::info!(worker, "counters: {}", listed(counters));
     }
+    for (receiver, counters) in ends.receiving.iter().enumerate() {
+        tracing::info!(receiver, "counters: {}", listed(counters));
+    }
+}
+
+fn listed(counters: &Counters) -> String {
+    let values = counters.non_zero().into_iter();
+    let values = values.map(|(name, value)| format!("{name}={value}"));
+    values.collect::<Vec<_>>().join(" ")
 }
 
 /// What was seen of the watched counters.

@@ -15,7 +15,7 @@ use dpdk_io::{
 use netstack::io::PacketIo;
 use netstack::io::capture::CaptureError;
 use netstack::io::tap::Tap;
-use proxy::assemble::{AssembleError, Assembly, assemble};
+use proxy::assemble::{AssembleError, Assembly, Queues, assemble};
 use proxy::config::Config;
 use proxy::control::{self, Stop};
 use proxy::cpus::Cpus;
@@ -297,7 +297,9 @@ fn run_workers<Io: PacketIo + Send + 'static>(
 ) -> Result<Vec<Vec<Io>>, RunError> {
     let clock = Clock::start();
     let idle = config.runtime.idle;
-    let Assembly { workers, control } = assemble(config, secrets, ios, clock.now())?;
+    let Assembly {
+        workers, control, ..
+    } = assemble(config, secrets, Queues::pairs(ios), clock.now())?;
     let mut jobs = Vec::with_capacity(workers.len());
     for (mut worker, lcore) in workers.into_iter().zip(lcores) {
         jobs.push(lcore.launch(move || {
@@ -311,7 +313,7 @@ fn run_workers<Io: PacketIo + Send + 'static>(
         .into_iter()
         .map(LcoreJob::join)
         .collect::<Result<_, _>>();
-    control::log_counters(&control.counters);
+    control::log_counters(&control);
     Ok(ios?)
 }
 

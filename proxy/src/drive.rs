@@ -1,4 +1,4 @@
-//! Turns of a worker, one after the other, in real time.
+//! Turns of a worker or receiver, one after the other, in real time.
 //!
 //! The only place of the data plane that reads a clock: once a turn. What happens between turns
 //! is the idle policy.
@@ -14,12 +14,13 @@
 use std::thread;
 use std::time::{Duration, Instant as SystemInstant, SystemTime, UNIX_EPOCH};
 
-use netstack::counters::Event;
+use netstack::counters::{Counters, Event};
 use netstack::io::PacketIo;
 use netstack::time::Instant;
 
 use crate::config::IdlePolicy;
-use crate::worker::Worker;
+use crate::receiver::Receiver;
+use crate::worker::{Turn, Worker};
 
 /// The time for workers: what the wall clock said at the start, plus what has passed since. So it
 /// never goes backwards, and captures carry usable time stamps.
@@ -46,12 +47,41 @@ impl Clock {
     }
 }
 
-/// Runs `worker` until it has drained.
-pub fn drive<Io: PacketIo>(worker: &mut Worker<Io>, clock: Clock, idle: IdlePolicy) {
+/// Whatever works in turns: a worker, or an lcore that only receives.
+pub trait InTurns {
+    /// One turn.
+    fn poll_once(&mut self, now: Instant) -> Turn;
+
+    /// What it counts.
+    fn counters(&self) -> &Counters;
+}
+
+impl<Io: PacketIo> InTurns for Worker<Io> {
+    fn poll_once(&mut self, now: Instant) -> Turn {
+        self.poll_once(now)
+    }
+
+    fn counters(&self) -> &Counters {
+        self.counters()
+    }
+}
+
+impl<Io: PacketIo> InTurns for Receiver<Io> {
+    fn poll_once(&mut self, now: Instant) -> Turn {
+        self.poll_once(now)
+    }
+
+    fn counters(&self) -> &Counters {
+        self.counters()
+    }
+}
+
+/// Lets it take its turns until it has finished.
+pub fn drive(what: &mut impl InTurns, clock: Clock, idle: IdlePolicy) {
     let mut silent_turns = 0;
     loop {
         let now = clock.now();
-        let turn = worker.poll_once(now);
+        let turn = what.poll_once(now);
         if turn.finished {
             return;
         }
@@ -61,7 +91,7 @@ pub fn drive<Io: PacketIo>(worker: &mut Worker<Io>, clock: Clock, idle: IdlePoli
             u32::saturating_add(silent_turns, 1)
         };
         if let Some(length) = sleep_length(idle, silent_turns, now, turn.next) {
-            worker.counters().increment(Event::Sleeps);
+            what.counters().increment(Event::Sleeps);
             thread::sleep(length);
         }
     }

@@ -155,6 +155,11 @@ impl<B> Mailbox<B> {
     }
 
     /// The rings to the other workers.
+    pub fn outbox(&self) -> &Outbox<B> {
+        &self.outbox
+    }
+
+    /// The rings to the other workers.
     pub fn outbox_mut(&mut self) -> &mut Outbox<B> {
         &mut self.outbox
     }

@@ -6,7 +6,7 @@
 //!    runs     -> tcp_in   (connections, listeners; another worker's go to its ring)
 //!       sessions, timers -> IP packets without link-layer header -> tx
 //!
-//! classify: before all that, on an lcore that receives for several workers
+//! steer: before all that, where one receives for several workers; it classifies frames
 //! ```
 //! Packets move by value: each goes to one lane, or to the counter of the reason why not.
 
@@ -15,5 +15,6 @@ pub mod icmp;
 pub mod neighbor;
 pub mod parse;
 pub mod runs;
+pub mod steer;
 pub mod tcp_in;
 pub mod tx;

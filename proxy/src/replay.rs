@@ -33,7 +33,7 @@ use netstack::wire::ethernet::MacAddr;
 use thiserror::Error;
 
 pub use self::drive::drive;
-use crate::assemble::{AssembleError, assemble};
+use crate::assemble::{AssembleError, Queues, assemble};
 use crate::config::Config;
 use crate::l7::report::SessionReport;
 use crate::secret::Secrets;
@@ -118,7 +118,7 @@ pub fn replay(
     let start = ios.iter().filter_map(ReplayIo::first_stamp).min();
     let start = start.unwrap_or_default();
     let secrets = Secrets::from_seed(settings.seed);
-    let mut assembly = assemble(config, &secrets, vec![ios], start)?;
+    let mut assembly = assemble(config, &secrets, Queues::pairs(vec![ios]), start)?;
     let mut worker = assembly.workers.remove(0);
     let reports = assembly.control.reports;
     drive(&mut worker, start, settings.linger, |now, _| {

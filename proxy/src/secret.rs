@@ -22,12 +22,14 @@ pub struct Secrets {
     pub neighbors: [u64; 2],
     /// For the source hash of backends.
     pub source_hash: u64,
+    /// For the hash by which flows are told apart, as a Toeplitz key.
+    pub flows: [u8; 40],
 }
 
 impl Secrets {
     /// Fresh keys.
     pub fn random() -> Result<Self, NoEntropy> {
-        let mut octets = [0; 8 * 7];
+        let mut octets = [0; 8 * 12];
         getrandom::fill(&mut octets)?;
         let mut words = octets
             .chunks_exact(8)
@@ -52,6 +54,13 @@ impl Secrets {
             tcp: core::array::from_fn(|_| word()),
             neighbors: core::array::from_fn(|_| word()),
             source_hash: word(),
+            flows: {
+                let mut key = [0; 40];
+                for octets in key.chunks_exact_mut(8) {
+                    octets.copy_from_slice(&word().to_le_bytes());
+                }
+                key
+            },
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::host::{Host, HostIp};
 use crate::l7::session::{self, Sessions};
 use crate::pipeline;
 use crate::pipeline::parse::{self, IpLanes, Lanes};
+use crate::pipeline::steer::Steer;
 use crate::pipeline::tcp_in::{self, Others, Strays};
 use crate::pipeline::tx::Transmitter;
 
@@ -45,6 +46,15 @@ pub enum Command {
     /// All workers have drained: end. Until then a worker goes on even without sessions of its own,
     /// because packets of the others' sessions may arrive at its queues.
     Finish,
+}
+
+/// A worker's end of what the control thread says.
+#[derive(Debug)]
+pub struct Commands {
+    /// The commands.
+    pub receiver: Receiver<Command>,
+    /// Tells the control thread that the worker is there.
+    pub alive: Arc<()>,
 }
 
 /// What came of a turn.
@@ -72,10 +82,12 @@ pub struct WorkerParts<Io: PacketIo> {
     pub icmp_limit: RateLimit,
     /// Rings to and from other workers.
     pub mailbox: Mailbox<Io::Buf>,
+    /// Chooses workers for frames of ports on which some have no queue.
+    pub steer: Option<Steer<Io::Buf>>,
     /// What is done about segments of connections that are not here.
     pub strays: Strays,
     /// What the control thread says.
-    pub commands: Receiver<Command>,
+    pub commands: Commands,
     /// What the worker counts.
     pub counters: Arc<Counters>,
 }
@@ -182,19 +194,29 @@ impl<Io: PacketIo> Worker<Io> {
         let WorkerParts {
             host,
             transmitter,
+            steer,
+            mailbox,
             counters,
             ..
         } = &mut self.parts;
         let mut received = 0;
         for (index, port) in (0..).zip(&mut transmitter.ports) {
             port.io.begin_turn(now);
-            received += port.io.rx_burst(&mut self.burst);
+            let count = port.io.rx_burst(&mut self.burst);
+            received += count;
             let mac = port.io.capabilities().mac;
             // All headers of the burst come closer while the first is looked at.
             self.burst.iter().for_each(PacketBuf::prefetch);
+            parse::count_received(&self.burst, counters);
+            if let Some(steer) = steer.as_mut().filter(|steer| steer.is_for(PortId(index))) {
+                steer.process(now, PortId(index), &mut self.burst, mailbox.outbox());
+            }
             while let Some(frame) = self.burst.pop_front() {
                 parse::process(host, PortId(index), mac, frame, &mut self.lanes, counters);
             }
+        }
+        if let Some(steer) = steer {
+            steer.flush(mailbox.outbox_mut(), counters);
         }
         received
     }
@@ -350,7 +372,7 @@ impl<Io: PacketIo> Worker<Io> {
     }
 
     fn handle_commands(&mut self, now: Instant) {
-        while let Ok(command) = self.parts.commands.try_recv() {
+        while let Ok(command) = self.parts.commands.receiver.try_recv() {
             match command {
                 Command::Drain(limit) => {
                     self.parts.tcp.stop_listening();

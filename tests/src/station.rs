@@ -24,8 +24,9 @@ use netstack::io::mem::{MemBuf, MemIo, MemPool};
 use netstack::io::{PacketBuf, PortId};
 use netstack::tcp::EngineKind;
 use netstack::time::Instant;
-use proxy::assemble::{ControlEnds, assemble};
+use proxy::assemble::{ControlEnds, Queues, assemble};
 use proxy::config::{Config, EngineConfig};
+use proxy::layout::Layout;
 use proxy::secret::Secrets;
 use proxy::worker::{Turn, Worker};
 
@@ -125,6 +126,18 @@ impl Station {
     /// # Panics
     /// If it is not, or has not.
     pub fn new(config: &str, buffers: usize) -> Self {
+        Self::with_layout(config, buffers, |_| {})
+    }
+
+    /// The same with a port of which only the first worker has a receive queue.
+    pub fn distributing(config: &str, buffers: usize) -> Self {
+        Self::with_layout(config, buffers, |layout| {
+            layout.flows = 1024;
+            layout.ports[0].shared = true;
+        })
+    }
+
+    fn with_layout(config: &str, buffers: usize, change: impl FnOnce(&mut Layout)) -> Self {
         let (config, _) = Config::parse(config, Path::new("station.toml"))
             .unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(config.ports.len(), 1, "a station has one port");
@@ -134,7 +147,9 @@ impl Station {
             .map(|_| vec![MemIo::new(US_MAC, MTU, pool.clone())])
             .collect();
         let now = Instant::from_millis(1_000);
-        let assembly = assemble(&config, &Secrets::from_seed(7), ios, now)
+        let mut queues = Queues::pairs(ios);
+        change(&mut queues.layout);
+        let assembly = assemble(&config, &Secrets::from_seed(7), queues, now)
             .unwrap_or_else(|error| panic!("{error}"));
         let member = |worker| Member {
             worker,
@@ -226,10 +241,17 @@ impl Station {
 
     /// One turn of every worker, the first one first. Returns what came of the last.
     pub fn turn(&mut self) -> Option<Turn> {
+        self.turn_without(None)
+    }
+
+    /// The same, but one worker is busy with something else.
+    pub fn turn_without(&mut self, absent: Option<usize>) -> Option<Turn> {
         let mut last = None;
-        for member in &mut self.workers {
-            last = Some(member.worker.poll_once(self.now));
-            member.check_conservation();
+        for (index, member) in self.workers.iter_mut().enumerate() {
+            if Some(index) != absent {
+                last = Some(member.worker.poll_once(self.now));
+                member.check_conservation();
+            }
         }
         last
     }

@@ -16,6 +16,8 @@ mod mutations;
 mod neighbors;
 #[path = "worker/resources.rs"]
 mod resources;
+#[path = "worker/steering.rs"]
+mod steering;
 #[path = "worker/table.rs"]
 mod table;
 #[path = "worker/tcp.rs"]

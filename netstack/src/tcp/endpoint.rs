@@ -32,7 +32,7 @@ use super::demux::{Demux, TcpIp};
 use super::engine::Context;
 use super::isn::IsnGenerator;
 use super::listen::{Listener, ListenerId, Listeners};
-use super::ports::{PortShares, SourcePorts};
+use super::ports::{PortOwners, PortShares, SourcePorts};
 use super::syncookie::SynCookies;
 use super::time_wait::TimeWait;
 use super::{Flow, Output, State};
@@ -349,9 +349,13 @@ impl<B: PacketBuf> Endpoint<B> {
 
     /// The other worker from whose share the source port `port` is, if it is another's.
     pub fn other_owner(&self, port: u16) -> Option<u16> {
-        self.ports
-            .owner(port)
-            .filter(|worker| *worker != self.config.worker)
+        let owner = self.ports.owners().owner(port);
+        owner.filter(|worker| *worker != self.config.worker)
+    }
+
+    /// To whom ports of ours belong.
+    pub fn port_owners(&self) -> &PortOwners {
+        self.ports.owners()
     }
 
     /// How many connections there are, in any state.

@@ -54,35 +54,47 @@ impl PortShares {
     }
 }
 
-/// One worker's source ports.
-#[derive(Debug)]
-pub(super) struct SourcePorts {
+/// To whom ports of ours belong, for whoever receives segments.
+#[derive(Clone, Debug)]
+pub struct PortOwners {
     shares: PortShares,
-    worker: u16,
-    pools: HashMap<(NetworkId, IpAddr, SocketAddr), Pool>,
     /// Ports on which we listen, sorted: never used as a source, so that the two cannot be
     /// confused.
     reserved: Vec<u16>,
+}
+
+impl PortOwners {
+    /// The worker to whose share `port` belongs, unless it is a port on which we listen.
+    pub fn owner(&self, port: u16) -> Option<u16> {
+        if self.reserved.binary_search(&port).is_ok() {
+            None
+        } else {
+            self.shares.owner(port)
+        }
+    }
+}
+
+/// One worker's source ports.
+#[derive(Debug)]
+pub(super) struct SourcePorts {
+    owners: PortOwners,
+    worker: u16,
+    pools: HashMap<(NetworkId, IpAddr, SocketAddr), Pool>,
 }
 
 impl SourcePorts {
     /// The share of `worker` in `shares`, without the `reserved` ports, which are sorted.
     pub(super) fn new(shares: PortShares, worker: u16, reserved: Vec<u16>) -> Self {
         Self {
-            shares,
+            owners: PortOwners { shares, reserved },
             worker,
             pools: HashMap::new(),
-            reserved,
         }
     }
 
-    /// The worker to whose share `port` belongs, unless it is a reserved port.
-    pub(super) fn owner(&self, port: u16) -> Option<u16> {
-        if self.reserved.binary_search(&port).is_ok() {
-            None
-        } else {
-            self.shares.owner(port)
-        }
+    /// To whom ports belong.
+    pub(super) fn owners(&self) -> &PortOwners {
+        &self.owners
     }
 
     /// Takes a free port for a connection from `local` to `remote` that `accept` likes.
@@ -95,12 +107,12 @@ impl SourcePorts {
         remote: SocketAddr,
         mut accept: impl FnMut(u16) -> bool,
     ) -> Option<u16> {
-        let start = self.shares.start(self.worker);
+        let start = self.owners.shares.start(self.worker);
         let pool = self
             .pools
             .entry((network, local, remote))
-            .or_insert_with(|| Pool::new(self.shares.share));
-        let reserved = &self.reserved;
+            .or_insert_with(|| Pool::new(self.owners.shares.share));
+        let reserved = &self.owners.reserved;
         let offset = pool.allocate(|offset| {
             let port = start + offset;
             reserved.binary_search(&port).is_err() && accept(port)
@@ -116,7 +128,7 @@ impl SourcePorts {
         remote: SocketAddr,
         port: u16,
     ) {
-        let start = self.shares.start(self.worker);
+        let start = self.owners.shares.start(self.worker);
         if let Some(pool) = self.pools.get_mut(&(network, local, remote))
             && let Some(offset) = port.checked_sub(start)
         {
@@ -224,7 +236,11 @@ mod tests {
         let mut ports = ports(1000..=1129, 2, 1);
         let mut taken: Vec<u16> = (0..65).map(|_| allocate(&mut ports).unwrap()).collect();
         assert_eq!(allocate(&mut ports), None);
-        assert!(taken.iter().all(|port| ports.owner(*port) == Some(1)));
+        assert!(
+            taken
+                .iter()
+                .all(|port| ports.owners().owner(*port) == Some(1))
+        );
         taken.sort_unstable();
         taken.dedup();
         assert_eq!(taken.len(), 65);
@@ -249,7 +265,7 @@ mod tests {
     fn remote_ends_do_not_share_ports_and_listeners_keep_theirs() {
         let shares = PortShares::new(1000..=1001, 1).unwrap();
         let mut ports = SourcePorts::new(shares, 0, vec![1000]);
-        assert_eq!(ports.owner(1000), None);
+        assert_eq!(ports.owners().owner(1000), None);
         assert_eq!(allocate(&mut ports), Some(1001));
         assert_eq!(allocate(&mut ports), None);
         let other = SocketAddr::new(REMOTE.ip(), 81);

@@ -59,6 +59,16 @@ pub struct Ports {
     pub kind: Kind,
 }
 
+impl Ports {
+    /// The destination port of `frame`, which this was made from.
+    #[inline]
+    pub fn destination(self, frame: &[u8]) -> u16 {
+        let at = usize::from(self.offset.get()) + 2;
+        let octets = frame.get(at..).and_then(|octets| octets.first_chunk());
+        octets.map_or(0, |octets| u16::from_be_bytes(*octets))
+    }
+}
+
 impl Classified {
     /// Octets of a frame before its IP header.
     pub const IP_OFFSET: usize = ethernet::HEADER_LEN;

@@ -10,7 +10,7 @@
 
 use netstack::counters::{Counters, Event};
 use netstack::drop::DropReason;
-use netstack::io::{ChecksumStatus, PacketBuf, PortId, RxChecksum};
+use netstack::io::{Burst, ChecksumStatus, PacketBuf, PortId, RxChecksum};
 use netstack::ip::{FiveTuple, Ip, IpAddress, NetworkId, V4, V6};
 use netstack::route::LocalAddresses;
 use netstack::tcp::{ConnId, Segment, TcpIp};
@@ -138,6 +138,13 @@ pub struct Arrival {
     pub asked: u16,
 }
 
+/// Counts what a port gave.
+pub fn count_received<B: PacketBuf>(burst: &Burst<B>, counters: &Counters) {
+    let octets = burst.iter().map(|frame| frame.data().len() as u64);
+    counters.add(Event::RxBytes, octets.sum());
+    counters.add(Event::RxFrames, burst.len() as u64);
+}
+
 /// Sorts one frame that arrived on `port`, whose MAC address is `mac`.
 pub fn process<B: PacketBuf>(
     host: &Host,
@@ -147,8 +154,6 @@ pub fn process<B: PacketBuf>(
     lanes: &mut Lanes<B>,
     counters: &Counters,
 ) {
-    counters.increment(Event::RxFrames);
-    counters.add(Event::RxBytes, frame.data().len() as u64);
     if let Err(reason) = sort(host, port, mac, frame, lanes) {
         counters.drop_packet(reason);
     }

@@ -87,7 +87,13 @@ fn worker(plan: impl IntoIterator<Item = Instant>, blocked_until: Instant) -> Wo
         blocked_until,
     };
     let secrets = Secrets::from_seed(0);
-    let assembly = assemble(&config, &secrets, vec![vec![io]], Instant::ZERO).unwrap();
+    let assembly = assemble(
+        &config,
+        &secrets,
+        Queues::pairs(vec![vec![io]]),
+        Instant::ZERO,
+    )
+    .unwrap();
     assembly.workers.into_iter().next().unwrap()
 }
 

@@ -10,7 +10,7 @@ use netstack::io::mem::{MemIo, MemPool};
 use netstack::io::{PacketBuf, PortId};
 use netstack::time::Instant;
 use netstack::wire::ethernet::MacAddr;
-use proxy::assemble::{ControlEnds, assemble};
+use proxy::assemble::{ControlEnds, Queues, assemble};
 use proxy::config::Config;
 use proxy::l7::report::SessionReport;
 use proxy::secret::Secrets;
@@ -83,7 +83,8 @@ impl World {
             .map(|(worker, pool)| ios(setup, worker, pool))
             .collect();
         let secrets = Secrets::from_seed(setup.seed);
-        let assembly = assemble(&config, &secrets, ios, START).expect("the setup is sound");
+        let assembly =
+            assemble(&config, &secrets, Queues::pairs(ios), START).expect("the setup is sound");
         let on_link = setup.family.addresses().prefix_len;
         let mut client = SimHost::new(
             MacAddr([2, 0, 0, 0, 0, 0x10]),

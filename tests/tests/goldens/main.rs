@@ -31,7 +31,7 @@ use netstack::counters::Event;
 use netstack::io::PacketIo as _;
 use netstack::io::tap::Tap;
 use netstack::time::Instant;
-use proxy::assemble::assemble;
+use proxy::assemble::{Queues, assemble};
 use proxy::cli::{EXIT_OK, ReplayArgs};
 use proxy::config::Config;
 use proxy::config::quantity::TimeSpan;
@@ -91,7 +91,7 @@ fn record(case: &Case, config: &Config) -> Recorded {
         .collect();
     assert_eq!(taps.len(), config.ports.len());
     let secrets = Secrets::from_seed(config.runtime.seed.unwrap_or(SEED));
-    let mut assembly = assemble(config, &secrets, vec![taps], START).unwrap();
+    let mut assembly = assemble(config, &secrets, Queues::pairs(vec![taps]), START).unwrap();
     let mut worker = assembly.workers.remove(0);
     drive(&mut worker, START, DEFAULT_LINGER, |_, worker| {
         let counters = worker.counters();

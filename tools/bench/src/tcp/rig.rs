@@ -20,7 +20,7 @@ use netstack::tcp::EngineKind;
 use netstack::time::Instant;
 use netstack::wire::tcp::Flags;
 use nix::time::{ClockId, clock_gettime};
-use proxy::assemble::{ControlEnds, assemble};
+use proxy::assemble::{ControlEnds, Queues, assemble};
 use proxy::config::Config;
 use proxy::l7::report::SessionReport;
 use proxy::secret::Secrets;
@@ -139,8 +139,13 @@ impl Rig {
             capabilities.tso_ipv6 = Some(u16::MAX.into());
         }
         let now = Instant::from_millis(1);
-        let mut assembly = assemble(&config, &Secrets::from_seed(1), vec![vec![io]], now)
-            .unwrap_or_else(|error| panic!("{error}"));
+        let mut assembly = assemble(
+            &config,
+            &Secrets::from_seed(1),
+            Queues::pairs(vec![vec![io]]),
+            now,
+        )
+        .unwrap_or_else(|error| panic!("{error}"));
         let mut rig = Self {
             worker: assembly.workers.remove(0),
             control: assembly.control,
