@@ -276,6 +276,21 @@ fn a_flow_whose_packets_wait_keeps_its_record() {
 }
 
 #[test]
+fn a_packet_that_found_no_room_waits_as_long_as_the_ring_is_not_empty() {
+    let mut distributor = Distributor::new(100, 1);
+    distributor.rings.room = 1;
+    distributor.rings.push(0, 0);
+    let hashes = distributor.neighbors(RECORDS + 1);
+    for &hash in &hashes[..RECORDS] {
+        distributor.place(hash, Kind::Opening);
+    }
+    distributor.wait(NEW_IDLE);
+    assert!(!distributor.place(hashes[RECORDS], Kind::Opening).recorded);
+    distributor.rings.consume_all();
+    assert!(distributor.place(hashes[RECORDS], Kind::Opening).recorded);
+}
+
+#[test]
 fn a_flood_of_beginnings_pushes_out_nothing_that_lives() {
     const CAPACITY: u32 = 10_000;
     let mut distributor = Distributor::new(CAPACITY as usize, 4);

@@ -291,7 +291,7 @@ fn verdict_of_lanes<I: parse::ParseIp>(lanes: &IpLanes<I, MemBuf>, vxlan_port: u
         let hash = toeplitz().hash_flow(flow);
         return Some((tcp_class, Some((flow.sport, flow.dport)), hash));
     }
-    let packet = lanes.icmp.first().or(lanes.other.first())?;
+    let packet = lanes.icmp.first().or_else(|| lanes.other.first())?;
     let datagram = udp::Header::parse(packet.upper());
     let (udp::PROTOCOL, Ok(datagram)) = (packet.protocol, datagram) else {
         // Where the length of a datagram is wrong, it still has ports.
