@@ -49,6 +49,7 @@
     clippy::ptr_as_ptr
 )]
 
+mod device;
 mod driver;
 mod eal;
 mod error;

@@ -1,0 +1,188 @@
+//! The configuration of a port: what is wanted, what of it cannot work, and how DPDK is told.
+
+use dpdk_sys as sys;
+use netstack::wire::ethernet::MacAddr;
+
+use super::PortShared;
+use crate::driver::Traits;
+use crate::error::{Direction, DpdkError, check};
+use crate::mempool::Mempool;
+use crate::offload::{Granted, Offered, Offloads};
+use crate::rss;
+
+/// How a port is to be set up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PortConfig {
+    /// Queue pairs: one for each worker.
+    pub queues: u16,
+    /// Descriptors of each RX queue. A driver may round or limit the number.
+    pub rx_descriptors: u16,
+    /// Descriptors of each TX queue. A driver may round or limit the number.
+    pub tx_descriptors: u16,
+    /// The largest IP packet in a frame, in octets. A device that stands on an interface of the
+    /// kernel does not change the MTU of that interface.
+    pub mtu: u16,
+    /// The MAC address to give the device; it keeps its own if there is none here. A device that
+    /// stands on an interface of the kernel may change the address of that interface, which then
+    /// keeps it after the port is closed: `net_af_packet` does.
+    pub mac: Option<MacAddr>,
+    /// Work that the device is to do if it can.
+    pub offloads: Offloads,
+    /// Whether only what flow rules bring to the port is received.
+    pub isolated: bool,
+}
+
+impl Default for PortConfig {
+    /// One queue pair with 512 descriptors each way, Ethernet's MTU, the device's own MAC address,
+    /// all offloads there are, not isolated.
+    fn default() -> Self {
+        Self {
+            queues: 1,
+            rx_descriptors: 512,
+            tx_descriptors: 512,
+            mtu: 1500,
+            mac: None,
+            offloads: Offloads::ALL,
+            isolated: false,
+        }
+    }
+}
+
+/// What the device offers to a port that is configured like this.
+pub(super) fn offered(info: &sys::rte_eth_dev_info, config: &PortConfig) -> Offered {
+    Offered {
+        rx: info.rx_offload_capa,
+        tx: info.tx_offload_capa,
+        rss_fields: info.flow_type_rss_offloads,
+        queues: config.queues,
+        tx_descriptors: config.tx_descriptors,
+        frame_segments: info.tx_desc_lim.nb_mtu_seg_max,
+        tso_segments: info.tx_desc_lim.nb_seg_max,
+    }
+}
+
+/// Refuses what the device or the pool cannot do.
+pub(super) fn check_config(
+    name: &str,
+    config: &PortConfig,
+    info: &sys::rte_eth_dev_info,
+    pool: &Mempool,
+) -> Result<(), DpdkError> {
+    let offers = [
+        (Direction::Rx, info.max_rx_queues),
+        (Direction::Tx, info.max_tx_queues),
+    ];
+    for (direction, offered) in offers {
+        if config.queues > offered {
+            return Err(DpdkError::TooManyQueues {
+                device: name.to_owned(),
+                direction,
+                wanted: config.queues,
+                offered,
+            });
+        }
+    }
+    let range = |what, value: u16, least: u16, most: u16| {
+        if (least..=most).contains(&value) {
+            return Ok(());
+        }
+        Err(DpdkError::OutOfRange {
+            what,
+            subject: name.to_owned(),
+            value: u32::from(value),
+            least: u32::from(least),
+            most: u32::from(most),
+        })
+    };
+    range("the number of queues", config.queues, 1, u16::MAX)?;
+    range("the MTU", config.mtu, info.min_mtu, info.max_mtu)?;
+    if config.mtu > pool.mtu() {
+        return Err(DpdkError::BufferTooSmall {
+            pool: pool.name().to_owned(),
+            pool_mtu: pool.mtu(),
+            device: name.to_owned(),
+            mtu: config.mtu,
+        });
+    }
+    Ok(())
+}
+
+/// The configuration with numbers of descriptors that the driver takes.
+pub(super) fn adjust_descriptors(
+    id: u16,
+    name: &str,
+    config: &PortConfig,
+    traits: Traits,
+) -> Result<PortConfig, DpdkError> {
+    let mut config = *config;
+    if let Some(descriptors) = traits.descriptors {
+        config.rx_descriptors = descriptors;
+        config.tx_descriptors = descriptors;
+        return Ok(config);
+    }
+    let (rx, tx) = (
+        &raw mut config.rx_descriptors,
+        &raw mut config.tx_descriptors,
+    );
+    // SAFETY: any port number is checked by DPDK; both numbers live through the call.
+    let code = unsafe { sys::rte_eth_dev_adjust_nb_rx_tx_desc(id, rx, tx) };
+    check("rte_eth_dev_adjust_nb_rx_tx_desc", name, code)?;
+    Ok(config)
+}
+
+pub(super) fn configure(
+    port: &PortShared,
+    config: &PortConfig,
+    granted: &Granted,
+) -> Result<(), DpdkError> {
+    let mut conf = sys::rte_eth_conf::default();
+    conf.rxmode.mtu = u32::from(config.mtu);
+    conf.rxmode.offloads = granted.rx;
+    conf.txmode.offloads = granted.tx;
+    if granted.rss_fields != 0 {
+        conf.rxmode.mq_mode = sys::RTE_ETH_MQ_RX_RSS;
+        conf.rx_adv_conf.rss_conf = rss::conf(granted.rss_fields);
+    }
+    let queues = config.queues;
+    // SAFETY: invariant 1 of `PortShared`; not started yet; `conf` lives through the call.
+    let code = unsafe { sys::rte_eth_dev_configure(port.id, queues, queues, &raw const conf) };
+    check("rte_eth_dev_configure", &port.name, code).map(|_| ())
+}
+
+pub(super) fn set_up_queues(
+    port: &PortShared,
+    config: &PortConfig,
+    info: &sys::rte_eth_dev_info,
+) -> Result<(), DpdkError> {
+    // SAFETY: invariant 1 of `PortShared`.
+    let numa_node = unsafe { sys::rte_eth_dev_socket_id(port.id) };
+    // A device without a node says -1, which means "any" here too.
+    let numa_node = numa_node.cast_unsigned();
+    for index in 0..config.queues {
+        // SAFETY: invariants 1 and 4 of `PortShared`: a port that is configured with this many
+        // queues and not started, and a pool that outlives it. DPDK copies the configuration.
+        let code = unsafe {
+            sys::rte_eth_rx_queue_setup(
+                port.id,
+                index,
+                config.rx_descriptors,
+                numa_node,
+                &raw const info.default_rxconf,
+                port.pool.raw().as_ptr(),
+            )
+        };
+        check("rte_eth_rx_queue_setup", &port.name, code)?;
+        // SAFETY: as for the RX queue.
+        let code = unsafe {
+            sys::rte_eth_tx_queue_setup(
+                port.id,
+                index,
+                config.tx_descriptors,
+                numa_node,
+                &raw const info.default_txconf,
+            )
+        };
+        check("rte_eth_tx_queue_setup", &port.name, code)?;
+    }
+    Ok(())
+}
