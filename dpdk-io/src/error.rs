@@ -146,6 +146,32 @@ pub enum DpdkError {
         /// How many queues are alive.
         queues: usize,
     },
+    /// An RX queue of one port cannot be served together with a TX queue of another.
+    #[error(
+        "an RX queue of port `{rx}` and a TX queue of port `{tx}` cannot be joined: a queue pair \
+         is of one port"
+    )]
+    QueuesOfTwoPorts {
+        /// The port of the RX queue.
+        rx: String,
+        /// The port of the TX queue.
+        tx: String,
+    },
+    /// The driver has a TX queue for each RX queue and no others.
+    #[error(
+        "port `{device}` is to have {rx} RX queues and {tx} TX queues, but its driver {driver} has \
+         as many of both: configure at least {tx} RX queues, or {rx} TX queues at most"
+    )]
+    UnequalQueues {
+        /// The port.
+        device: String,
+        /// What its driver calls itself.
+        driver: String,
+        /// RX queues that are configured.
+        rx: u16,
+        /// TX queues that are configured.
+        tx: u16,
+    },
     /// The device does not take the MAC address that is configured for it.
     #[error(
         "port `{device}` cannot be given the MAC address {wanted}: {errno} from its driver \

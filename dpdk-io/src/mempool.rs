@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use netstack::io::BURST_SIZE;
 
 use crate::eal::{Eal, EalHandle};
-use crate::error::DpdkError;
+use crate::error::{Direction, DpdkError};
 use crate::mbuf::Mbuf;
 
 /// Octets that a frame has besides its MTU: Ethernet header, two VLAN tags, frame check sequence.
@@ -105,10 +105,12 @@ impl MempoolConfig {
 /// How many buffers something can hold at once; the parts that are 0 need nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct BufferDemand {
-    /// Queue pairs.
-    pub queues: u16,
+    /// RX queues.
+    pub rx_queues: u16,
     /// Descriptors of each RX queue: the device holds a buffer in each.
     pub rx_descriptors: u16,
+    /// TX queues.
+    pub tx_queues: u16,
     /// Descriptors of each TX queue: the device may keep what it has sent.
     pub tx_descriptors: u16,
     /// Threads that keep buffers for themselves.
@@ -120,21 +122,23 @@ pub struct BufferDemand {
 }
 
 impl BufferDemand {
-    /// Buffers of one queue pair besides its descriptors: a burst each way, and spare ones.
-    const PER_QUEUE: u32 = (2 * BURST_SIZE + SPARE_BUFFERS) as u32;
+    /// Buffers of a queue of either direction besides its descriptors: a burst, and spare ones.
+    const PER_QUEUE: u32 = (BURST_SIZE + SPARE_BUFFERS) as u32;
 
     /// The sum.
     pub fn total(&self) -> u32 {
-        let descriptors = u32::from(self.rx_descriptors) + u32::from(self.tx_descriptors);
-        let queues = u32::from(self.queues).saturating_mul(descriptors + Self::PER_QUEUE);
+        let queues = u32::from(self.rx_queues) + u32::from(self.tx_queues);
         let caches = self.lcores.saturating_mul(self.full_cache());
-        queues.saturating_add(caches).saturating_add(self.held)
+        let parts = [queues * Self::PER_QUEUE, caches, self.held];
+        let sum = |total: u32, part| total.saturating_add(part);
+        parts.into_iter().fold(self.in_descriptors(), sum)
     }
 
     /// What the device holds in the descriptors of all queues.
     pub(crate) fn in_descriptors(&self) -> u32 {
-        let descriptors = u32::from(self.rx_descriptors) + u32::from(self.tx_descriptors);
-        u32::from(self.queues) * descriptors
+        let rx = u32::from(self.rx_queues) * u32::from(self.rx_descriptors);
+        let tx = u32::from(self.tx_queues) * u32::from(self.tx_descriptors);
+        rx.saturating_add(tx)
     }
 
     /// DPDK lets a cache grow to one and a half times its size before it gives buffers back.
@@ -146,20 +150,20 @@ impl BufferDemand {
 impl fmt::Display for BufferDemand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        if self.queues > 0 {
-            let Self {
-                queues,
-                rx_descriptors,
-                tx_descriptors,
-                ..
-            } = self;
-            write!(
-                f,
-                "{queues} queues x ({rx_descriptors} RX descriptors + {tx_descriptors} TX \
-                 descriptors + {} in bursts and spare)",
-                Self::PER_QUEUE
-            )?;
-            separator = " + ";
+        let directions = [
+            (self.rx_queues, Direction::Rx, self.rx_descriptors),
+            (self.tx_queues, Direction::Tx, self.tx_descriptors),
+        ];
+        for (queues, direction, descriptors) in directions {
+            if queues > 0 {
+                let besides = Self::PER_QUEUE;
+                write!(
+                    f,
+                    "{separator}{queues} {direction} queues x ({descriptors} descriptors + \
+                     {besides} in bursts and spare)",
+                )?;
+                separator = " + ";
+            }
         }
         if self.lcores > 0 {
             let cache = self.full_cache();
@@ -432,19 +436,40 @@ mod tests {
     #[test]
     fn a_demand_sums_up_and_shows_its_parts() {
         let demand = BufferDemand {
-            queues: 4,
+            rx_queues: 4,
             rx_descriptors: 1024,
+            tx_queues: 2,
             tx_descriptors: 512,
             lcores: 5,
             cache: 256,
             held: 1000,
         };
-        assert_eq!(demand.total(), 4 * (1024 + 512 + 160) + 5 * 384 + 1000);
+        let queues = 4 * (1024 + 96) + 2 * (512 + 96);
+        assert_eq!(demand.total(), queues + 5 * 384 + 1000);
+        assert_eq!(demand.in_descriptors(), 4 * 1024 + 2 * 512);
         assert_eq!(
             demand.to_string(),
-            "4 queues x (1024 RX descriptors + 512 TX descriptors + 160 in bursts and spare) + \
+            "4 RX queues x (1024 descriptors + 96 in bursts and spare) + \
+             2 TX queues x (512 descriptors + 96 in bursts and spare) + \
              5 threads x 384 cached + 1000 held by the program"
         );
+        let sending = BufferDemand {
+            tx_queues: 1,
+            tx_descriptors: 64,
+            ..BufferDemand::default()
+        };
+        assert_eq!(
+            sending.to_string(),
+            "1 TX queues x (64 descriptors + 96 in bursts and spare)"
+        );
+        let huge = BufferDemand {
+            rx_queues: u16::MAX,
+            rx_descriptors: u16::MAX,
+            tx_queues: u16::MAX,
+            tx_descriptors: u16::MAX,
+            ..BufferDemand::default()
+        };
+        assert_eq!(huge.total(), u32::MAX);
         assert_eq!(BufferDemand::default().total(), 0);
     }
 

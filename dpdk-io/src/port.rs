@@ -2,8 +2,8 @@
 //!
 //! [`Port::open`] configures a device: what does not fit (queues, MTU, buffers) is an error before
 //! the device is touched, and offloads are those that are both wanted and offered.
-//! [`Port::start`] starts it and hands out its queues, one for each worker. The port itself stays
-//! with the control thread: counters, link, promiscuous mode, stop.
+//! [`Port::start`] starts it and hands out its queues, RX and TX apart. The port itself stays with
+//! the control thread: counters, link, promiscuous mode, stop.
 
 mod mac;
 mod setup;
@@ -23,12 +23,12 @@ use crate::error::{DpdkError, check};
 use crate::flow::RuleTable;
 use crate::mempool::{BufferDemand, Mempool};
 use crate::offload::{Granted, Offloads};
-use crate::queue::Queue;
+use crate::queue::{PortQueues, RxQueue, TxQueue};
 use crate::rss;
 use crate::stats::{self, ExtendedStat, LinkState, PortStats};
 use mac::{check_mac_address, mac_address, set_mac_address};
 pub use setup::PortConfig;
-use setup::{adjust_descriptors, check_config, configure, offered, set_up_queues};
+use setup::{adjust_descriptors, check_config, configure, demand, offered, set_up_queues};
 
 /// The largest IP packet of which TSO can cut segments: its length field has 16 bits.
 const LARGEST_IP_PACKET: usize = u16::MAX as usize;
@@ -38,7 +38,6 @@ const LARGEST_IP_PACKET: usize = u16::MAX as usize;
 pub struct Port {
     shared: Arc<PortShared>,
     config: PortConfig,
-    granted: Granted,
     /// What the driver calls itself.
     driver: String,
     mac: MacAddr,
@@ -51,7 +50,7 @@ pub struct Port {
 ///
 /// # Invariants
 /// 1. `id` is a port of the EAL that `claim` keeps, and no other `PortShared` has it.
-/// 2. The port is configured, with a queue pair for each index below the configured number. It is
+/// 2. The port is configured, with `demand.rx_queues` RX and `demand.tx_queues` TX queues. It is
 ///    closed when this is dropped: when neither the port nor any queue is left.
 /// 3. The port is stopped or started only while no queue exists: with this borrowed mutably
 ///    through its `Arc`, or before the queues are made.
@@ -62,6 +61,7 @@ pub(crate) struct PortShared {
     name: String,
     pool: Mempool,
     demand: BufferDemand,
+    granted: Granted,
     traits: Traits,
     rules: Arc<RuleTable>,
     /// Given back after the port is closed.
@@ -102,6 +102,10 @@ impl PortShared {
 
     pub(crate) fn pool(&self) -> &Mempool {
         &self.pool
+    }
+
+    pub(crate) fn granted(&self) -> &Granted {
+        &self.granted
     }
 
     fn stop(&self) -> Result<(), DpdkError> {
@@ -149,17 +153,12 @@ impl Port {
         let driver = device::driver_name(&info);
         let traits = Traits::of(&driver);
         let config = adjust_descriptors(id, name, config, traits)?;
+        let demand = demand(name, &config, &driver, traits)?;
         let wanted = Offloads {
             tx_chains: config.offloads.tx_chains && !traits.sums_pieces_wrongly,
             ..config.offloads
         };
         let granted = Granted::negotiate(wanted, &offered(&info, &config));
-        let demand = BufferDemand {
-            queues: config.queues,
-            rx_descriptors: config.rx_descriptors,
-            tx_descriptors: config.tx_descriptors,
-            ..BufferDemand::default()
-        };
         pool.reserve(name, &demand)?;
         claim.eal.resources().drivers_linger |= traits.lingers;
         // From here on the device is touched: an error closes it.
@@ -168,6 +167,7 @@ impl Port {
             name: name.to_owned(),
             pool: pool.clone(),
             demand,
+            granted,
             traits,
             rules: RuleTable::new(id, name),
             claim,
@@ -176,8 +176,8 @@ impl Port {
         if config.isolated {
             shared.rules.isolate(true)?;
         }
-        configure(&shared, &config, &granted)?;
-        set_up_queues(&shared, &config, &info)?;
+        configure(&shared, &config)?;
+        set_up_queues(&shared, &info)?;
         if let Some(wanted) = config.mac {
             set_mac_address(&shared, &driver, wanted)?;
         }
@@ -187,7 +187,6 @@ impl Port {
             rss: None,
             shared,
             config,
-            granted,
             not_sync: PhantomData,
         })
     }
@@ -198,7 +197,7 @@ impl Port {
     /// # Errors
     /// [`DpdkError::QueuesInUse`] if queues of an earlier start are left, or what the driver
     /// reports.
-    pub fn start(&mut self) -> Result<Vec<Queue>, DpdkError> {
+    pub fn start(&mut self) -> Result<PortQueues, DpdkError> {
         self.without_queues("start")?;
         let (id, name) = (self.shared.id, self.shared.name.clone());
         // SAFETY: invariants 1 to 3 of `PortShared`: configured, and no queue is left.
@@ -214,14 +213,23 @@ impl Port {
             check_mac_address(&self.shared, &self.driver, wanted, self.mac)?;
         }
         self.rss = rss::read(id, &name, &device::info(id, &name)?);
-        let capabilities = self.capabilities();
-        let queues = (0..self.config.queues).map(|index| {
-            let shared = Arc::clone(&self.shared);
-            // SAFETY: invariant 2 of `PortShared` for the index; no queue was left, so each is
-            // made once.
-            unsafe { Queue::new(shared, index, capabilities.clone(), &self.granted) }
+        let capabilities = Arc::new(self.capabilities());
+        let parts = || (Arc::clone(&self.shared), Arc::clone(&capabilities));
+        let rx = (0..self.config.rx_queues).map(|index| {
+            let (shared, capabilities) = parts();
+            // SAFETY: invariant 2 of `PortShared` for the index, which is below the number set up;
+            // no queue was left, so each is made once.
+            unsafe { RxQueue::new(shared, index, capabilities) }
         });
-        Ok(queues.collect())
+        let tx = (0..self.config.tx_queues).map(|index| {
+            let (shared, capabilities) = parts();
+            // SAFETY: as for the RX queues.
+            unsafe { TxQueue::new(shared, index, capabilities) }
+        });
+        Ok(PortQueues {
+            rx: rx.collect(),
+            tx: tx.collect(),
+        })
     }
 
     /// Stops the port, which removes its flow rules. It can be started again.
@@ -255,23 +263,27 @@ impl Port {
 
     /// The offloads that were granted in full.
     pub fn offloads(&self) -> Offloads {
-        self.granted.summary()
+        self.shared.granted.summary()
     }
 
     /// What the stack gets to know. RSS is read at the start: before, there is none.
     pub fn capabilities(&self) -> Capabilities {
         // In one piece, a packet that can be cut is one that fits a buffer.
-        let room = if self.granted.sends_chains() {
+        let room = if self.shared.granted.sends_chains() {
             LARGEST_IP_PACKET
         } else {
             self.shared.pool.frame_room() - ethernet::HEADER_LEN
         };
-        let tso = self.granted.tso().then(|| room.min(LARGEST_IP_PACKET));
+        let tso = self
+            .shared
+            .granted
+            .tso()
+            .then(|| room.min(LARGEST_IP_PACKET));
         Capabilities {
             mac: self.mac,
             mtu: usize::from(self.config.mtu),
-            tx_checksum: self.granted.tx_checksum(),
-            tx_pieces: self.granted.tx_pieces(),
+            tx_checksum: self.shared.granted.tx_checksum(),
+            tx_pieces: self.shared.granted.tx_pieces(),
             tso_ipv4: tso,
             tso_ipv6: tso.filter(|_| !self.shared.traits.cuts_ipv4_only),
             rss: self.rss.clone(),
@@ -312,6 +324,11 @@ impl Port {
     /// All counters of the driver, by its names.
     pub fn extended_stats(&self) -> Result<Vec<ExtendedStat>, DpdkError> {
         stats::extended(self.shared.id, &self.shared.name)
+    }
+
+    /// What it shares with its queues.
+    pub(crate) fn shared(&self) -> &Arc<PortShared> {
+        &self.shared
     }
 
     /// Its flow rules.

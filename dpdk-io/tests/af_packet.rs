@@ -28,7 +28,7 @@ fn frames_pass_to_and_from_the_kernel() {
     let mut two = rig::open(&eal, "net_af_packet1", 2, &pool);
     assert!(!one.offloads().tx_checksum && !one.offloads().rss);
 
-    let mut queue = one.start().unwrap().remove(0);
+    let mut queue = rig::pair(&mut one);
     let wire = Wire::new("one-peer");
     let frames = rig::frames(200);
     // In groups that fit the buffers of the kernel's sockets.
@@ -49,7 +49,7 @@ fn frames_pass_to_and_from_the_kernel() {
     assert!(one.stats().unwrap().rx_frames >= 200);
     assert!(rig::extended_stat(&one, "tx_good_packets") >= 200);
 
-    let queues = two.start().unwrap();
+    let queues = rig::pairs(&mut two);
     flows_spread_over_both_queues(queues, &Wire::new("two-peer"));
 
     drop(queue);

@@ -30,8 +30,8 @@ fn what_cannot_work_is_refused_with_the_figures() {
     );
 
     let queues = PortConfig {
-        queues: 1000,
-        ..config
+        rx_queues: 1000,
+        ..config.clone()
     };
     let many = refused(&eal, "net_ring0", &queues, &pool);
     assert!(
@@ -39,16 +39,16 @@ fn what_cannot_work_is_refused_with_the_figures() {
         "{many}"
     );
     let queues = PortConfig {
-        queues: 0,
-        ..config
+        tx_queues: 0,
+        ..config.clone()
     };
     assert_eq!(
         refused(&eal, "net_ring0", &queues, &pool),
-        "the number of queues of `net_ring0` is 0: it must be 1 to 65535"
+        "the number of TX queues of `net_ring0` is 0: it must be 1 to 65535"
     );
     let mtu = PortConfig {
         mtu: 9000,
-        ..config
+        ..config.clone()
     };
     assert_eq!(
         refused(&eal, "net_ring0", &mtu, &pool),
@@ -99,9 +99,9 @@ fn pools_that_do_not_fit(eal: &Eal) {
     let pool = Mempool::create(eal, &small).unwrap();
     assert_eq!(
         refused(eal, "net_null0", &PortConfig::default(), &pool),
-        "mempool `small` has 1400 buffers, 292 of them reserved; `net_null0` needs 1184 more: \
-         1 queues x (512 RX descriptors + 512 TX descriptors + 160 in bursts and spare). \
-         Configure at least 1476 buffers"
+        "mempool `small` has 1400 buffers, 292 of them reserved; `net_null0` needs 1216 more: \
+         1 RX queues x (512 descriptors + 96 in bursts and spare) + 1 TX queues x (512 descriptors \
+         + 96 in bursts and spare). Configure at least 1508 buffers"
     );
     let taken = Mempool::create(eal, &small).unwrap_err().to_string();
     assert!(taken.contains("File exists"), "{taken}");

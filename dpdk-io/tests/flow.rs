@@ -18,7 +18,8 @@ fn rules_live_as_long_as_their_handles_and_their_port() {
     a_driver_without_rules_is_told_from_a_bad_rule(&null);
 
     let config = PortConfig {
-        queues: 2,
+        rx_queues: 2,
+        tx_queues: 2,
         isolated: true,
         ..PortConfig::default()
     };

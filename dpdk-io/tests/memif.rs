@@ -32,7 +32,7 @@ fn serve() {
     let eal = rig::eal(&[&device("server", &socket)]);
     let pool = rig::pool(&eal);
     let mut port = rig::open(&eal, "net_memif0", 1, &pool);
-    let mut queue = port.start().unwrap().remove(0);
+    let mut queue = rig::pair(&mut port);
     let mut client = Client::start(&socket);
     wait_for_link(&port);
 
@@ -73,7 +73,7 @@ fn echo(socket: &str) {
     };
     let pool = Mempool::create(&eal, &config).unwrap();
     let mut port = Port::open(&eal, "net_memif0", &PortConfig::default(), &pool).unwrap();
-    let mut queue = port.start().unwrap().remove(0);
+    let mut queue = rig::pair(&mut port);
     wait_for_link(&port);
     let last = rig::frame(LAST, 60);
     let mut burst = Burst::with_capacity(BURST_SIZE);

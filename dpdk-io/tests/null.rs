@@ -13,7 +13,8 @@ fn rss_is_read_back_and_a_pool_runs_out_without_harm() {
     let pool = rig::pool(&eal);
     let mac = MacAddr([2, 0, 0, 0, 0, 0x77]);
     let config = PortConfig {
-        queues: 2,
+        rx_queues: 2,
+        tx_queues: 2,
         mac: Some(mac),
         offloads: Offloads {
             rx_chains: false,
@@ -26,7 +27,7 @@ fn rss_is_read_back_and_a_pool_runs_out_without_harm() {
     assert!(port.offloads().rss, "net_null offers RSS");
     assert_eq!(port.capabilities().rss, None, "not known before the start");
     assert_eq!(port.mac(), mac);
-    let mut queues = port.start().unwrap();
+    let mut queues = rig::pairs(&mut port);
     assert_eq!(queues[0].capabilities().mac, mac);
     let rss = queues[1].capabilities().rss.clone().unwrap();
     assert!(rss.key.len() >= 40);

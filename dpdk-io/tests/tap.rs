@@ -35,7 +35,7 @@ fn checksums_and_segments_are_right_with_payloads_attached() {
     let eal = rig::eal(&["net_tap0,iface=one"]);
     let pool = rig::pool(&eal);
     let mut port = rig::open(&eal, "net_tap0", 1, &pool);
-    let mut queue = port.start().unwrap().remove(0);
+    let mut queue = rig::pair(&mut port);
     let wire = Wire::new("one");
     let capabilities = queue.capabilities();
     assert!(capabilities.tx_checksum.tcp && capabilities.tx_checksum.ipv4);

@@ -6,15 +6,17 @@ use netstack::wire::ethernet::MacAddr;
 use super::PortShared;
 use crate::driver::Traits;
 use crate::error::{Direction, DpdkError, check};
-use crate::mempool::Mempool;
-use crate::offload::{Granted, Offered, Offloads};
+use crate::mempool::{BufferDemand, Mempool};
+use crate::offload::{Offered, Offloads};
 use crate::rss;
 
 /// How a port is to be set up.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PortConfig {
-    /// Queue pairs: one for each worker.
-    pub queues: u16,
+    /// RX queues: all of them must be received on, as the device spreads frames over them.
+    pub rx_queues: u16,
+    /// TX queues.
+    pub tx_queues: u16,
     /// Descriptors of each RX queue. A driver may round or limit the number.
     pub rx_descriptors: u16,
     /// Descriptors of each TX queue. A driver may round or limit the number.
@@ -33,11 +35,12 @@ pub struct PortConfig {
 }
 
 impl Default for PortConfig {
-    /// One queue pair with 512 descriptors each way, Ethernet's MTU, the device's own MAC address,
+    /// One queue each way with 512 descriptors, Ethernet's MTU, the device's own MAC address,
     /// all offloads there are, not isolated.
     fn default() -> Self {
         Self {
-            queues: 1,
+            rx_queues: 1,
+            tx_queues: 1,
             rx_descriptors: 512,
             tx_descriptors: 512,
             mtu: 1500,
@@ -54,11 +57,41 @@ pub(super) fn offered(info: &sys::rte_eth_dev_info, config: &PortConfig) -> Offe
         rx: info.rx_offload_capa,
         tx: info.tx_offload_capa,
         rss_fields: info.flow_type_rss_offloads,
-        queues: config.queues,
+        queues: config.rx_queues,
         tx_descriptors: config.tx_descriptors,
         frame_segments: info.tx_desc_lim.nb_mtu_seg_max,
         tso_segments: info.tx_desc_lim.nb_seg_max,
     }
+}
+
+/// What a port that is configured like this can hold at once.
+///
+/// # Errors
+/// [`DpdkError::UnequalQueues`] for numbers of queues that the driver cannot have.
+pub(super) fn demand(
+    name: &str,
+    config: &PortConfig,
+    driver: &str,
+    traits: Traits,
+) -> Result<BufferDemand, DpdkError> {
+    let (rx, tx) = (config.rx_queues, config.tx_queues);
+    // What the device spreads over RX queues that nobody receives on would be lost; TX queues
+    // that nobody sends on do no harm.
+    if traits.pairs_queues && tx > rx {
+        return Err(DpdkError::UnequalQueues {
+            device: name.to_owned(),
+            driver: driver.to_owned(),
+            rx,
+            tx,
+        });
+    }
+    Ok(BufferDemand {
+        rx_queues: rx,
+        rx_descriptors: config.rx_descriptors,
+        tx_queues: if traits.pairs_queues { rx } else { tx },
+        tx_descriptors: config.tx_descriptors,
+        ..BufferDemand::default()
+    })
 }
 
 /// Refuses what the device or the pool cannot do.
@@ -69,15 +102,15 @@ pub(super) fn check_config(
     pool: &Mempool,
 ) -> Result<(), DpdkError> {
     let offers = [
-        (Direction::Rx, info.max_rx_queues),
-        (Direction::Tx, info.max_tx_queues),
+        (Direction::Rx, config.rx_queues, info.max_rx_queues),
+        (Direction::Tx, config.tx_queues, info.max_tx_queues),
     ];
-    for (direction, offered) in offers {
-        if config.queues > offered {
+    for (direction, wanted, offered) in offers {
+        if wanted > offered {
             return Err(DpdkError::TooManyQueues {
                 device: name.to_owned(),
                 direction,
-                wanted: config.queues,
+                wanted,
                 offered,
             });
         }
@@ -94,7 +127,8 @@ pub(super) fn check_config(
             most: u32::from(most),
         })
     };
-    range("the number of queues", config.queues, 1, u16::MAX)?;
+    range("the number of RX queues", config.rx_queues, 1, u16::MAX)?;
+    range("the number of TX queues", config.tx_queues, 1, u16::MAX)?;
     range("the MTU", config.mtu, info.min_mtu, info.max_mtu)?;
     if config.mtu > pool.mtu() {
         return Err(DpdkError::BufferTooSmall {
@@ -114,7 +148,7 @@ pub(super) fn adjust_descriptors(
     config: &PortConfig,
     traits: Traits,
 ) -> Result<PortConfig, DpdkError> {
-    let mut config = *config;
+    let mut config = config.clone();
     if let Some(descriptors) = traits.descriptors {
         config.rx_descriptors = descriptors;
         config.tx_descriptors = descriptors;
@@ -130,11 +164,8 @@ pub(super) fn adjust_descriptors(
     Ok(config)
 }
 
-pub(super) fn configure(
-    port: &PortShared,
-    config: &PortConfig,
-    granted: &Granted,
-) -> Result<(), DpdkError> {
+pub(super) fn configure(port: &PortShared, config: &PortConfig) -> Result<(), DpdkError> {
+    let granted = &port.granted;
     let mut conf = sys::rte_eth_conf::default();
     conf.rxmode.mtu = u32::from(config.mtu);
     conf.rxmode.offloads = granted.rx;
@@ -143,41 +174,43 @@ pub(super) fn configure(
         conf.rxmode.mq_mode = sys::RTE_ETH_MQ_RX_RSS;
         conf.rx_adv_conf.rss_conf = rss::conf(granted.rss_fields);
     }
-    let queues = config.queues;
+    let (rx, tx) = (port.demand.rx_queues, port.demand.tx_queues);
     // SAFETY: invariant 1 of `PortShared`; not started yet; `conf` lives through the call.
-    let code = unsafe { sys::rte_eth_dev_configure(port.id, queues, queues, &raw const conf) };
+    let code = unsafe { sys::rte_eth_dev_configure(port.id, rx, tx, &raw const conf) };
     check("rte_eth_dev_configure", &port.name, code).map(|_| ())
 }
 
 pub(super) fn set_up_queues(
     port: &PortShared,
-    config: &PortConfig,
     info: &sys::rte_eth_dev_info,
 ) -> Result<(), DpdkError> {
+    let demand = &port.demand;
     // SAFETY: invariant 1 of `PortShared`.
     let numa_node = unsafe { sys::rte_eth_dev_socket_id(port.id) };
     // A device without a node says -1, which means "any" here too.
     let numa_node = numa_node.cast_unsigned();
-    for index in 0..config.queues {
+    for index in 0..demand.rx_queues {
         // SAFETY: invariants 1 and 4 of `PortShared`: a port that is configured with this many
         // queues and not started, and a pool that outlives it. DPDK copies the configuration.
         let code = unsafe {
             sys::rte_eth_rx_queue_setup(
                 port.id,
                 index,
-                config.rx_descriptors,
+                demand.rx_descriptors,
                 numa_node,
                 &raw const info.default_rxconf,
                 port.pool.raw().as_ptr(),
             )
         };
         check("rte_eth_rx_queue_setup", &port.name, code)?;
-        // SAFETY: as for the RX queue.
+    }
+    for index in 0..demand.tx_queues {
+        // SAFETY: as for the RX queues.
         let code = unsafe {
             sys::rte_eth_tx_queue_setup(
                 port.id,
                 index,
-                config.tx_descriptors,
+                demand.tx_descriptors,
                 numa_node,
                 &raw const info.default_txconf,
             )

@@ -1,0 +1,126 @@
+//! Queues of both directions apart, on net_ring, where what is sent on TX queue n is received on
+//! RX queue n: several RX queues of one worker, queues that only receive, send or lend, and tokens of
+//! two ports.
+
+mod rig;
+
+use dpdk_io::{DpdkError, Eal, EalConfig, LcoreId, Mempool, Port, PortConfig, PortQueues, Queue};
+use netstack::io::{BURST_SIZE, Burst, PacketIo};
+
+#[test]
+fn rx_and_tx_queues_are_joined_as_wanted() {
+    // The driver makes as many rings as there are lcores, and the control thread is one.
+    let eal = Eal::init(&EalConfig {
+        lcores: vec![LcoreId(0); 3],
+        virtual_devices: vec!["net_ring0".to_owned(), "net_ring1".to_owned()],
+        ..EalConfig::default()
+    })
+    .unwrap();
+    let pool = rig::pool(&eal);
+    let mut one = open(&eal, "net_ring0", (4, 2), &pool);
+    let mut two = open(&eal, "net_ring1", (2, 4), &pool);
+
+    queues_of_two_ports_are_not_joined(&mut one, &mut two);
+    let queues = one.start().unwrap();
+    one_worker_serves_several_rx_queues(&one, queues, &pool);
+    a_port_cannot_stop_while_something_lends(&mut one);
+    drop((one, two));
+    assert_eq!(pool.in_use(), 0);
+    rig::finish(eal, Vec::new(), pool);
+}
+
+fn open(eal: &Eal, name: &str, (rx, tx): (u16, u16), pool: &Mempool) -> Port {
+    let config = PortConfig {
+        rx_queues: rx,
+        rx_descriptors: 64,
+        tx_queues: tx,
+        tx_descriptors: 64,
+        ..PortConfig::default()
+    };
+    Port::open(eal, name, &config, pool).unwrap()
+}
+
+fn queues_of_two_ports_are_not_joined(one: &mut Port, two: &mut Port) {
+    let (mut of_one, mut of_two) = (one.start().unwrap(), two.start().unwrap());
+    assert_eq!((of_one.rx.len(), of_one.tx.len()), (4, 2));
+    assert_eq!((of_two.rx.len(), of_two.tx.len()), (2, 4));
+    for (number, rx) in of_one.rx.iter().enumerate() {
+        assert_eq!(
+            (usize::from(rx.index()), rx.port_name()),
+            (number, "net_ring0")
+        );
+    }
+    let error = Queue::pair(of_one.rx.remove(0), of_two.tx.remove(0)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "an RX queue of port `net_ring0` and a TX queue of port `net_ring1` cannot be joined: a \
+         queue pair is of one port"
+    );
+    drop(of_two);
+    assert_eq!(
+        one.stop().unwrap_err().to_string(),
+        "port `net_ring0` cannot stop: 5 of its queues are still in use"
+    );
+    drop(of_one);
+    one.stop().unwrap();
+    two.stop().unwrap();
+}
+
+fn one_worker_serves_several_rx_queues(port: &Port, queues: PortQueues, pool: &Mempool) {
+    let mut rx = queues.rx.into_iter();
+    let mut tx = queues.tx.into_iter();
+    let mut receiving = Queue::receiving(rx.next().unwrap());
+    // Their numbers need not be the same.
+    let mut pair = Queue::pair(rx.next().unwrap(), tx.next().unwrap()).unwrap();
+    let mut sending = Queue::sending(tx.next().unwrap());
+    let mut lending = Queue::lending(port);
+    assert_eq!((pair.rx_index(), pair.tx_index()), (Some(1), Some(0)));
+    assert_eq!((sending.rx_index(), sending.tx_index()), (None, Some(1)));
+    assert_eq!((lending.rx_index(), lending.tx_index()), (None, None));
+    assert_eq!(lending.port_name(), "net_ring0");
+    for queue in [&receiving, &sending, &lending] {
+        assert_eq!(queue.capabilities(), pair.capabilities());
+    }
+
+    let frames = rig::frames(200);
+    rig::send(&mut pair, &frames[..120]);
+    rig::send(&mut sending, &frames[120..]);
+    for queue in [&mut sending, &mut lending] {
+        assert_eq!(queue.rx_burst(&mut Burst::with_capacity(BURST_SIZE)), 0);
+    }
+    // What one cannot send, another can: frames stay in the burst.
+    let mut burst = Burst::with_capacity(2);
+    let more = rig::frames(202).split_off(200);
+    for (queue, frame) in [&mut receiving, &mut lending].into_iter().zip(&more) {
+        burst.push(rig::lend(queue, frame)).unwrap();
+        assert_eq!(queue.tx_burst(&mut burst), 0);
+    }
+    assert_eq!(sending.tx_burst(&mut burst), 2);
+
+    let mut others: Vec<_> = rx.map(Queue::receiving).collect();
+    let mut served = vec![receiving, pair];
+    served.append(&mut others);
+    let received = rig::receive_from(&mut served, 202, rig::is_ours);
+    rig::assert_frames(&received[0], &frames[..120]);
+    rig::assert_frames(&received[1], &[&frames[120..], &more].concat());
+    assert!(received[2].is_empty() && received[3].is_empty());
+    assert!(served.iter().all(|queue| queue.counters().no_buffer == 0));
+
+    // Each has buffers at hand, and gives them back.
+    drop((served, sending));
+    assert!(pool.in_use() > 0);
+    drop(lending);
+    assert_eq!(pool.in_use(), 0);
+}
+
+fn a_port_cannot_stop_while_something_lends(port: &mut Port) {
+    let mut lending = Queue::lending(port);
+    let refused = port.stop().unwrap_err();
+    assert!(
+        matches!(refused, DpdkError::QueuesInUse { queues: 1, .. }),
+        "{refused}"
+    );
+    assert!(lending.alloc().is_some());
+    drop(lending);
+    port.stop().unwrap();
+}
