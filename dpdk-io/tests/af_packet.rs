@@ -19,9 +19,11 @@ fn frames_pass_to_and_from_the_kernel() {
     }
     rig::add_veth("one", "one-peer", 1);
     rig::add_veth("two", "two-peer", 2);
+    rig::add_veth("three", "three-peer", 2);
     let eal = rig::eal(&[
         "net_af_packet0,iface=one",
         "net_af_packet1,iface=two,qpairs=2",
+        "net_af_packet2,iface=three,qpairs=2",
     ]);
     let pool = rig::pool(&eal);
     let mut one = with_another_address(&eal, &pool);
@@ -51,9 +53,37 @@ fn frames_pass_to_and_from_the_kernel() {
 
     let queues = rig::pairs(&mut two);
     flows_spread_over_both_queues(queues, &Wire::new("two-peer"));
+    let three = a_worker_serves_two_rx_queues_and_sends_on_one(&eal, &pool);
 
     drop(queue);
-    rig::finish(eal, vec![one, two], pool);
+    rig::finish(eal, vec![one, two, three], pool);
+}
+
+fn a_worker_serves_two_rx_queues_and_sends_on_one(eal: &Eal, pool: &Mempool) -> Port {
+    let config = PortConfig {
+        rx_queues: 2,
+        rx_descriptors: 256,
+        tx_queues: 1,
+        tx_descriptors: 256,
+        ..PortConfig::default()
+    };
+    let mut port = Port::open(eal, "net_af_packet2", &config, pool).unwrap();
+    let mut queues = port.start().unwrap();
+    assert_eq!((queues.rx.len(), queues.tx.len()), (2, 1));
+    let second = Queue::receiving(queues.rx.remove(1));
+    let pair = Queue::pair(queues.rx.remove(0), queues.tx.remove(0)).unwrap();
+    let mut served = [pair, second];
+    let wire = Wire::new("three-peer");
+    for flow in 0..64 {
+        wire.send(&udp(20_000 + flow));
+    }
+    let received = rig::receive_from(&mut served, 64, |frame| frame.starts_with(&UDP_START));
+    assert_eq!(received[0].len() + received[1].len(), 64);
+    assert!(received.iter().all(|frames| !frames.is_empty()));
+    let frames = rig::frames(20);
+    rig::send(&mut served[0], &frames);
+    rig::assert_frames(&wire.receive_all(20), &frames);
+    port
 }
 
 /// The driver gives the address to the kernel's interface, so frames for it are let in.
