@@ -9,6 +9,8 @@ use core::fmt;
 
 use netstack::wire::ethernet::MacAddr;
 
+use crate::numa::NumaNode;
+
 /// Why a control operation on DPDK did not work.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -120,6 +122,35 @@ pub enum DpdkError {
         needed: u32,
         /// Where the need comes from.
         demand: crate::BufferDemand,
+    },
+    /// A pool is to be where there is no memory.
+    #[error(
+        "mempool `{pool}` cannot be on NUMA node {node}, which has no memory: configure one that \
+         has, {}, or none",
+        either(nodes)
+    )]
+    NumaNodeWithoutMemory {
+        /// The pool.
+        pool: String,
+        /// The node that is configured.
+        node: NumaNode,
+        /// The nodes that have memory.
+        nodes: Vec<NumaNode>,
+    },
+    /// A pool does not fit the memory of its node.
+    #[error(
+        "mempool `{pool}` needs {needed_mib} MiB, and DPDK has not as much on NUMA node {node}: \
+         configure more memory, fewer buffers or another node. Huge pages are reserved for each \
+         node (`echo N > /sys/devices/system/node/node{node}/hugepages/hugepages-2048kB/\
+         nr_hugepages`)"
+    )]
+    NumaNodeFull {
+        /// The pool.
+        pool: String,
+        /// The node that is configured.
+        node: NumaNode,
+        /// Memory that the pool takes, in MiB; an upper estimate.
+        needed_mib: u32,
     },
     /// A frame of the port's MTU does not fit one buffer of the pool.
     #[error(
@@ -315,6 +346,12 @@ impl fmt::Display for Errno {
         let text = unsafe { CStr::from_ptr(text) };
         write!(f, "{} (error {})", text.to_string_lossy(), self.0)
     }
+}
+
+/// Nodes to choose from for a message.
+fn either(nodes: &[NumaNode]) -> String {
+    let nodes: Vec<_> = nodes.iter().map(NumaNode::to_string).collect();
+    nodes.join(" or ")
 }
 
 /// Names in a row for a message.

@@ -13,14 +13,16 @@
 use core::fmt;
 use core::ptr::{self, NonNull};
 use std::ffi::CString;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use netstack::io::BURST_SIZE;
 
 use crate::eal::{Eal, EalHandle};
-use crate::error::{Direction, DpdkError};
+use crate::error::{Direction, DpdkError, Errno};
 use crate::mbuf::Mbuf;
+use crate::numa::{self, NumaNode};
 
 /// Octets that a frame has besides its MTU: Ethernet header, two VLAN tags, frame check sequence.
 const FRAME_OVERHEAD: u16 = 14 + 2 * 4 + 4;
@@ -49,8 +51,9 @@ pub struct MempoolConfig {
     pub cache: u32,
     /// Buffers that the program itself may hold at once: what waits in its tables and queues.
     pub held: u32,
-    /// The NUMA node for its memory; `None` for any.
-    pub numa_node: Option<u16>,
+    /// The NUMA node for its memory; `None` for any. Without huge pages the kernel chooses, and
+    /// this is only checked.
+    pub numa_node: Option<NumaNode>,
 }
 
 impl Default for MempoolConfig {
@@ -88,11 +91,6 @@ impl MempoolConfig {
         const ALLOCATOR: u64 = 16 << 20;
         let octets = u64::from(self.buffers) * (u64::from(self.data_room()) + 2 * OVERHEAD);
         (octets * 9 / 8 + ALLOCATOR).div_ceil(1 << 20) as u32
-    }
-
-    /// The NUMA node as DPDK says it: -1 is "any".
-    fn numa_node(&self) -> i32 {
-        self.numa_node.map_or(-1, i32::from)
     }
 
     /// Octets of a buffer: headroom and room for a frame.
@@ -216,9 +214,10 @@ impl Mempool {
     ///
     /// # Errors
     /// If the caches and what the program holds exceed the pool already, a figure is out of
-    /// range, the name is taken, or the EAL has not enough memory.
+    /// range, the name is taken, or the EAL has not enough memory, on that node or at all.
     pub fn create(eal: &Eal, config: &MempoolConfig) -> Result<Self, DpdkError> {
         config.check()?;
+        config.check_node(NumaNode::with_memory(Path::new(numa::SYSTEM)))?;
         let references = RawPool::create_references(config)?;
         let eal = eal.handle();
         eal.resources().pools.push(references);
@@ -320,7 +319,7 @@ impl RawPool {
                 config.cache,
                 config.data_room(),
                 references.as_ptr(),
-                config.numa_node(),
+                NumaNode::to_dpdk(config.numa_node),
             )
         };
         Self::created(raw, CALL, config)
@@ -338,7 +337,7 @@ impl RawPool {
                 config.cache,
                 0,
                 0,
-                config.numa_node(),
+                NumaNode::to_dpdk(config.numa_node),
             )
         };
         Self::created(raw, CALL, config)
@@ -349,9 +348,10 @@ impl RawPool {
         call: &'static str,
         config: &MempoolConfig,
     ) -> Result<Self, DpdkError> {
-        NonNull::new(raw)
-            .map(Self)
-            .ok_or_else(|| DpdkError::last(call, &format!("mempool `{}`", config.name)))
+        NonNull::new(raw).map(Self).ok_or_else(|| {
+            let error = DpdkError::last(call, &format!("mempool `{}`", config.name));
+            config.explain(error)
+        })
     }
 
     /// The pool for DPDK.
@@ -427,6 +427,39 @@ impl MempoolConfig {
         let most = (self.buffers / 3 * 2).min(dpdk_sys::RTE_MEMPOOL_CACHE_MAX_SIZE);
         range("the cache", self.cache, 0, most)
     }
+
+    /// Refuses a NUMA node without memory, if the kernel says which have some: without huge pages
+    /// DPDK takes any other instead, and does not say so.
+    fn check_node(&self, with_memory: Option<Vec<NumaNode>>) -> Result<(), DpdkError> {
+        match (self.numa_node, with_memory) {
+            (Some(node), Some(nodes)) if !nodes.contains(&node) => {
+                Err(DpdkError::NumaNodeWithoutMemory {
+                    pool: self.name.clone(),
+                    node,
+                    nodes,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says more about an error of making the pool where its number allows.
+    fn explain(&self, error: DpdkError) -> DpdkError {
+        match (self.numa_node, &error) {
+            (
+                Some(node),
+                DpdkError::Call {
+                    errno: Errno::ENOMEM,
+                    ..
+                },
+            ) => DpdkError::NumaNodeFull {
+                pool: self.name.clone(),
+                node,
+                needed_mib: self.memory_mib(),
+            },
+            _ => error,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -483,6 +516,31 @@ mod tests {
             assert!(config.data_room() - HEADROOM >= mtu + 14, "{mtu}");
             config.check().unwrap();
         }
+    }
+
+    #[test]
+    fn a_node_without_memory_is_told_with_those_that_have_some() {
+        let on = |node| MempoolConfig {
+            numa_node: Some(NumaNode(node)),
+            ..MempoolConfig::default()
+        };
+        let nodes = || Some(vec![NumaNode(0), NumaNode(2)]);
+        on(2).check_node(nodes()).unwrap();
+        on(1).check_node(None).unwrap();
+        MempoolConfig::default().check_node(nodes()).unwrap();
+        assert_eq!(
+            on(1).check_node(nodes()).unwrap_err().to_string(),
+            "mempool `packets` cannot be on NUMA node 1, which has no memory: configure one that \
+             has, 0 or 2, or none"
+        );
+        let full = DpdkError::returned("rte_mempool_create_empty", "mempool", -12);
+        assert_eq!(
+            on(1).explain(full.clone()).to_string(),
+            "mempool `packets` needs 41 MiB, and DPDK has not as much on NUMA node 1: configure \
+             more memory, fewer buffers or another node. Huge pages are reserved for each node \
+             (`echo N > /sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages`)"
+        );
+        assert_eq!(MempoolConfig::default().explain(full.clone()), full);
     }
 
     #[test]

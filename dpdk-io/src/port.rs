@@ -26,7 +26,7 @@ use crate::offload::{Granted, Offloads};
 use crate::queue::{PortQueues, RxQueue, TxQueue};
 use crate::rss;
 use crate::stats::{self, ExtendedStat, LinkState, PortStats};
-use mac::{check_mac_address, mac_address, set_mac_address};
+use mac::{check_mac_address, set_mac_address};
 pub use setup::PortConfig;
 use setup::{adjust_descriptors, check_config, configure, demand, offered, set_up_queues};
 
@@ -182,7 +182,7 @@ impl Port {
             set_mac_address(&shared, &driver, wanted)?;
         }
         Ok(Self {
-            mac: mac_address(id, name)?,
+            mac: device::mac_address(id, name)?,
             driver,
             rss: None,
             shared,
@@ -208,7 +208,7 @@ impl Port {
         // SAFETY: invariant 1 of `PortShared`: the port is open.
         unsafe { sys::rte_eth_allmulticast_enable(id) };
         // Some drivers decide on these at the start only.
-        self.mac = mac_address(id, &name)?;
+        self.mac = device::mac_address(id, &name)?;
         if let Some(wanted) = self.config.mac {
             check_mac_address(&self.shared, &self.driver, wanted, self.mac)?;
         }

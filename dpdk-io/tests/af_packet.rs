@@ -7,7 +7,7 @@ mod wire;
 use std::net::Ipv4Addr;
 use std::process::Command;
 
-use dpdk_io::{Eal, Mempool, Port, PortConfig, Queue};
+use dpdk_io::{Device, DpdkError, Eal, Mempool, Port, PortConfig, Queue};
 use netstack::io::PacketIo;
 use netstack::wire::ethernet::MacAddr;
 use wire::Wire;
@@ -26,6 +26,7 @@ fn frames_pass_to_and_from_the_kernel() {
         "net_af_packet2,iface=three,qpairs=2",
     ]);
     let pool = rig::pool(&eal);
+    devices_are_described_before_they_are_opened(&eal);
     let mut one = with_another_address(&eal, &pool);
     let mut two = rig::open(&eal, "net_af_packet1", 2, &pool);
     assert!(!one.offloads().tx_checksum && !one.offloads().rss);
@@ -86,6 +87,31 @@ fn a_worker_serves_two_rx_queues_and_sends_on_one(eal: &Eal, pool: &Mempool) -> 
     port
 }
 
+fn devices_are_described_before_they_are_opened(eal: &Eal) {
+    for (name, interface, queues) in [("net_af_packet0", "one", 1), ("net_af_packet1", "two", 2)] {
+        let device = Device::describe(eal, name).unwrap();
+        let expected = Device {
+            name: name.to_owned(),
+            driver: "net_af_packet".to_owned(),
+            max_rx_queues: queues,
+            max_tx_queues: queues,
+            reta_size: 0,
+            rss_key_len: 0,
+            ..device.clone()
+        };
+        assert_eq!(device, expected);
+        let shown = shown(interface);
+        let address = format!("link/ether {} ", device.mac);
+        assert!(shown.contains(&address), "{address}: {shown}");
+        assert!(device.min_mtu <= 1500 && device.max_mtu >= 1500);
+    }
+    let unknown = Device::describe(eal, "net_af_packet7").unwrap_err();
+    assert!(
+        matches!(unknown, DpdkError::UnknownDevice { .. }),
+        "{unknown}"
+    );
+}
+
 /// The driver gives the address to the kernel's interface, so frames for it are let in.
 fn with_another_address(eal: &Eal, pool: &Mempool) -> Port {
     let mac = MacAddr([2, 0, 0, 0, 0, 0x77]);
@@ -96,10 +122,17 @@ fn with_another_address(eal: &Eal, pool: &Mempool) -> Port {
     let port = Port::open(eal, "net_af_packet0", &config, pool).unwrap();
     assert_eq!(port.mac(), mac);
     assert_eq!(port.capabilities().mac, mac);
-    let shown = Command::new("ip").args(["link", "show", "one"]).output();
-    let shown = String::from_utf8(shown.unwrap().stdout).unwrap();
+    let shown = shown("one");
     assert!(shown.contains("link/ether 02:00:00:00:00:77 "), "{shown}");
     port
+}
+
+/// What the kernel says of an interface.
+fn shown(interface: &str) -> String {
+    let shown = Command::new("ip")
+        .args(["link", "show", interface])
+        .output();
+    String::from_utf8(shown.unwrap().stdout).unwrap()
 }
 
 fn flows_spread_over_both_queues(mut queues: Vec<Queue>, wire: &Wire) {

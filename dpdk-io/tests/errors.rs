@@ -3,7 +3,7 @@
 
 mod rig;
 
-use dpdk_io::{DpdkError, Eal, Mempool, MempoolConfig, Port, PortConfig};
+use dpdk_io::{DpdkError, Eal, Mempool, MempoolConfig, NumaNode, Port, PortConfig};
 use netstack::wire::ethernet::MacAddr;
 
 fn refused(eal: &Eal, name: &str, config: &PortConfig, pool: &Mempool) -> String {
@@ -109,18 +109,40 @@ fn pools_that_do_not_fit(eal: &Eal) {
         name: "tiny".to_owned(),
         buffers: 200,
         held: 200,
-        ..small
+        ..small.clone()
     };
     let tiny = Mempool::create(eal, &tiny).unwrap_err();
     assert!(
         matches!(tiny, DpdkError::PoolTooSmall { needed: 392, .. }),
         "{tiny}"
     );
+    let elsewhere = MempoolConfig {
+        name: "elsewhere".to_owned(),
+        numa_node: Some(NumaNode(999)),
+        ..small.clone()
+    };
+    let elsewhere = Mempool::create(eal, &elsewhere).unwrap_err().to_string();
+    assert!(
+        elsewhere.starts_with(
+            "mempool `elsewhere` cannot be on NUMA node 999, which has no memory: configure one \
+             that has, 0"
+        ),
+        "{elsewhere}"
+    );
     let huge = MempoolConfig {
         name: "huge".to_owned(),
         buffers: 1_000_000,
         ..small
     };
+    let on_node = MempoolConfig {
+        numa_node: Some(NumaNode(0)),
+        ..huge.clone()
+    };
+    let full = Mempool::create(eal, &on_node).unwrap_err().to_string();
+    assert!(
+        full.contains("`huge` needs") && full.contains("on NUMA node 0: configure more memory"),
+        "{full}"
+    );
     let huge = Mempool::create(eal, &huge).unwrap_err().to_string();
     assert!(
         huge.contains("rte_pktmbuf_pool_create failed for mempool `huge`")

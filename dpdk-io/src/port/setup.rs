@@ -4,9 +4,11 @@ use dpdk_sys as sys;
 use netstack::wire::ethernet::MacAddr;
 
 use super::PortShared;
+use crate::device;
 use crate::driver::Traits;
 use crate::error::{Direction, DpdkError, check};
 use crate::mempool::{BufferDemand, Mempool};
+use crate::numa::NumaNode;
 use crate::offload::{Offered, Offloads};
 use crate::rss;
 
@@ -185,10 +187,7 @@ pub(super) fn set_up_queues(
     info: &sys::rte_eth_dev_info,
 ) -> Result<(), DpdkError> {
     let demand = &port.demand;
-    // SAFETY: invariant 1 of `PortShared`.
-    let numa_node = unsafe { sys::rte_eth_dev_socket_id(port.id) };
-    // A device without a node says -1, which means "any" here too.
-    let numa_node = numa_node.cast_unsigned();
+    let numa_node = NumaNode::to_dpdk(device::numa_node(port.id)).cast_unsigned();
     for index in 0..demand.rx_queues {
         // SAFETY: invariants 1 and 4 of `PortShared`: a port that is configured with this many
         // queues and not started, and a pool that outlives it. DPDK copies the configuration.
