@@ -78,6 +78,6 @@ pub use mbuf::{Mbuf, MbufPayload};
 pub use mempool::{BufferDemand, Mempool, MempoolConfig};
 pub use numa::NumaNode;
 pub use offload::Offloads;
-pub use port::{Port, PortConfig};
+pub use port::{Port, PortConfig, SteeringFault};
 pub use queue::{PortQueues, Queue, QueueCounters, RxQueue, TxQueue};
 pub use stats::{ExtendedStat, LinkState, PortStats};

@@ -7,28 +7,31 @@
 
 mod mac;
 mod setup;
+mod steering;
 
 use core::cell::Cell;
 use core::marker::PhantomData;
 use std::sync::Arc;
 
 use dpdk_sys as sys;
-use netstack::io::{Capabilities, Rss};
+use netstack::io::Capabilities;
 use netstack::wire::ethernet::{self, MacAddr};
 
 use crate::device;
 use crate::driver::Traits;
 use crate::eal::{Eal, EalHandle};
 use crate::error::{DpdkError, check};
-use crate::flow::RuleTable;
+use crate::flow::{FlowError, RuleTable};
 use crate::mempool::{BufferDemand, Mempool};
 use crate::offload::{Granted, Offloads};
 use crate::queue::{PortQueues, RxQueue, TxQueue};
-use crate::rss;
+use crate::rss::Key;
 use crate::stats::{self, ExtendedStat, LinkState, PortStats};
 use mac::{check_mac_address, set_mac_address};
 pub use setup::PortConfig;
-use setup::{adjust_descriptors, check_config, configure, demand, offered, set_up_queues};
+use setup::{adjust_descriptors, check_config, demand, offered, set_up_queues};
+use steering::Steering;
+pub use steering::SteeringFault;
 
 /// The largest IP packet of which TSO can cut segments: its length field has 16 bits.
 const LARGEST_IP_PACKET: usize = u16::MAX as usize;
@@ -41,7 +44,7 @@ pub struct Port {
     /// What the driver calls itself.
     driver: String,
     mac: MacAddr,
-    rss: Option<Rss>,
+    steering: Steering,
     /// Not `Sync`: DPDK's control functions of a port are for one thread at a time.
     not_sync: PhantomData<Cell<()>>,
 }
@@ -54,7 +57,9 @@ pub struct Port {
 ///    closed when this is dropped: when neither the port nor any queue is left.
 /// 3. The port is stopped or started only while no queue exists: with this borrowed mutably
 ///    through its `Arc`, or before the queues are made.
-/// 4. All its mbufs come from `pool`, which outlives it.
+/// 4. All mbufs it receives into come from `pool`, which outlives it.
+/// 5. `rss_key` is the key that the port is configured with, if there is one: DPDK points to its
+///    octets until the port is closed.
 #[derive(Debug)]
 pub(crate) struct PortShared {
     id: u16,
@@ -64,6 +69,8 @@ pub(crate) struct PortShared {
     granted: Granted,
     traits: Traits,
     rules: Arc<RuleTable>,
+    /// Invariant 5.
+    _rss_key: Option<Key>,
     /// Given back after the port is closed.
     claim: Claim,
 }
@@ -152,13 +159,14 @@ impl Port {
         check_config(name, config, &info, pool)?;
         let driver = device::driver_name(&info);
         let traits = Traits::of(&driver);
-        let config = adjust_descriptors(id, name, config, traits)?;
+        let mut config = adjust_descriptors(id, name, config, traits)?;
         let demand = demand(name, &config, &driver, traits)?;
         let wanted = Offloads {
             tx_chains: config.offloads.tx_chains && !traits.sums_pieces_wrongly,
             ..config.offloads
         };
         let granted = Granted::negotiate(wanted, &offered(&info, &config));
+        let mut steering = Steering::new(name, &driver, &config, &info, granted.rss_fields);
         pool.reserve(name, &demand)?;
         claim.eal.resources().drivers_linger |= traits.lingers;
         // From here on the device is touched: an error closes it.
@@ -170,13 +178,11 @@ impl Port {
             granted,
             traits,
             rules: RuleTable::new(id, name),
+            _rss_key: steering.key().cloned(),
             claim,
         });
-        // Some drivers isolate a port before it is configured only.
-        if config.isolated {
-            shared.rules.isolate(true)?;
-        }
-        configure(&shared, &config)?;
+        steering.isolate(&shared, &mut config);
+        steering.configure(&shared, &config)?;
         set_up_queues(&shared, &info)?;
         if let Some(wanted) = config.mac {
             set_mac_address(&shared, &driver, wanted)?;
@@ -184,7 +190,7 @@ impl Port {
         Ok(Self {
             mac: device::mac_address(id, name)?,
             driver,
-            rss: None,
+            steering,
             shared,
             config,
             not_sync: PhantomData,
@@ -212,7 +218,7 @@ impl Port {
         if let Some(wanted) = self.config.mac {
             check_mac_address(&self.shared, &self.driver, wanted, self.mac)?;
         }
-        self.rss = rss::read(id, &name, &device::info(id, &name)?);
+        self.steering.start(id, &device::info(id, &name)?);
         let capabilities = Arc::new(self.capabilities());
         let parts = || (Arc::clone(&self.shared), Arc::clone(&capabilities));
         let rx = (0..self.config.rx_queues).map(|index| {
@@ -256,9 +262,17 @@ impl Port {
         self.mac
     }
 
-    /// The configuration in force: the numbers of descriptors as the driver adjusted them.
+    /// The configuration in force: the numbers of descriptors as the driver adjusted them, isolated
+    /// or not. Key and RETA are as they were configured; those in force are among the
+    /// [`capabilities`](Self::capabilities).
     pub fn config(&self) -> &PortConfig {
         &self.config
+    }
+
+    /// What of the configured steering is not in force, and why: isolation is known from opening
+    /// on, RSS key and RETA from the start on. Something for the log.
+    pub fn steering_faults(&self) -> impl Iterator<Item = &SteeringFault> {
+        self.steering.faults()
     }
 
     /// The offloads that were granted in full.
@@ -286,7 +300,7 @@ impl Port {
             tx_pieces: self.shared.granted.tx_pieces(),
             tso_ipv4: tso,
             tso_ipv6: tso.filter(|_| !self.shared.traits.cuts_ipv4_only),
-            rss: self.rss.clone(),
+            rss: self.steering.rss().cloned(),
         }
     }
 
@@ -309,6 +323,19 @@ impl Port {
     pub fn is_promiscuous(&self) -> bool {
         // SAFETY: invariant 1 of `PortShared`.
         unsafe { sys::rte_eth_promiscuous_get(self.shared.id) == 1 }
+    }
+
+    /// Isolates the port, or ends that: an isolated port receives what its rules bring to it and
+    /// nothing else. Some drivers do it before the port is configured only:
+    /// [`PortConfig::isolated`].
+    ///
+    /// # Errors
+    /// What the driver reports; nothing has changed then.
+    pub fn isolate(&mut self, on: bool) -> Result<(), FlowError> {
+        self.shared.rules.isolate(on)?;
+        self.config.isolated = on;
+        self.steering.isolated();
+        Ok(())
     }
 
     /// The state of the link, without waiting for it.

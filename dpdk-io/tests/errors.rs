@@ -46,6 +46,7 @@ fn what_cannot_work_is_refused_with_the_figures() {
         refused(&eal, "net_ring0", &queues, &pool),
         "the number of TX queues of `net_ring0` is 0: it must be 1 to 65535"
     );
+    queues_that_a_reta_cannot_name(&eal, &pool);
     let mtu = PortConfig {
         mtu: 9000,
         ..config.clone()
@@ -70,6 +71,25 @@ fn what_cannot_work_is_refused_with_the_figures() {
         "port `net_ring0` is open already: a port has one owner"
     );
     rig::finish(eal, vec![port], pool);
+}
+
+fn queues_that_a_reta_cannot_name(eal: &Eal, pool: &Mempool) {
+    let with = |reta: &[u16]| {
+        let config = PortConfig {
+            rx_queues: 2,
+            reta: Some(reta.to_vec()),
+            ..PortConfig::default()
+        };
+        refused(eal, "net_null0", &config, pool)
+    };
+    assert_eq!(
+        with(&[]),
+        "the number of queues in the RETA of `net_null0` is 0: it must be 1 to 65535"
+    );
+    assert_eq!(
+        with(&[0, 2, 1]),
+        "a queue in the RETA of `net_null0` is 2: it must be 0 to 1"
+    );
 }
 
 /// net_ring has no way to change its address, and 0 is what it starts with.

@@ -10,7 +10,7 @@ use crate::error::{Direction, DpdkError, check};
 use crate::mempool::{BufferDemand, Mempool};
 use crate::numa::NumaNode;
 use crate::offload::{Offered, Offloads};
-use crate::rss;
+use crate::rss::{self, Key};
 
 /// How a port is to be set up.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,13 +32,20 @@ pub struct PortConfig {
     pub mac: Option<MacAddr>,
     /// Work that the device is to do if it can.
     pub offloads: Offloads,
-    /// Whether only what flow rules bring to the port is received.
+    /// Whether only what flow rules bring to the port is received. A driver that refuses it opens
+    /// the port not isolated.
     pub isolated: bool,
+    /// The RX queues that the entries of the RSS indirection table name, in turn, again and again.
+    /// If there is none here, the driver fills the table. Without meaning with one RX queue.
+    pub reta: Option<Vec<u16>>,
+    /// The key of the RSS hash; the driver has its own if there is none here. Without meaning with
+    /// one RX queue.
+    pub rss_key: Option<Vec<u8>>,
 }
 
 impl Default for PortConfig {
     /// One queue each way with 512 descriptors, Ethernet's MTU, the device's own MAC address,
-    /// all offloads there are, not isolated.
+    /// all offloads there are, not isolated, RSS as the driver sets it up.
     fn default() -> Self {
         Self {
             rx_queues: 1,
@@ -49,6 +56,8 @@ impl Default for PortConfig {
             mac: None,
             offloads: Offloads::ALL,
             isolated: false,
+            reta: None,
+            rss_key: None,
         }
     }
 }
@@ -131,6 +140,12 @@ pub(super) fn check_config(
     };
     range("the number of RX queues", config.rx_queues, 1, u16::MAX)?;
     range("the number of TX queues", config.tx_queues, 1, u16::MAX)?;
+    if let Some(reta) = &config.reta {
+        let queues = u16::try_from(reta.len()).unwrap_or(u16::MAX);
+        range("the number of queues in the RETA", queues, 1, u16::MAX)?;
+        let greatest = reta.iter().copied().max().unwrap_or(0);
+        range("a queue in the RETA", greatest, 0, config.rx_queues - 1)?;
+    }
     range("the MTU", config.mtu, info.min_mtu, info.max_mtu)?;
     if config.mtu > pool.mtu() {
         return Err(DpdkError::BufferTooSmall {
@@ -166,7 +181,12 @@ pub(super) fn adjust_descriptors(
     Ok(config)
 }
 
-pub(super) fn configure(port: &PortShared, config: &PortConfig) -> Result<(), DpdkError> {
+/// Configures the port, with `key` for RSS or the driver's own. DPDK keeps a pointer to the key.
+pub(super) fn configure(
+    port: &PortShared,
+    config: &PortConfig,
+    key: Option<&Key>,
+) -> Result<(), DpdkError> {
     let granted = &port.granted;
     let mut conf = sys::rte_eth_conf::default();
     conf.rxmode.mtu = u32::from(config.mtu);
@@ -174,10 +194,11 @@ pub(super) fn configure(port: &PortShared, config: &PortConfig) -> Result<(), Dp
     conf.txmode.offloads = granted.tx;
     if granted.rss_fields != 0 {
         conf.rxmode.mq_mode = sys::RTE_ETH_MQ_RX_RSS;
-        conf.rx_adv_conf.rss_conf = rss::conf(granted.rss_fields);
+        conf.rx_adv_conf.rss_conf = rss::conf(granted.rss_fields, key);
     }
     let (rx, tx) = (port.demand.rx_queues, port.demand.tx_queues);
-    // SAFETY: invariant 1 of `PortShared`; not started yet; `conf` lives through the call.
+    // SAFETY: invariant 1 of `PortShared`; not started yet; `conf` lives through the call,
+    // and the key as long as the port (invariant 5).
     let code = unsafe { sys::rte_eth_dev_configure(port.id, rx, tx, &raw const conf) };
     check("rte_eth_dev_configure", &port.name, code).map(|_| ())
 }
