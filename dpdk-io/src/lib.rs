@@ -80,4 +80,4 @@ pub use numa::NumaNode;
 pub use offload::Offloads;
 pub use port::{Port, PortConfig, SteeringFault};
 pub use queue::{PortQueues, Queue, QueueCounters, RxQueue, TxQueue};
-pub use stats::{ExtendedStat, LinkState, PortStats};
+pub use stats::{ExtendedStat, LinkState, PortStats, QueueStats};

@@ -26,7 +26,7 @@ use crate::mempool::{BufferDemand, Mempool};
 use crate::offload::{Granted, Offloads};
 use crate::queue::{PortQueues, RxQueue, TxQueue};
 use crate::rss::Key;
-use crate::stats::{self, ExtendedStat, LinkState, PortStats};
+use crate::stats::{self, ExtendedStat, LinkState, PortStats, QueueStats};
 use mac::{check_mac_address, set_mac_address};
 pub use setup::PortConfig;
 use setup::{adjust_descriptors, check_config, demand, offered, set_up_queues};
@@ -341,6 +341,16 @@ impl Port {
     /// The state of the link, without waiting for it.
     pub fn link(&self) -> Result<LinkState, DpdkError> {
         stats::link(self.shared.id, &self.shared.name)
+    }
+
+    /// What each of its RX queues has counted, in the order of their numbers. A queue that the
+    /// driver does not count is missing, or stays at 0.
+    ///
+    /// # Errors
+    /// What the driver reports.
+    pub fn queue_stats(&self) -> Result<Vec<QueueStats>, DpdkError> {
+        let queues = 0..self.config.rx_queues;
+        stats::of_queues(self.shared.id, &self.shared.name, queues)
     }
 
     /// The counters that every port has.

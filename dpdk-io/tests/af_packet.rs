@@ -81,6 +81,16 @@ fn a_worker_serves_two_rx_queues_and_sends_on_one(eal: &Eal, pool: &Mempool) -> 
     let received = rig::receive_from(&mut served, 64, |frame| frame.starts_with(&UDP_START));
     assert_eq!(received[0].len() + received[1].len(), 64);
     assert!(received.iter().all(|frames| !frames.is_empty()));
+    let counted = port.queue_stats().unwrap();
+    assert_eq!(counted.len(), 2);
+    for (counted, frames) in counted.iter().zip(&received) {
+        // The kernel may have sent something of its own.
+        assert!(counted.rx_frames >= frames.len() as u64, "{counted:?}");
+        assert!(
+            counted.rx_octets >= frames.concat().len() as u64,
+            "{counted:?}"
+        );
+    }
     let frames = rig::frames(20);
     rig::send(&mut served[0], &frames);
     rig::assert_frames(&wire.receive_all(20), &frames);

@@ -5,6 +5,7 @@ mod rig;
 
 use dpdk_io::{
     Device, Eal, EalConfig, LcoreId, Mbuf, MbufPayload, Mempool, Offloads, Port, PortConfig, Queue,
+    QueueStats,
 };
 use netstack::io::{BURST_SIZE, Burst, PacketBuf, PacketIo};
 use netstack::wire::ethernet::MacAddr;
@@ -76,6 +77,19 @@ fn rss_is_read_back_and_a_pool_runs_out_without_harm() {
     assert!(queues[0].rx_burst(&mut burst) > 0, "buffers are back");
 
     drop((queues, burst, held));
+    let mut counts = port.queue_stats().unwrap().into_iter();
+    let first = counts.next().unwrap();
+    assert_eq!(first.queue, 0);
+    assert!(first.rx_frames > BURST_SIZE as u64);
+    let second = QueueStats {
+        queue: 1,
+        ..QueueStats::default()
+    };
+    assert_eq!(
+        counts.collect::<Vec<_>>(),
+        [second],
+        "only what is configured"
+    );
     drop(port);
 
     let port = key_and_reta_are_what_was_asked_for(&eal, &pool);

@@ -4,7 +4,9 @@
 
 mod rig;
 
-use dpdk_io::{DpdkError, Eal, EalConfig, LcoreId, Mempool, Port, PortConfig, PortQueues, Queue};
+use dpdk_io::{
+    DpdkError, Eal, EalConfig, LcoreId, Mempool, Port, PortConfig, PortQueues, Queue, QueueStats,
+};
 use netstack::io::{BURST_SIZE, Burst, PacketIo};
 
 #[test]
@@ -100,10 +102,22 @@ fn one_worker_serves_several_rx_queues(port: &Port, queues: PortQueues, pool: &M
     let mut others: Vec<_> = rx.map(Queue::receiving).collect();
     let mut served = vec![receiving, pair];
     served.append(&mut others);
+    let before = port.queue_stats().unwrap();
     let received = rig::receive_from(&mut served, 202, rig::is_ours);
     rig::assert_frames(&received[0], &frames[..120]);
     rig::assert_frames(&received[1], &[&frames[120..], &more].concat());
     assert!(received[2].is_empty() && received[3].is_empty());
+    let after = port.queue_stats().unwrap();
+    let frames_of = |stats: &[QueueStats]| {
+        let stats = stats.iter().zip(0..);
+        let frames = stats.map(|(stats, number)| {
+            assert_eq!((stats.queue, stats.rx_errors), (number, 0));
+            stats.rx_frames
+        });
+        frames.collect::<Vec<_>>()
+    };
+    assert_eq!(frames_of(&before), [0; 4]);
+    assert_eq!(frames_of(&after), [120, 82, 0, 0]);
     assert!(served.iter().all(|queue| queue.counters().no_buffer == 0));
 
     // Each has buffers at hand, and gives them back.
