@@ -5,6 +5,9 @@
 //! error with the figures. So a pool that is too small shows at the start and not as packets lost
 //! under load.
 //!
+//! There may be several pools, such as one for each NUMA node with ports. A port receives into
+//! buffers of its own, and sends those of any.
+//!
 //! With each pool goes one of references, small structures by which packets have the payload of
 //! others attached ([`netstack::io::PacketBuf::attach`]): as many as there are buffers. That is
 //! enough for each buffer to be on its way in one packet. When there are none left, payload is
@@ -49,7 +52,9 @@ pub struct MempoolConfig {
     pub lcores: u32,
     /// Buffers that each of those threads keeps for itself, at most 512.
     pub cache: u32,
-    /// Buffers that the program itself may hold at once: what waits in its tables and queues.
+    /// Buffers that the program itself may hold at once: what waits in its tables and queues, in
+    /// those that only lend ([`Queue::lending`](crate::Queue::lending)), and in TX descriptors of
+    /// ports that have another pool.
     pub held: u32,
     /// The NUMA node for its memory; `None` for any. Without huge pages the kernel chooses, and
     /// this is only checked.

@@ -4,7 +4,6 @@
 //! They tell on which queue the packets of a connection will arrive, so a device of which this
 //! would be a guess has none: the stack then finds the right worker by itself.
 
-use core::ptr;
 use std::sync::Arc;
 
 use dpdk_sys as sys;
@@ -98,8 +97,8 @@ pub(crate) fn set_key(
         return Ok(());
     }
     let mut conf = conf(fields, Some(key));
-    // SAFETY: any port number is checked by DPDK; `conf` and the key live through the call, and the
-    // key has room for as much as a driver could read.
+    // SAFETY: any port number is checked by DPDK; `conf` and the key live through the call, and a
+    // `Key` has as many octets as a driver could read.
     succeeded(unsafe { sys::rte_eth_dev_rss_hash_update(port, &raw mut conf) })?;
     match in_force() {
         Ok(in_force) if in_force == key.octets() => Ok(()),
@@ -190,16 +189,15 @@ impl Key {
 /// The part of a port's configuration that turns RSS on for `fields`, with `key` or the driver's
 /// own. It points to the octets of the key.
 pub(crate) fn conf(fields: u64, key: Option<&Key>) -> sys::rte_eth_rss_conf {
-    let (rss_key, rss_key_len) = match key {
-        Some(key) => (key.as_ptr(), key.len),
-        None => (ptr::null_mut(), 0),
-    };
-    sys::rte_eth_rss_conf {
-        rss_key,
-        rss_key_len,
+    let mut conf = sys::rte_eth_rss_conf {
         rss_hf: fields,
         ..sys::rte_eth_rss_conf::default()
+    };
+    if let Some(key) = key {
+        conf.rss_key = key.as_ptr();
+        conf.rss_key_len = key.len;
     }
+    conf
 }
 
 #[cfg(test)]

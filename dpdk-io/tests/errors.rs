@@ -129,7 +129,7 @@ fn pools_that_do_not_fit(eal: &Eal) {
         name: "tiny".to_owned(),
         buffers: 200,
         held: 200,
-        ..small.clone()
+        ..small
     };
     let tiny = Mempool::create(eal, &tiny).unwrap_err();
     assert!(
@@ -139,7 +139,7 @@ fn pools_that_do_not_fit(eal: &Eal) {
     let elsewhere = MempoolConfig {
         name: "elsewhere".to_owned(),
         numa_node: Some(NumaNode(999)),
-        ..small.clone()
+        ..small
     };
     let elsewhere = Mempool::create(eal, &elsewhere).unwrap_err().to_string();
     assert!(

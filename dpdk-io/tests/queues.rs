@@ -1,20 +1,21 @@
 //! Queues of both directions apart, on net_ring, where what is sent on TX queue n is received on
-//! RX queue n: several RX queues of one worker, queues that only receive, send or lend, and tokens of
-//! two ports.
+//! RX queue n: several RX queues of one worker, queues that only receive, send or lend, tokens of
+//! two ports, and ports with a pool each.
 
 mod rig;
 
 use dpdk_io::{
-    DpdkError, Eal, EalConfig, LcoreId, Mempool, Port, PortConfig, PortQueues, Queue, QueueStats,
+    DpdkError, Eal, EalConfig, LcoreId, Mempool, MempoolConfig, NumaNode, Port, PortConfig,
+    PortQueues, Queue, QueueStats,
 };
-use netstack::io::{BURST_SIZE, Burst, PacketIo};
+use netstack::io::{BURST_SIZE, Burst, PacketBuf, PacketIo};
 
 #[test]
 fn rx_and_tx_queues_are_joined_as_wanted() {
     // The driver makes as many rings as there are lcores, and the control thread is one.
     let eal = Eal::init(&EalConfig {
         lcores: vec![LcoreId(0); 3],
-        virtual_devices: vec!["net_ring0".to_owned(), "net_ring1".to_owned()],
+        virtual_devices: (0..4).map(|port| format!("net_ring{port}")).collect(),
         ..EalConfig::default()
     })
     .unwrap();
@@ -28,7 +29,78 @@ fn rx_and_tx_queues_are_joined_as_wanted() {
     a_port_cannot_stop_while_something_lends(&mut one);
     drop((one, two));
     assert_eq!(pool.in_use(), 0);
+    frames_pass_between_ports_with_pools_of_their_own(&eal, &pool);
     rig::finish(eal, Vec::new(), pool);
+}
+
+fn payload_of_one_pool_goes_behind_headers_of_another(
+    from: &mut Queue,
+    to: &mut Queue,
+    of_payload: &Mempool,
+    of_headers: &Mempool,
+) {
+    let frame = rig::frame(7, 900);
+    let payload = rig::payload(from, &frame[18..]);
+    let mut packet = rig::lend(to, &frame[..18]);
+    assert!(packet.attach(&payload));
+    let references = || {
+        (
+            of_payload.references_in_use(),
+            of_headers.references_in_use(),
+        )
+    };
+    assert_eq!(references(), (1, 0));
+    let mut burst = Burst::with_capacity(BURST_SIZE);
+    burst.push(packet).unwrap();
+    assert_eq!(to.tx_burst(&mut burst), 1);
+    drop(payload);
+    assert_eq!(references(), (1, 0), "the frame has it still");
+    assert_eq!(rig::receive(to, 1), [frame]);
+    assert_eq!(references(), (0, 0));
+}
+
+/// What one worker does that has ports on two NUMA nodes, each with a pool near to it.
+fn frames_pass_between_ports_with_pools_of_their_own(eal: &Eal, near: &Mempool) {
+    let far = Mempool::create(
+        eal,
+        &MempoolConfig {
+            name: "far".to_owned(),
+            buffers: 4095,
+            mtu: 3000,
+            numa_node: Some(NumaNode(0)),
+            ..MempoolConfig::default()
+        },
+    )
+    .unwrap();
+    let mut near_port = rig::open(eal, "net_ring2", 1, near);
+    let mut far_port = rig::open(eal, "net_ring3", 1, &far);
+    let mut near_queue = rig::pair(&mut near_port);
+    let mut far_queue = rig::pair(&mut far_port);
+    drop((near_queue.alloc(), far_queue.alloc()));
+    // From the first buffer on, each queue keeps some at hand.
+    let idle = near.in_use();
+
+    // Forwarded as they are: the ring of one port has buffers of the other.
+    let frames = rig::frames(100);
+    rig::send(&mut near_queue, &frames);
+    let mut burst = Burst::with_capacity(100);
+    while burst.len() < 100 {
+        near_queue.rx_burst(&mut burst);
+    }
+    assert_eq!(far_queue.tx_burst(&mut burst), 100);
+    rig::assert_frames(&rig::receive(&mut far_queue, 100), &frames);
+    assert!(
+        near.in_use() <= idle,
+        "buffers are back where they are from"
+    );
+
+    payload_of_one_pool_goes_behind_headers_of_another(&mut near_queue, &mut far_queue, near, &far);
+    payload_of_one_pool_goes_behind_headers_of_another(&mut far_queue, &mut near_queue, &far, near);
+
+    drop((near_queue, far_queue));
+    drop((near_port, far_port));
+    assert_eq!((near.in_use(), far.in_use()), (0, 0));
+    assert_eq!(far.available(), 4095);
 }
 
 fn open(eal: &Eal, name: &str, (rx, tx): (u16, u16), pool: &Mempool) -> Port {
