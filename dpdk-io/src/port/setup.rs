@@ -15,9 +15,9 @@ use crate::rss::{self, Key};
 /// How a port is to be set up.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PortConfig {
-    /// RX queues: all of them must be received on, as the device spreads frames over them.
+    /// RX queues. Each on which frames can come must be received on.
     pub rx_queues: u16,
-    /// TX queues.
+    /// TX queues: as many as workers that send by themselves.
     pub tx_queues: u16,
     /// Descriptors of each RX queue. A driver may round or limit the number.
     pub rx_descriptors: u16,

@@ -178,19 +178,21 @@ impl Steering {
         port: &PortShared,
         config: &PortConfig,
     ) -> Result<(), DpdkError> {
-        match configure(port, config, self.key()) {
-            Err(DpdkError::Call { errno, .. }) if self.key.take().is_some() => {
-                configure(port, config, None)?;
-                let (device, driver) = self.names();
-                self.at_open.push(SteeringFault::KeyNotSet {
-                    device,
-                    driver,
-                    errno,
-                });
-                Ok(())
-            }
-            result => result,
+        let result = configure(port, config, self.key());
+        let Err(DpdkError::Call { errno, .. }) = result else {
+            return result;
+        };
+        if self.key.take().is_none() {
+            return result;
         }
+        configure(port, config, None)?;
+        let (device, driver) = self.names();
+        self.at_open.push(SteeringFault::KeyNotSet {
+            device,
+            driver,
+            errno,
+        });
+        Ok(())
     }
 
     /// Sets key and RETA of a port that has just been started, and reads back what is in force.
