@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use netstack::io::BURST_SIZE;
 
 use crate::eal::{Eal, EalHandle};
-use crate::error::{Direction, DpdkError, Errno};
+use crate::error::{DpdkError, Errno};
 use crate::mbuf::Mbuf;
 use crate::numa::{self, NumaNode};
 
@@ -52,8 +52,8 @@ pub struct MempoolConfig {
     pub lcores: u32,
     /// Buffers that each of those threads keeps for itself, at most 512.
     pub cache: u32,
-    /// Buffers that the program itself may hold at once: what waits in its tables and queues, in
-    /// those that only lend ([`Queue::lending`](crate::Queue::lending)), and in TX descriptors of
+    /// Buffers that the program itself may hold at once: what waits in its tables and queues, up
+    /// to 32 in each [`Queue`](crate::Queue) without an RX queue, and what is in TX descriptors of
     /// ports that have another pool.
     pub held: u32,
     /// The NUMA node for its memory; `None` for any. Without huge pages the kernel chooses, and
@@ -125,14 +125,19 @@ pub struct BufferDemand {
 }
 
 impl BufferDemand {
-    /// Buffers of a queue of either direction besides its descriptors: a burst, and spare ones.
-    const PER_QUEUE: u32 = (BURST_SIZE + SPARE_BUFFERS) as u32;
+    /// Buffers of an RX queue besides its descriptors: a burst, and spare ones to lend.
+    const PER_RX_QUEUE: u32 = (BURST_SIZE + SPARE_BUFFERS) as u32;
+    /// Buffers of a TX queue besides its descriptors: a burst.
+    const PER_TX_QUEUE: u32 = BURST_SIZE as u32;
 
     /// The sum.
     pub fn total(&self) -> u32 {
-        let queues = u32::from(self.rx_queues) + u32::from(self.tx_queues);
-        let caches = self.lcores.saturating_mul(self.full_cache());
-        let parts = [queues * Self::PER_QUEUE, caches, self.held];
+        let parts = [
+            u32::from(self.rx_queues) * Self::PER_RX_QUEUE,
+            u32::from(self.tx_queues) * Self::PER_TX_QUEUE,
+            self.lcores.saturating_mul(self.full_cache()),
+            self.held,
+        ];
         let sum = |total: u32, part| total.saturating_add(part);
         parts.into_iter().fold(self.in_descriptors(), sum)
     }
@@ -153,20 +158,23 @@ impl BufferDemand {
 impl fmt::Display for BufferDemand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        let directions = [
-            (self.rx_queues, Direction::Rx, self.rx_descriptors),
-            (self.tx_queues, Direction::Tx, self.tx_descriptors),
-        ];
-        for (queues, direction, descriptors) in directions {
-            if queues > 0 {
-                let besides = Self::PER_QUEUE;
-                write!(
-                    f,
-                    "{separator}{queues} {direction} queues x ({descriptors} descriptors + \
-                     {besides} in bursts and spare)",
-                )?;
-                separator = " + ";
-            }
+        if self.rx_queues > 0 {
+            let (queues, descriptors) = (self.rx_queues, self.rx_descriptors);
+            let besides = Self::PER_RX_QUEUE;
+            write!(
+                f,
+                "{queues} RX queues x ({descriptors} descriptors + {besides} in bursts and spare)"
+            )?;
+            separator = " + ";
+        }
+        if self.tx_queues > 0 {
+            let (queues, descriptors) = (self.tx_queues, self.tx_descriptors);
+            let besides = Self::PER_TX_QUEUE;
+            write!(
+                f,
+                "{separator}{queues} TX queues x ({descriptors} descriptors + {besides} in bursts)"
+            )?;
+            separator = " + ";
         }
         if self.lcores > 0 {
             let cache = self.full_cache();
@@ -482,13 +490,13 @@ mod tests {
             cache: 256,
             held: 1000,
         };
-        let queues = 4 * (1024 + 96) + 2 * (512 + 96);
+        let queues = 4 * (1024 + 96) + 2 * (512 + 64);
         assert_eq!(demand.total(), queues + 5 * 384 + 1000);
         assert_eq!(demand.in_descriptors(), 4 * 1024 + 2 * 512);
         assert_eq!(
             demand.to_string(),
             "4 RX queues x (1024 descriptors + 96 in bursts and spare) + \
-             2 TX queues x (512 descriptors + 96 in bursts and spare) + \
+             2 TX queues x (512 descriptors + 64 in bursts) + \
              5 threads x 384 cached + 1000 held by the program"
         );
         let sending = BufferDemand {
@@ -498,7 +506,7 @@ mod tests {
         };
         assert_eq!(
             sending.to_string(),
-            "1 TX queues x (64 descriptors + 96 in bursts and spare)"
+            "1 TX queues x (64 descriptors + 64 in bursts)"
         );
         let huge = BufferDemand {
             rx_queues: u16::MAX,

@@ -109,7 +109,8 @@ impl TxQueue {
 /// What a worker has of a port: an RX queue, a TX queue, both, or only buffers.
 ///
 /// Without an RX queue [`PacketIo::rx_burst`] receives nothing; without a TX queue
-/// [`PacketIo::tx_burst`] takes nothing. Buffers are lent by all, and each keeps up to 32 at hand.
+/// [`PacketIo::tx_burst`] takes nothing. Buffers are lent by all, and each keeps up to 32 at hand;
+/// without an RX queue these are among [`MempoolConfig::held`](crate::MempoolConfig::held).
 ///
 /// A driver may receive nothing into a burst with less room than it handles at once (4 to 32
 /// frames): give [`PacketIo::rx_burst`] an empty one.
@@ -184,8 +185,7 @@ impl Queue {
     /// No queue: lends buffers for frames that another worker is to send on `port`.
     ///
     /// Make it after the start, when the capabilities are known; while it exists, the port can be
-    /// neither started nor stopped. The buffers that it keeps at hand are among those that the
-    /// program holds ([`MempoolConfig::held`](crate::MempoolConfig::held)).
+    /// neither started nor stopped.
     pub fn lending(port: &Port) -> Self {
         let capabilities = Arc::new(port.capabilities());
         Self::new(Arc::clone(port.shared()), None, None, capabilities)

@@ -119,9 +119,9 @@ fn pools_that_do_not_fit(eal: &Eal) {
     let pool = Mempool::create(eal, &small).unwrap();
     assert_eq!(
         refused(eal, "net_null0", &PortConfig::default(), &pool),
-        "mempool `small` has 1400 buffers, 292 of them reserved; `net_null0` needs 1216 more: \
+        "mempool `small` has 1400 buffers, 292 of them reserved; `net_null0` needs 1184 more: \
          1 RX queues x (512 descriptors + 96 in bursts and spare) + 1 TX queues x (512 descriptors \
-         + 96 in bursts and spare). Configure at least 1508 buffers"
+         + 64 in bursts). Configure at least 1476 buffers"
     );
     let taken = Mempool::create(eal, &small).unwrap_err().to_string();
     assert!(taken.contains("File exists"), "{taken}");

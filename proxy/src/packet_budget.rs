@@ -29,9 +29,8 @@ const HELD_PER_WORKER: u64 = 4096;
 /// What the allocator needs for itself.
 const POOL_OVERHEAD: u64 = 16 << 20;
 
-/// Buffers of a queue pair besides its descriptors: for each of the two queues a burst, and those it
-/// keeps to lend.
-const BURSTS_AND_SPARE: u64 = 2 * (BURST_SIZE as u64 + 32);
+/// Buffers of a queue pair besides its descriptors: a burst each way, and those it keeps to lend.
+const BURSTS_AND_SPARE: u64 = 2 * BURST_SIZE as u64 + 32;
 
 /// AF_XDP fixes the size of its rings: 2048 each way, and as many to refill and to complete.
 const AF_XDP_RINGS: u64 = 4 * 2048;
@@ -155,7 +154,7 @@ mod tests {
     fn all_that_can_hold_a_buffer_is_counted() {
         let ports = [port("net_af_packet0", 1500), port("net_af_xdp0", 9000)];
         let budget = PacketBudget::new(2, &ports);
-        let queues = 2 * (512 + 256 + 192 + 4 * 2048 + 192);
+        let queues = 2 * (512 + 256 + 160 + 4 * 2048 + 160);
         let expected = PacketBudget {
             mtu: 9000,
             threads: 3,
