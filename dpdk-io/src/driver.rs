@@ -18,6 +18,8 @@ pub(crate) struct Traits {
     pub(crate) lingers: bool,
     /// Frames of several pieces leave with wrong checksums if one has an odd length.
     pub(crate) sums_pieces_wrongly: bool,
+    /// It must have as many TX queues as RX queues.
+    pub(crate) pairs_queues: bool,
     /// Packets of IPv6 leave as they are when they should be cut.
     pub(crate) cuts_ipv4_only: bool,
 }
@@ -39,10 +41,12 @@ impl Traits {
                 ..Self::default()
             },
             // Does its work on frames in software. Seen in 22.11: sums up each piece as if it
-            // started at an even offset, and DPDK's segmentation knows IPv4 only.
+            // started at an even offset, and DPDK's segmentation knows IPv4 only. A queue is one
+            // file of the kernel for both directions.
             "net_tap" => Self {
                 sums_pieces_wrongly: true,
                 cuts_ipv4_only: true,
+                pairs_queues: true,
                 ..Self::default()
             },
             _ => Self::default(),

@@ -172,7 +172,7 @@ impl Eal {
 
     /// The names of all ports, open or not.
     pub fn port_names(&self) -> Vec<String> {
-        crate::port::names()
+        crate::device::names()
     }
 
     /// Gives memory and devices back to the system.

@@ -9,6 +9,8 @@ use core::fmt;
 
 use netstack::wire::ethernet::MacAddr;
 
+use crate::numa::NumaNode;
+
 /// Why a control operation on DPDK did not work.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -121,6 +123,35 @@ pub enum DpdkError {
         /// Where the need comes from.
         demand: crate::BufferDemand,
     },
+    /// A pool is to be where there is no memory.
+    #[error(
+        "mempool `{pool}` cannot be on NUMA node {node}, which has no memory: configure one that \
+         has, {}, or none",
+        either(nodes)
+    )]
+    NumaNodeWithoutMemory {
+        /// The pool.
+        pool: String,
+        /// The node that is configured.
+        node: NumaNode,
+        /// The nodes that have memory.
+        nodes: Vec<NumaNode>,
+    },
+    /// A pool does not fit the memory of its node.
+    #[error(
+        "mempool `{pool}` needs {needed_mib} MiB, and DPDK has not as much on NUMA node {node}: \
+         configure more memory, fewer buffers or another node. Huge pages are reserved for each \
+         node (`echo N > /sys/devices/system/node/node{node}/hugepages/hugepages-2048kB/\
+         nr_hugepages`)"
+    )]
+    NumaNodeFull {
+        /// The pool.
+        pool: String,
+        /// The node that is configured.
+        node: NumaNode,
+        /// Memory that the pool takes, in MiB; an upper estimate.
+        needed_mib: u32,
+    },
     /// A frame of the port's MTU does not fit one buffer of the pool.
     #[error(
         "mempool `{pool}` has buffers for an MTU of {pool_mtu}, port `{device}` has MTU {mtu}: \
@@ -145,6 +176,32 @@ pub enum DpdkError {
         action: &'static str,
         /// How many queues are alive.
         queues: usize,
+    },
+    /// An RX queue of one port cannot be served together with a TX queue of another.
+    #[error(
+        "an RX queue of port `{rx}` and a TX queue of port `{tx}` cannot be joined: a queue pair \
+         is of one port"
+    )]
+    QueuesOfTwoPorts {
+        /// The port of the RX queue.
+        rx: String,
+        /// The port of the TX queue.
+        tx: String,
+    },
+    /// The driver has a TX queue for each RX queue and no others.
+    #[error(
+        "port `{device}` is to have {rx} RX queues and {tx} TX queues, but its driver {driver} has \
+         as many of both: configure at least {tx} RX queues, or {rx} TX queues at most"
+    )]
+    UnequalQueues {
+        /// The port.
+        device: String,
+        /// What its driver calls itself.
+        driver: String,
+        /// RX queues that are configured.
+        rx: u16,
+        /// TX queues that are configured.
+        tx: u16,
     },
     /// The device does not take the MAC address that is configured for it.
     #[error(
@@ -289,6 +346,12 @@ impl fmt::Display for Errno {
         let text = unsafe { CStr::from_ptr(text) };
         write!(f, "{} (error {})", text.to_string_lossy(), self.0)
     }
+}
+
+/// Nodes to choose from for a message.
+fn either(nodes: &[NumaNode]) -> String {
+    let nodes: Vec<_> = nodes.iter().map(NumaNode::to_string).collect();
+    nodes.join(" or ")
 }
 
 /// Names in a row for a message.

@@ -1,4 +1,5 @@
-//! Flow rules on a device: validated, installed, asked, removed; and isolation.
+//! Flow rules on a device: validated, installed, asked, removed; and isolation, which makes them
+//! all that a port receives.
 //!
 //! A rule is data ([`flow_rules::FlowRule`]); a port turns it into DPDK's structures, and what the
 //! device says to it into a [`FlowError`] that names the item or action at fault. An
@@ -93,16 +94,6 @@ impl Port {
         // all flows whatever it reports: none is left in the table.
         let code = unsafe { sys::rte_flow_flush(rules.port, &raw mut error) };
         rules.check("rte_flow_flush", code, &error, None)
-    }
-
-    /// Isolates the port, or ends that: an isolated port receives what its rules bring to it and
-    /// nothing else. Some drivers do it before the port is configured only:
-    /// [`PortConfig::isolated`](crate::PortConfig::isolated).
-    ///
-    /// # Errors
-    /// What the driver reports.
-    pub fn isolate(&self, on: bool) -> Result<(), FlowError> {
-        self.rules().isolate(on)
     }
 }
 
@@ -242,6 +233,7 @@ impl RuleTable {
         }
     }
 
+    /// Isolates the port, or ends that.
     pub(crate) fn isolate(&self, on: bool) -> Result<(), FlowError> {
         let _live = self.lock();
         let mut error = no_error();

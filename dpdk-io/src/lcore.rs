@@ -4,10 +4,12 @@ use core::any::Any;
 use core::ffi::{c_int, c_void};
 use core::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::eal::EalHandle;
 use crate::error::{DpdkError, check};
+use crate::numa::{self, NumaNode};
 
 /// The number of a CPU, as the kernel counts them, that a worker runs on.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -16,6 +18,13 @@ pub struct LcoreId(pub u16);
 impl fmt::Display for LcoreId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl LcoreId {
+    /// The NUMA node of the CPU; `None` if the kernel does not say.
+    pub fn numa_node(self) -> Option<NumaNode> {
+        NumaNode::of_cpu(Path::new(numa::SYSTEM), self.0)
     }
 }
 
@@ -46,6 +55,11 @@ impl Lcore {
     /// The CPU it is pinned to.
     pub fn id(&self) -> LcoreId {
         self.id
+    }
+
+    /// The NUMA node of that CPU; `None` if the kernel does not say.
+    pub fn numa_node(&self) -> Option<NumaNode> {
+        self.id.numa_node()
     }
 
     /// Runs `program` on the lcore until it returns.

@@ -1,8 +1,9 @@
 //! Safe packet I/O on DPDK: everything of Weirgate that knows DPDK, and all its unsafe code.
 //!
 //! A program makes, in this order: the [`Eal`] (once), a [`Mempool`], [`Port`]s; starts the ports,
-//! which hands out [`Queue`]s; and moves each queue into the program of an [`Lcore`]. A queue is a
-//! [`netstack::io::PacketIo`], so what runs on it need not know DPDK.
+//! which hands out [`RxQueue`]s and [`TxQueue`]s; makes [`Queue`]s of them and moves each into the
+//! program of an [`Lcore`]. A queue is a [`netstack::io::PacketIo`], so what runs on it need not
+//! know DPDK.
 //!
 //! Nothing in the interface is a type of DPDK. Whatever is made keeps what it needs alive, so the
 //! order of dropping is free; to give everything back, drop queues, ports and pools, then call
@@ -10,6 +11,7 @@
 //!
 //! ```no_run
 //! use dpdk_io::{DpdkError, Eal, EalConfig, LcoreId, Mempool, MempoolConfig, Port, PortConfig};
+//! use dpdk_io::{PortQueues, Queue};
 //! use netstack::io::{BURST_SIZE, Burst, PacketIo};
 //!
 //! fn main() -> Result<(), DpdkError> {
@@ -24,7 +26,10 @@
 //!     println!("{} by {}: {:?}", port.name(), port.driver(), port.offloads());
 //!
 //!     // One queue pair for each worker. This one sends a thousand frames back where it got them.
-//!     let jobs = lcores.iter_mut().zip(port.start()?).map(|(lcore, mut queue)| {
+//!     let PortQueues { rx, tx } = port.start()?;
+//!     let queues = rx.into_iter().zip(tx);
+//!     let jobs = lcores.iter_mut().zip(queues).map(|(lcore, (rx, tx))| {
+//!         let mut queue = Queue::pair(rx, tx)?;
 //!         lcore.launch(move || {
 //!             let mut burst = Burst::with_capacity(BURST_SIZE);
 //!             let mut sent = 0;
@@ -49,6 +54,7 @@
     clippy::ptr_as_ptr
 )]
 
+mod device;
 mod driver;
 mod eal;
 mod error;
@@ -56,19 +62,22 @@ mod flow;
 mod lcore;
 mod mbuf;
 mod mempool;
+mod numa;
 mod offload;
 mod port;
 mod queue;
 mod rss;
 mod stats;
 
+pub use device::Device;
 pub use eal::{Eal, EalConfig, LogLevel};
 pub use error::{Direction, DpdkError, Errno};
 pub use flow::{Fault, FlowError, InstalledRule, RuleCount};
 pub use lcore::{Lcore, LcoreId, LcoreJob};
 pub use mbuf::{Mbuf, MbufPayload};
 pub use mempool::{BufferDemand, Mempool, MempoolConfig};
+pub use numa::NumaNode;
 pub use offload::Offloads;
-pub use port::{Port, PortConfig};
-pub use queue::{Queue, QueueCounters};
-pub use stats::{ExtendedStat, LinkState, PortStats};
+pub use port::{Port, PortConfig, SteeringFault};
+pub use queue::{PortQueues, Queue, QueueCounters, RxQueue, TxQueue};
+pub use stats::{ExtendedStat, LinkState, PortStats, QueueStats};

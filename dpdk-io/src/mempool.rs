@@ -5,6 +5,9 @@
 //! error with the figures. So a pool that is too small shows at the start and not as packets lost
 //! under load.
 //!
+//! There may be several pools, such as one for each NUMA node with ports. A port receives into
+//! buffers of its own, and sends those of any.
+//!
 //! With each pool goes one of references, small structures by which packets have the payload of
 //! others attached ([`netstack::io::PacketBuf::attach`]): as many as there are buffers. That is
 //! enough for each buffer to be on its way in one packet. When there are none left, payload is
@@ -13,14 +16,16 @@
 use core::fmt;
 use core::ptr::{self, NonNull};
 use std::ffi::CString;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use netstack::io::BURST_SIZE;
 
 use crate::eal::{Eal, EalHandle};
-use crate::error::DpdkError;
+use crate::error::{DpdkError, Errno};
 use crate::mbuf::Mbuf;
+use crate::numa::{self, NumaNode};
 
 /// Octets that a frame has besides its MTU: Ethernet header, two VLAN tags, frame check sequence.
 const FRAME_OVERHEAD: u16 = 14 + 2 * 4 + 4;
@@ -47,10 +52,13 @@ pub struct MempoolConfig {
     pub lcores: u32,
     /// Buffers that each of those threads keeps for itself, at most 512.
     pub cache: u32,
-    /// Buffers that the program itself may hold at once: what waits in its tables and queues.
+    /// Buffers that the program itself may hold at once: what waits in its tables and queues, up
+    /// to 32 in each [`Queue`](crate::Queue) without an RX queue, and what is in TX descriptors of
+    /// ports that have another pool.
     pub held: u32,
-    /// The NUMA node for its memory; `None` for any.
-    pub numa_node: Option<u16>,
+    /// The NUMA node for its memory; `None` for any. Without huge pages the kernel chooses, and
+    /// this is only checked.
+    pub numa_node: Option<NumaNode>,
 }
 
 impl Default for MempoolConfig {
@@ -90,11 +98,6 @@ impl MempoolConfig {
         (octets * 9 / 8 + ALLOCATOR).div_ceil(1 << 20) as u32
     }
 
-    /// The NUMA node as DPDK says it: -1 is "any".
-    fn numa_node(&self) -> i32 {
-        self.numa_node.map_or(-1, i32::from)
-    }
-
     /// Octets of a buffer: headroom and room for a frame.
     fn data_room(&self) -> u16 {
         let frame = self.mtu.min(LARGEST_MTU) + FRAME_OVERHEAD;
@@ -105,10 +108,12 @@ impl MempoolConfig {
 /// How many buffers something can hold at once; the parts that are 0 need nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct BufferDemand {
-    /// Queue pairs.
-    pub queues: u16,
+    /// RX queues.
+    pub rx_queues: u16,
     /// Descriptors of each RX queue: the device holds a buffer in each.
     pub rx_descriptors: u16,
+    /// TX queues.
+    pub tx_queues: u16,
     /// Descriptors of each TX queue: the device may keep what it has sent.
     pub tx_descriptors: u16,
     /// Threads that keep buffers for themselves.
@@ -120,21 +125,28 @@ pub struct BufferDemand {
 }
 
 impl BufferDemand {
-    /// Buffers of one queue pair besides its descriptors: a burst each way, and spare ones.
-    const PER_QUEUE: u32 = (2 * BURST_SIZE + SPARE_BUFFERS) as u32;
+    /// Buffers of an RX queue besides its descriptors: a burst, and spare ones to lend.
+    const PER_RX_QUEUE: u32 = (BURST_SIZE + SPARE_BUFFERS) as u32;
+    /// Buffers of a TX queue besides its descriptors: a burst.
+    const PER_TX_QUEUE: u32 = BURST_SIZE as u32;
 
     /// The sum.
     pub fn total(&self) -> u32 {
-        let descriptors = u32::from(self.rx_descriptors) + u32::from(self.tx_descriptors);
-        let queues = u32::from(self.queues).saturating_mul(descriptors + Self::PER_QUEUE);
-        let caches = self.lcores.saturating_mul(self.full_cache());
-        queues.saturating_add(caches).saturating_add(self.held)
+        let parts = [
+            u32::from(self.rx_queues) * Self::PER_RX_QUEUE,
+            u32::from(self.tx_queues) * Self::PER_TX_QUEUE,
+            self.lcores.saturating_mul(self.full_cache()),
+            self.held,
+        ];
+        let sum = |total: u32, part| total.saturating_add(part);
+        parts.into_iter().fold(self.in_descriptors(), sum)
     }
 
     /// What the device holds in the descriptors of all queues.
     pub(crate) fn in_descriptors(&self) -> u32 {
-        let descriptors = u32::from(self.rx_descriptors) + u32::from(self.tx_descriptors);
-        u32::from(self.queues) * descriptors
+        let rx = u32::from(self.rx_queues) * u32::from(self.rx_descriptors);
+        let tx = u32::from(self.tx_queues) * u32::from(self.tx_descriptors);
+        rx.saturating_add(tx)
     }
 
     /// DPDK lets a cache grow to one and a half times its size before it gives buffers back.
@@ -146,18 +158,21 @@ impl BufferDemand {
 impl fmt::Display for BufferDemand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        if self.queues > 0 {
-            let Self {
-                queues,
-                rx_descriptors,
-                tx_descriptors,
-                ..
-            } = self;
+        if self.rx_queues > 0 {
+            let (queues, descriptors) = (self.rx_queues, self.rx_descriptors);
+            let besides = Self::PER_RX_QUEUE;
             write!(
                 f,
-                "{queues} queues x ({rx_descriptors} RX descriptors + {tx_descriptors} TX \
-                 descriptors + {} in bursts and spare)",
-                Self::PER_QUEUE
+                "{queues} RX queues x ({descriptors} descriptors + {besides} in bursts and spare)"
+            )?;
+            separator = " + ";
+        }
+        if self.tx_queues > 0 {
+            let (queues, descriptors) = (self.tx_queues, self.tx_descriptors);
+            let besides = Self::PER_TX_QUEUE;
+            write!(
+                f,
+                "{separator}{queues} TX queues x ({descriptors} descriptors + {besides} in bursts)"
             )?;
             separator = " + ";
         }
@@ -212,9 +227,10 @@ impl Mempool {
     ///
     /// # Errors
     /// If the caches and what the program holds exceed the pool already, a figure is out of
-    /// range, the name is taken, or the EAL has not enough memory.
+    /// range, the name is taken, or the EAL has not enough memory, on that node or at all.
     pub fn create(eal: &Eal, config: &MempoolConfig) -> Result<Self, DpdkError> {
         config.check()?;
+        config.check_node(NumaNode::with_memory(Path::new(numa::SYSTEM)))?;
         let references = RawPool::create_references(config)?;
         let eal = eal.handle();
         eal.resources().pools.push(references);
@@ -316,7 +332,7 @@ impl RawPool {
                 config.cache,
                 config.data_room(),
                 references.as_ptr(),
-                config.numa_node(),
+                NumaNode::to_dpdk(config.numa_node),
             )
         };
         Self::created(raw, CALL, config)
@@ -334,7 +350,7 @@ impl RawPool {
                 config.cache,
                 0,
                 0,
-                config.numa_node(),
+                NumaNode::to_dpdk(config.numa_node),
             )
         };
         Self::created(raw, CALL, config)
@@ -345,9 +361,10 @@ impl RawPool {
         call: &'static str,
         config: &MempoolConfig,
     ) -> Result<Self, DpdkError> {
-        NonNull::new(raw)
-            .map(Self)
-            .ok_or_else(|| DpdkError::last(call, &format!("mempool `{}`", config.name)))
+        NonNull::new(raw).map(Self).ok_or_else(|| {
+            let error = DpdkError::last(call, &format!("mempool `{}`", config.name));
+            config.explain(error)
+        })
     }
 
     /// The pool for DPDK.
@@ -423,6 +440,39 @@ impl MempoolConfig {
         let most = (self.buffers / 3 * 2).min(dpdk_sys::RTE_MEMPOOL_CACHE_MAX_SIZE);
         range("the cache", self.cache, 0, most)
     }
+
+    /// Refuses a NUMA node without memory, if the kernel says which have some: without huge pages
+    /// DPDK takes any other instead, and does not say so.
+    fn check_node(&self, with_memory: Option<Vec<NumaNode>>) -> Result<(), DpdkError> {
+        match (self.numa_node, with_memory) {
+            (Some(node), Some(nodes)) if !nodes.contains(&node) => {
+                Err(DpdkError::NumaNodeWithoutMemory {
+                    pool: self.name.clone(),
+                    node,
+                    nodes,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says more about an error of making the pool where its number allows.
+    fn explain(&self, error: DpdkError) -> DpdkError {
+        match (self.numa_node, &error) {
+            (
+                Some(node),
+                DpdkError::Call {
+                    errno: Errno::ENOMEM,
+                    ..
+                },
+            ) => DpdkError::NumaNodeFull {
+                pool: self.name.clone(),
+                node,
+                needed_mib: self.memory_mib(),
+            },
+            _ => error,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -432,19 +482,40 @@ mod tests {
     #[test]
     fn a_demand_sums_up_and_shows_its_parts() {
         let demand = BufferDemand {
-            queues: 4,
+            rx_queues: 4,
             rx_descriptors: 1024,
+            tx_queues: 2,
             tx_descriptors: 512,
             lcores: 5,
             cache: 256,
             held: 1000,
         };
-        assert_eq!(demand.total(), 4 * (1024 + 512 + 160) + 5 * 384 + 1000);
+        let queues = 4 * (1024 + 96) + 2 * (512 + 64);
+        assert_eq!(demand.total(), queues + 5 * 384 + 1000);
+        assert_eq!(demand.in_descriptors(), 4 * 1024 + 2 * 512);
         assert_eq!(
             demand.to_string(),
-            "4 queues x (1024 RX descriptors + 512 TX descriptors + 160 in bursts and spare) + \
+            "4 RX queues x (1024 descriptors + 96 in bursts and spare) + \
+             2 TX queues x (512 descriptors + 64 in bursts) + \
              5 threads x 384 cached + 1000 held by the program"
         );
+        let sending = BufferDemand {
+            tx_queues: 1,
+            tx_descriptors: 64,
+            ..BufferDemand::default()
+        };
+        assert_eq!(
+            sending.to_string(),
+            "1 TX queues x (64 descriptors + 64 in bursts)"
+        );
+        let huge = BufferDemand {
+            rx_queues: u16::MAX,
+            rx_descriptors: u16::MAX,
+            tx_queues: u16::MAX,
+            tx_descriptors: u16::MAX,
+            ..BufferDemand::default()
+        };
+        assert_eq!(huge.total(), u32::MAX);
         assert_eq!(BufferDemand::default().total(), 0);
     }
 
@@ -458,6 +529,31 @@ mod tests {
             assert!(config.data_room() - HEADROOM >= mtu + 14, "{mtu}");
             config.check().unwrap();
         }
+    }
+
+    #[test]
+    fn a_node_without_memory_is_told_with_those_that_have_some() {
+        let on = |node| MempoolConfig {
+            numa_node: Some(NumaNode(node)),
+            ..MempoolConfig::default()
+        };
+        let nodes = || Some(vec![NumaNode(0), NumaNode(2)]);
+        on(2).check_node(nodes()).unwrap();
+        on(1).check_node(None).unwrap();
+        MempoolConfig::default().check_node(nodes()).unwrap();
+        assert_eq!(
+            on(1).check_node(nodes()).unwrap_err().to_string(),
+            "mempool `packets` cannot be on NUMA node 1, which has no memory: configure one that \
+             has, 0 or 2, or none"
+        );
+        let full = DpdkError::returned("rte_mempool_create_empty", "mempool", -12);
+        assert_eq!(
+            on(1).explain(full.clone()).to_string(),
+            "mempool `packets` needs 41 MiB, and DPDK has not as much on NUMA node 1: configure \
+             more memory, fewer buffers or another node. Huge pages are reserved for each node \
+             (`echo N > /sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages`)"
+        );
+        assert_eq!(MempoolConfig::default().explain(full.clone()), full);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a port counts, and the state of its link.
 
 use core::ffi::{CStr, c_char};
+use core::ops::Range;
 use core::ptr;
 
 use dpdk_sys as sys;
@@ -28,6 +29,19 @@ pub struct PortStats {
     pub tx_errors: u64,
 }
 
+/// What is counted of one RX queue.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct QueueStats {
+    /// Its number on the port.
+    pub queue: u16,
+    /// Frames received.
+    pub rx_frames: u64,
+    /// Octets of the frames received.
+    pub rx_octets: u64,
+    /// Frames that came damaged or were lost.
+    pub rx_errors: u64,
+}
+
 /// A counter of one driver.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ExtendedStat {
@@ -50,10 +64,7 @@ pub struct LinkState {
 
 /// The basic counters of a port.
 pub(crate) fn basic(port: u16, name: &str) -> Result<PortStats, DpdkError> {
-    let mut stats = sys::rte_eth_stats::default();
-    // SAFETY: any port number is checked by DPDK; `stats` lives through the call.
-    let code = unsafe { sys::rte_eth_stats_get(port, &raw mut stats) };
-    check("rte_eth_stats_get", name, code)?;
+    let stats = read(port, name)?;
     Ok(PortStats {
         rx_frames: stats.ipackets,
         rx_octets: stats.ibytes,
@@ -63,6 +74,56 @@ pub(crate) fn basic(port: u16, name: &str) -> Result<PortStats, DpdkError> {
         tx_frames: stats.opackets,
         tx_octets: stats.obytes,
         tx_errors: stats.oerrors,
+    })
+}
+
+fn read(port: u16, name: &str) -> Result<sys::rte_eth_stats, DpdkError> {
+    let mut stats = sys::rte_eth_stats::default();
+    // SAFETY: any port number is checked by DPDK; `stats` lives through the call.
+    let code = unsafe { sys::rte_eth_stats_get(port, &raw mut stats) };
+    check("rte_eth_stats_get", name, code)?;
+    Ok(stats)
+}
+
+/// The counters of the RX queues `queues` of a port.
+pub(crate) fn of_queues(
+    port: u16,
+    name: &str,
+    queues: Range<u16>,
+) -> Result<Vec<QueueStats>, DpdkError> {
+    let basic = read(port, name)?;
+    let extended = extended(port, name)?;
+    let stats = queues.filter_map(|queue| of_queue(queue, &basic, &extended));
+    Ok(stats.collect())
+}
+
+/// The counters of one RX queue. Those by name are the better ones: where the driver counts in the
+/// basic counters, DPDK makes names for these, which have room for the first queues only; and some
+/// drivers that have names leave the basic counters at 0, or sum all queues up in the first.
+fn of_queue(
+    queue: u16,
+    basic: &sys::rte_eth_stats,
+    extended: &[ExtendedStat],
+) -> Option<QueueStats> {
+    let named = |what| {
+        let name = format!("rx_q{queue}_{what}");
+        let stat = extended.iter().find(|stat| stat.name == name)?;
+        Some(stat.value)
+    };
+    if let Some(rx_frames) = named("packets") {
+        return Some(QueueStats {
+            queue,
+            rx_frames,
+            rx_octets: named("bytes").unwrap_or(0),
+            rx_errors: named("errors").unwrap_or(0),
+        });
+    }
+    let index = usize::from(queue);
+    Some(QueueStats {
+        queue,
+        rx_frames: *basic.q_ipackets.get(index)?,
+        rx_octets: *basic.q_ibytes.get(index)?,
+        rx_errors: *basic.q_errors.get(index)?,
     })
 }
 
@@ -118,6 +179,38 @@ pub(crate) fn text(field: &[c_char]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_queue_is_counted_by_name_or_among_the_first() {
+        let mut basic = sys::rte_eth_stats::default();
+        let count = basic.q_ipackets.len() as u16;
+        basic.q_ipackets[1] = 10;
+        basic.q_ibytes[1] = 1000;
+        basic.q_errors[1] = 1;
+        let named = |name: &str, value| ExtendedStat {
+            name: name.to_owned(),
+            value,
+        };
+        let extended = [
+            named("rx_q30_packets", 7),
+            named("rx_q30_bytes", 700),
+            named("rx_q0_packets", 3),
+            named("rx_q0_errors", 2),
+            named("tx_q1_packets", 99),
+        ];
+        let of = |queue| of_queue(queue, &basic, &extended);
+        let stats = |queue, rx_frames, rx_octets, rx_errors| QueueStats {
+            queue,
+            rx_frames,
+            rx_octets,
+            rx_errors,
+        };
+        assert_eq!(of(0), Some(stats(0, 3, 0, 2)));
+        assert_eq!(of(1), Some(stats(1, 10, 1000, 1)));
+        assert_eq!(of(30), Some(stats(30, 7, 700, 0)));
+        assert_eq!(of(3), Some(stats(3, 0, 0, 0)));
+        assert_eq!(of(count), None);
+    }
 
     #[test]
     fn names_end_at_the_first_nul() {

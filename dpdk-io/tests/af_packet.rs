@@ -7,7 +7,7 @@ mod wire;
 use std::net::Ipv4Addr;
 use std::process::Command;
 
-use dpdk_io::{Eal, Mempool, Port, PortConfig, Queue};
+use dpdk_io::{Device, DpdkError, Eal, Mempool, Port, PortConfig, Queue};
 use netstack::io::PacketIo;
 use netstack::wire::ethernet::MacAddr;
 use wire::Wire;
@@ -19,16 +19,19 @@ fn frames_pass_to_and_from_the_kernel() {
     }
     rig::add_veth("one", "one-peer", 1);
     rig::add_veth("two", "two-peer", 2);
+    rig::add_veth("three", "three-peer", 2);
     let eal = rig::eal(&[
         "net_af_packet0,iface=one",
         "net_af_packet1,iface=two,qpairs=2",
+        "net_af_packet2,iface=three,qpairs=2",
     ]);
     let pool = rig::pool(&eal);
+    devices_are_described_before_they_are_opened(&eal);
     let mut one = with_another_address(&eal, &pool);
     let mut two = rig::open(&eal, "net_af_packet1", 2, &pool);
     assert!(!one.offloads().tx_checksum && !one.offloads().rss);
 
-    let mut queue = one.start().unwrap().remove(0);
+    let mut queue = rig::pair(&mut one);
     let wire = Wire::new("one-peer");
     let frames = rig::frames(200);
     // In groups that fit the buffers of the kernel's sockets.
@@ -49,11 +52,74 @@ fn frames_pass_to_and_from_the_kernel() {
     assert!(one.stats().unwrap().rx_frames >= 200);
     assert!(rig::extended_stat(&one, "tx_good_packets") >= 200);
 
-    let queues = two.start().unwrap();
+    let queues = rig::pairs(&mut two);
     flows_spread_over_both_queues(queues, &Wire::new("two-peer"));
+    let three = a_worker_serves_two_rx_queues_and_sends_on_one(&eal, &pool);
 
     drop(queue);
-    rig::finish(eal, vec![one, two], pool);
+    rig::finish(eal, vec![one, two, three], pool);
+}
+
+fn a_worker_serves_two_rx_queues_and_sends_on_one(eal: &Eal, pool: &Mempool) -> Port {
+    let config = PortConfig {
+        rx_queues: 2,
+        rx_descriptors: 256,
+        tx_queues: 1,
+        tx_descriptors: 256,
+        ..PortConfig::default()
+    };
+    let mut port = Port::open(eal, "net_af_packet2", &config, pool).unwrap();
+    let mut queues = port.start().unwrap();
+    assert_eq!((queues.rx.len(), queues.tx.len()), (2, 1));
+    let second = Queue::receiving(queues.rx.remove(1));
+    let pair = Queue::pair(queues.rx.remove(0), queues.tx.remove(0)).unwrap();
+    let mut served = [pair, second];
+    let wire = Wire::new("three-peer");
+    for flow in 0..64 {
+        wire.send(&udp(20_000 + flow));
+    }
+    let received = rig::receive_from(&mut served, 64, |frame| frame.starts_with(&UDP_START));
+    assert_eq!(received[0].len() + received[1].len(), 64);
+    assert!(received.iter().all(|frames| !frames.is_empty()));
+    let counted = port.queue_stats().unwrap();
+    assert_eq!(counted.len(), 2);
+    for (counted, frames) in counted.iter().zip(&received) {
+        // The kernel may have sent something of its own.
+        assert!(counted.rx_frames >= frames.len() as u64, "{counted:?}");
+        assert!(
+            counted.rx_octets >= frames.concat().len() as u64,
+            "{counted:?}"
+        );
+    }
+    let frames = rig::frames(20);
+    rig::send(&mut served[0], &frames);
+    rig::assert_frames(&wire.receive_all(20), &frames);
+    port
+}
+
+fn devices_are_described_before_they_are_opened(eal: &Eal) {
+    for (name, interface, queues) in [("net_af_packet0", "one", 1), ("net_af_packet1", "two", 2)] {
+        let device = Device::describe(eal, name).unwrap();
+        let expected = Device {
+            name: name.to_owned(),
+            driver: "net_af_packet".to_owned(),
+            max_rx_queues: queues,
+            max_tx_queues: queues,
+            reta_size: 0,
+            rss_key_len: 0,
+            ..device.clone()
+        };
+        assert_eq!(device, expected);
+        let shown = shown(interface);
+        let address = format!("link/ether {} ", device.mac);
+        assert!(shown.contains(&address), "{address}: {shown}");
+        assert!(device.min_mtu <= 1500 && device.max_mtu >= 1500);
+    }
+    let unknown = Device::describe(eal, "net_af_packet7").unwrap_err();
+    assert!(
+        matches!(unknown, DpdkError::UnknownDevice { .. }),
+        "{unknown}"
+    );
 }
 
 /// The driver gives the address to the kernel's interface, so frames for it are let in.
@@ -66,10 +132,17 @@ fn with_another_address(eal: &Eal, pool: &Mempool) -> Port {
     let port = Port::open(eal, "net_af_packet0", &config, pool).unwrap();
     assert_eq!(port.mac(), mac);
     assert_eq!(port.capabilities().mac, mac);
-    let shown = Command::new("ip").args(["link", "show", "one"]).output();
-    let shown = String::from_utf8(shown.unwrap().stdout).unwrap();
+    let shown = shown("one");
     assert!(shown.contains("link/ether 02:00:00:00:00:77 "), "{shown}");
     port
+}
+
+/// What the kernel says of an interface.
+fn shown(interface: &str) -> String {
+    let shown = Command::new("ip")
+        .args(["link", "show", interface])
+        .output();
+    String::from_utf8(shown.unwrap().stdout).unwrap()
 }
 
 fn flows_spread_over_both_queues(mut queues: Vec<Queue>, wire: &Wire) {

@@ -17,7 +17,7 @@ fn frames_pass_to_and_from_the_kernel() {
     let pool = rig::pool(&eal);
     let mut port = rig::open(&eal, "net_af_xdp0", 1, &pool);
     assert_eq!(port.driver(), "net_af_xdp");
-    let mut queue = port.start().unwrap().remove(0);
+    let mut queue = rig::pair(&mut port);
     let wire = Wire::new("three-peer");
     let frames = rig::frames(1000);
     // In groups that fit the buffers of the kernel's sockets.

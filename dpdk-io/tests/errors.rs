@@ -3,7 +3,7 @@
 
 mod rig;
 
-use dpdk_io::{DpdkError, Eal, Mempool, MempoolConfig, Port, PortConfig};
+use dpdk_io::{DpdkError, Eal, Mempool, MempoolConfig, NumaNode, Port, PortConfig};
 use netstack::wire::ethernet::MacAddr;
 
 fn refused(eal: &Eal, name: &str, config: &PortConfig, pool: &Mempool) -> String {
@@ -30,8 +30,8 @@ fn what_cannot_work_is_refused_with_the_figures() {
     );
 
     let queues = PortConfig {
-        queues: 1000,
-        ..config
+        rx_queues: 1000,
+        ..config.clone()
     };
     let many = refused(&eal, "net_ring0", &queues, &pool);
     assert!(
@@ -39,16 +39,17 @@ fn what_cannot_work_is_refused_with_the_figures() {
         "{many}"
     );
     let queues = PortConfig {
-        queues: 0,
-        ..config
+        tx_queues: 0,
+        ..config.clone()
     };
     assert_eq!(
         refused(&eal, "net_ring0", &queues, &pool),
-        "the number of queues of `net_ring0` is 0: it must be 1 to 65535"
+        "the number of TX queues of `net_ring0` is 0: it must be 1 to 65535"
     );
+    queues_that_a_reta_cannot_name(&eal, &pool);
     let mtu = PortConfig {
         mtu: 9000,
-        ..config
+        ..config.clone()
     };
     assert_eq!(
         refused(&eal, "net_ring0", &mtu, &pool),
@@ -70,6 +71,25 @@ fn what_cannot_work_is_refused_with_the_figures() {
         "port `net_ring0` is open already: a port has one owner"
     );
     rig::finish(eal, vec![port], pool);
+}
+
+fn queues_that_a_reta_cannot_name(eal: &Eal, pool: &Mempool) {
+    let with = |reta: &[u16]| {
+        let config = PortConfig {
+            rx_queues: 2,
+            reta: Some(reta.to_vec()),
+            ..PortConfig::default()
+        };
+        refused(eal, "net_null0", &config, pool)
+    };
+    assert_eq!(
+        with(&[]),
+        "the number of queues in the RETA of `net_null0` is 0: it must be 1 to 65535"
+    );
+    assert_eq!(
+        with(&[0, 2, 1]),
+        "a queue in the RETA of `net_null0` is 2: it must be 0 to 1"
+    );
 }
 
 /// net_ring has no way to change its address, and 0 is what it starts with.
@@ -100,8 +120,8 @@ fn pools_that_do_not_fit(eal: &Eal) {
     assert_eq!(
         refused(eal, "net_null0", &PortConfig::default(), &pool),
         "mempool `small` has 1400 buffers, 292 of them reserved; `net_null0` needs 1184 more: \
-         1 queues x (512 RX descriptors + 512 TX descriptors + 160 in bursts and spare). \
-         Configure at least 1476 buffers"
+         1 RX queues x (512 descriptors + 96 in bursts and spare) + 1 TX queues x (512 descriptors \
+         + 64 in bursts). Configure at least 1476 buffers"
     );
     let taken = Mempool::create(eal, &small).unwrap_err().to_string();
     assert!(taken.contains("File exists"), "{taken}");
@@ -116,11 +136,33 @@ fn pools_that_do_not_fit(eal: &Eal) {
         matches!(tiny, DpdkError::PoolTooSmall { needed: 392, .. }),
         "{tiny}"
     );
+    let elsewhere = MempoolConfig {
+        name: "elsewhere".to_owned(),
+        numa_node: Some(NumaNode(999)),
+        ..small
+    };
+    let elsewhere = Mempool::create(eal, &elsewhere).unwrap_err().to_string();
+    assert!(
+        elsewhere.starts_with(
+            "mempool `elsewhere` cannot be on NUMA node 999, which has no memory: configure one \
+             that has, 0"
+        ),
+        "{elsewhere}"
+    );
     let huge = MempoolConfig {
         name: "huge".to_owned(),
         buffers: 1_000_000,
         ..small
     };
+    let on_node = MempoolConfig {
+        numa_node: Some(NumaNode(0)),
+        ..huge.clone()
+    };
+    let full = Mempool::create(eal, &on_node).unwrap_err().to_string();
+    assert!(
+        full.contains("`huge` needs") && full.contains("on NUMA node 0: configure more memory"),
+        "{full}"
+    );
     let huge = Mempool::create(eal, &huge).unwrap_err().to_string();
     assert!(
         huge.contains("rte_pktmbuf_pool_create failed for mempool `huge`")

@@ -3,7 +3,7 @@
 
 mod rig;
 
-use dpdk_io::{DpdkError, Errno, Fault, FlowError, Port, PortConfig};
+use dpdk_io::{Eal, Errno, Fault, FlowError, Mempool, Port, PortConfig};
 use flow_rules::FlowRule;
 
 fn rule(text: &str) -> FlowRule {
@@ -14,37 +14,59 @@ fn rule(text: &str) -> FlowRule {
 fn rules_live_as_long_as_their_handles_and_their_port() {
     let eal = rig::eal(&["net_null0", "net_null1", "net_failsafe0,exec(/bin/true)"]);
     let pool = rig::pool(&eal);
-    let null = rig::open(&eal, "net_null0", 1, &pool);
-    a_driver_without_rules_is_told_from_a_bad_rule(&null);
+    let mut null = rig::open(&eal, "net_null0", 1, &pool);
+    a_driver_without_rules_is_told_from_a_bad_rule(&mut null);
 
     let config = PortConfig {
-        queues: 2,
+        rx_queues: 2,
+        tx_queues: 2,
         isolated: true,
         ..PortConfig::default()
     };
-    let error = Port::open(&eal, "net_null1", &config, &pool).unwrap_err();
-    assert!(
-        matches!(
-            &error,
-            DpdkError::Flow(FlowError::Refused {
-                call: "rte_flow_isolate",
-                ..
-            })
-        ),
-        "{error:?}"
-    );
+    let other = a_port_that_cannot_be_isolated_is_open_and_says_so(&eal, &config, &pool);
     let mut port = Port::open(&eal, "net_failsafe0", &config, &pool).unwrap();
+    isolation_is_told_and_ends(&mut port);
     handles_own_their_rules(&port);
     rules_end_with_the_run_of_the_port(&mut port);
 
     let web = rule("ingress pattern eth / ipv4 / tcp / end actions queue index 0 / end");
     let left = port.install_rule(&web).unwrap();
     assert!(left.is_live());
-    rig::finish(eal, vec![null, port], pool);
+    rig::finish(eal, vec![null, other, port], pool);
     assert!(!left.is_live(), "the port is closed");
 }
 
-fn a_driver_without_rules_is_told_from_a_bad_rule(port: &Port) {
+fn a_port_that_cannot_be_isolated_is_open_and_says_so(
+    eal: &Eal,
+    config: &PortConfig,
+    pool: &Mempool,
+) -> Port {
+    let mut port = Port::open(eal, "net_null1", config, pool).unwrap();
+    assert!(!port.config().isolated);
+    let faults: Vec<_> = port.steering_faults().map(ToString::to_string).collect();
+    assert_eq!(
+        faults,
+        [
+            "port `net_null1` is not isolated and receives also what no flow rule brings to it: \
+             rte_flow_isolate: port `net_null1` refuses this, and does not say what of it: \
+             Function not implemented (error 38). Its driver has no flow rules: steer in software"
+        ]
+    );
+    drop(port.start().unwrap());
+    assert_eq!(port.steering_faults().count(), 1, "the start adds none");
+    port
+}
+
+fn isolation_is_told_and_ends(port: &mut Port) {
+    assert!(port.config().isolated);
+    assert_eq!(port.steering_faults().next(), None);
+    port.isolate(false).unwrap();
+    assert!(!port.config().isolated);
+    port.isolate(true).unwrap();
+    assert!(port.config().isolated);
+}
+
+fn a_driver_without_rules_is_told_from_a_bad_rule(port: &mut Port) {
     let web = rule("ingress pattern eth / ipv4 / tcp / end actions queue index 0 / end");
     let error = port.validate_rule(&web).unwrap_err();
     assert_eq!(

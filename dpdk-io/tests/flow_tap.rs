@@ -56,11 +56,12 @@ fn each_class_comes_on_its_queue() {
     let eal = rig::eal(&["net_tap0,iface=one"]);
     let pool = rig::pool(&eal);
     let config = PortConfig {
-        queues: 4,
+        rx_queues: 4,
+        tx_queues: 4,
         ..PortConfig::default()
     };
     let mut port = Port::open(&eal, "net_tap0", &config, &pool).unwrap();
-    let mut queues = port.start().unwrap();
+    let mut queues = rig::pairs(&mut port);
     if has_filters(&port) {
         classes_are_kept_apart(&port, &mut queues);
     } else {

@@ -36,7 +36,7 @@ fn frames_pass_in_huge_pages() {
     let eal = Eal::init(&config).unwrap();
     let pool = rig::pool(&eal);
     let mut port = rig::open(&eal, "net_ring0", 1, &pool);
-    let mut queue = port.start().unwrap().remove(0);
+    let mut queue = rig::pair(&mut port);
     let frames = rig::frames(100);
     rig::send(&mut queue, &frames);
     rig::assert_frames(&rig::receive(&mut queue, 100), &frames);

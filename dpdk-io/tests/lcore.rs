@@ -2,6 +2,8 @@
 
 mod rig;
 
+use std::path::Path;
+
 use dpdk_io::{DpdkError, Eal, EalConfig, LcoreId};
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
@@ -29,6 +31,16 @@ fn programs_run_on_their_cpus_and_panics_end_there() {
     let mut lcores = eal.take_lcores();
     assert!(eal.take_lcores().is_empty());
     assert_eq!(lcores[0].id(), LcoreId(last as u16));
+    for lcore in &lcores {
+        let node = lcore.numa_node();
+        assert_eq!(node, lcore.id().numa_node());
+        // The kernel tells it from the side of the nodes too.
+        if let Some(node) = node {
+            let cpu = format!("/sys/devices/system/node/node{node}/cpu{}", lcore.id());
+            assert!(Path::new(&cpu).exists(), "{cpu}");
+        }
+    }
+    assert_eq!(LcoreId(u16::MAX).numa_node(), None);
     let jobs = lcores.iter_mut().map(|lcore| lcore.launch(cpus).unwrap());
     let jobs: Vec<_> = jobs.collect();
     let pinned: Vec<_> = jobs.into_iter().map(|job| job.join().unwrap()).collect();

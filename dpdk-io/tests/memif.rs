@@ -1,5 +1,5 @@
 //! net_memif between two processes: this test is the server, and starts itself again as the client
-//! that sends back whatever it receives.
+//! that sends back whatever it receives, on the first of its two TX queues.
 
 mod rig;
 
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use dpdk_io::{Mempool, MempoolConfig, Port, PortConfig};
+use dpdk_io::{Mempool, MempoolConfig, Port, PortConfig, Queue};
 use netstack::io::{BURST_SIZE, Burst, PacketBuf, PacketIo};
 
 /// Tells the second process that it is the client, and where the socket is.
@@ -31,8 +31,14 @@ fn serve() {
     let socket = directory.join("socket").display().to_string();
     let eal = rig::eal(&[&device("server", &socket)]);
     let pool = rig::pool(&eal);
-    let mut port = rig::open(&eal, "net_memif0", 1, &pool);
-    let mut queue = port.start().unwrap().remove(0);
+    let config = PortConfig {
+        rx_queues: 2,
+        ..PortConfig::default()
+    };
+    let mut port = Port::open(&eal, "net_memif0", &config, &pool).unwrap();
+    let mut queues = port.start().unwrap();
+    let mut second = Queue::receiving(queues.rx.remove(1));
+    let mut queue = Queue::pair(queues.rx.remove(0), queues.tx.remove(0)).unwrap();
     let mut client = Client::start(&socket);
     wait_for_link(&port);
 
@@ -47,17 +53,18 @@ fn serve() {
         rig::assert_frames(&rig::receive(&mut queue, 1), core::slice::from_ref(frame));
     }
     rig::send(&mut queue, &[rig::frame(LAST, 60)]);
-    // The large frame comes before the last one, and is dropped for want of room.
     assert_eq!(rig::receive(&mut queue, 1), [rig::frame(LAST, 60)]);
-    assert_eq!(queue.counters().rx_not_joined, 1);
+    // The large frame comes before the other, and is dropped for want of room.
+    assert_eq!(rig::receive(&mut second, 1), [rig::frame(1, 60)]);
+    assert_eq!(second.counters().rx_not_joined, 1);
     let stats = port.stats().unwrap();
     let in_pieces = BURST_SIZE as u64;
     assert_eq!(
         (stats.rx_frames, stats.tx_frames),
-        (1002 + in_pieces, 1001 + in_pieces)
+        (1003 + in_pieces, 1001 + in_pieces)
     );
 
-    drop(queue);
+    drop((queue, second));
     rig::finish(eal, vec![port], pool);
     client.end();
     fs::remove_dir_all(&directory).unwrap();
@@ -72,8 +79,14 @@ fn echo(socket: &str) {
         ..MempoolConfig::default()
     };
     let pool = Mempool::create(&eal, &config).unwrap();
-    let mut port = Port::open(&eal, "net_memif0", &PortConfig::default(), &pool).unwrap();
-    let mut queue = port.start().unwrap().remove(0);
+    let config = PortConfig {
+        tx_queues: 2,
+        ..PortConfig::default()
+    };
+    let mut port = Port::open(&eal, "net_memif0", &config, &pool).unwrap();
+    let mut queues = port.start().unwrap();
+    let mut second = Queue::sending(queues.tx.remove(1));
+    let mut queue = Queue::pair(queues.rx.remove(0), queues.tx.remove(0)).unwrap();
     wait_for_link(&port);
     let last = rig::frame(LAST, 60);
     let mut burst = Burst::with_capacity(BURST_SIZE);
@@ -82,7 +95,7 @@ fn echo(socket: &str) {
         queue.rx_burst(&mut burst);
         ended = burst.iter().any(|mbuf| mbuf.data() == last);
         if ended {
-            rig::send(&mut queue, &[rig::frame(0, LARGE)]);
+            rig::send(&mut second, &[rig::frame(0, LARGE), rig::frame(1, 60)]);
         }
         while !burst.is_empty() {
             queue.tx_burst(&mut burst);
@@ -94,7 +107,7 @@ fn echo(socket: &str) {
     }
     // The driver cleans the connection up on a thread of its own, and minds being closed meanwhile.
     thread::sleep(Duration::from_millis(100));
-    drop((queue, burst, port));
+    drop((queue, second, burst, port));
     assert_eq!(pool.in_use(), 0);
     drop(pool);
     eal.shutdown().unwrap();

@@ -14,7 +14,7 @@ fn payloads_are_shared_and_every_buffer_comes_back() {
     let eal = rig::eal(&["net_ring0"]);
     let pool = rig::pool(&eal);
     let mut port = rig::open(&eal, "net_ring0", 1, &pool);
-    let mut queue = port.start().unwrap().remove(0);
+    let mut queue = rig::pair(&mut port);
     assert_eq!(queue.capabilities().tx_pieces, MAX_ATTACHED);
     // The queue keeps some buffers at hand from the first one on.
     drop(queue.alloc());

@@ -38,7 +38,7 @@ fn frames_pass_from_a_capture_to_a_capture() {
     let eal = rig::eal(&[&format!("net_pcap0,rx_pcap={rx},tx_pcap={tx}")]);
     let pool = rig::pool(&eal);
     let mut port = rig::open(&eal, "net_pcap0", 1, &pool);
-    let mut queue = port.start().unwrap().remove(0);
+    let mut queue = rig::pair(&mut port);
     let received = rig::receive(&mut queue, 300);
     rig::assert_frames(&received, &frames);
     let reversed: Vec<_> = received.into_iter().rev().collect();

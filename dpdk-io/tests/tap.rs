@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use dpdk_io::{Mbuf, Queue};
+use dpdk_io::{Eal, Mbuf, Mempool, Port, PortConfig, Queue};
 use netstack::io::{Burst, L4Checksum, PacketBuf, PacketIo, TxOffload};
 use netstack::ip::V4;
 use netstack::wire::checksum::{pseudo_header, verify_transport_checksum};
@@ -32,10 +32,11 @@ fn checksums_and_segments_are_right_with_payloads_attached() {
     if !rig::enter_namespace() {
         return;
     }
-    let eal = rig::eal(&["net_tap0,iface=one"]);
+    let eal = rig::eal(&["net_tap0,iface=one", "net_tap1,iface=two"]);
     let pool = rig::pool(&eal);
+    let two = queues_come_in_pairs(&eal, &pool);
     let mut port = rig::open(&eal, "net_tap0", 1, &pool);
-    let mut queue = port.start().unwrap().remove(0);
+    let mut queue = rig::pair(&mut port);
     let wire = Wire::new("one");
     let capabilities = queue.capabilities();
     assert!(capabilities.tx_checksum.tcp && capabilities.tx_checksum.ipv4);
@@ -58,7 +59,40 @@ fn checksums_and_segments_are_right_with_payloads_attached() {
     }
     assert_eq!(queue.counters().tx_refused, 0);
     drop(queue);
-    rig::finish(eal, vec![port], pool);
+    rig::finish(eal, vec![port, two], pool);
+}
+
+/// The driver demands as many TX as RX queues: those beyond the configured ones are not handed out.
+fn queues_come_in_pairs(eal: &Eal, pool: &Mempool) -> Port {
+    let config = |rx_queues, tx_queues| PortConfig {
+        rx_queues,
+        rx_descriptors: 64,
+        tx_queues,
+        tx_descriptors: 64,
+        ..PortConfig::default()
+    };
+    let error = Port::open(eal, "net_tap1", &config(1, 2), pool).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "port `net_tap1` is to have 1 RX queues and 2 TX queues, but its driver net_tap has as \
+         many of both: configure at least 2 RX queues, or 1 TX queues at most"
+    );
+    let mut port = Port::open(eal, "net_tap1", &config(3, 1), pool).unwrap();
+    let queues = port.start().unwrap();
+    assert_eq!((queues.rx.len(), queues.tx.len()), (3, 1));
+    assert_eq!((port.config().rx_queues, port.config().tx_queues), (3, 1));
+    let frames = rig::frames(20);
+    let mut sending = queues.tx.into_iter().map(Queue::sending).next().unwrap();
+    let wire = Wire::new("two");
+    rig::send(&mut sending, &frames);
+    rig::assert_frames(&wire.receive_all(20), &frames);
+    for frame in &frames {
+        wire.send(frame);
+    }
+    let mut served: Vec<_> = queues.rx.into_iter().map(Queue::receiving).collect();
+    let received = rig::receive_from(&mut served, 20, rig::is_ours);
+    assert_eq!(received.iter().map(Vec::len).sum::<usize>(), 20);
+    port
 }
 
 fn octets(len: usize) -> Vec<u8> {

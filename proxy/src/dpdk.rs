@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use dpdk_io::{
     DpdkError, Eal, EalConfig, Lcore, LcoreId, LcoreJob, LogLevel, Mempool, MempoolConfig,
-    Offloads, Port, PortConfig, Queue, QueueCounters,
+    Offloads, Port, PortConfig, PortQueues, Queue, QueueCounters,
 };
 use netstack::io::PacketIo;
 use netstack::io::capture::CaptureError;
@@ -208,7 +208,8 @@ fn check_lcores(config: &Config, allowed: &Cpus) -> Result<(), RunError> {
 fn open_ports(config: &Config, eal: &Eal, pool: &Mempool) -> Result<Vec<Port>, RunError> {
     let open = |port: &proxy::config::PortConfig| {
         let wanted = PortConfig {
-            queues: config.workers() as u16,
+            rx_queues: config.workers() as u16,
+            tx_queues: config.workers() as u16,
             rx_descriptors: port.rx_descriptors,
             tx_descriptors: port.tx_descriptors,
             mtu: port.mtu,
@@ -219,7 +220,7 @@ fn open_ports(config: &Config, eal: &Eal, pool: &Mempool) -> Result<Vec<Port>, R
                 rx_chains: false,
                 ..Offloads::ALL
             },
-            isolated: false,
+            ..PortConfig::default()
         };
         Ok(Port::open(eal, &port.device, &wanted, pool)?)
     };
@@ -230,9 +231,9 @@ fn open_ports(config: &Config, eal: &Eal, pool: &Mempool) -> Result<Vec<Port>, R
 fn start_ports(config: &Config, ports: &mut [Port]) -> Result<Vec<Vec<Queue>>, RunError> {
     let mut queues: Vec<Vec<Queue>> = config.runtime.lcores.iter().map(|_| Vec::new()).collect();
     for (port, config) in ports.iter_mut().zip(&config.ports) {
-        let started = port.start()?;
-        for (worker, queue) in queues.iter_mut().zip(started) {
-            worker.push(queue);
+        let PortQueues { rx, tx } = port.start()?;
+        for (worker, (rx, tx)) in queues.iter_mut().zip(rx.into_iter().zip(tx)) {
+            worker.push(Queue::pair(rx, tx)?);
         }
         log_started(port, config);
     }
@@ -249,8 +250,8 @@ fn log_started(port: &Port, config: &proxy::config::PortConfig) {
         driver = port.driver(),
         mac = %port.mac(),
         link = link.unwrap_or("unknown"),
-        rx_queues = in_force.queues,
-        tx_queues = in_force.queues,
+        rx_queues = in_force.rx_queues,
+        tx_queues = in_force.tx_queues,
         rx_descriptors = in_force.rx_descriptors,
         tx_descriptors = in_force.tx_descriptors,
         rx_checksum = offloads.rx_checksum,
@@ -369,7 +370,8 @@ fn log_queue_losses(queue: &Queue) {
     }
     tracing::warn!(
         port = queue.port_name(),
-        queue = queue.index(),
+        rx_queue = queue.rx_index(),
+        tx_queue = queue.tx_index(),
         rx_not_joined = counters.rx_not_joined,
         tx_refused = counters.tx_refused,
         no_buffer = counters.no_buffer,
@@ -451,8 +453,9 @@ mod tests {
             let config = example_with(old, new);
             let pool = pool_config(&config);
             let ports = config.ports.iter().map(|port| BufferDemand {
-                queues: config.workers() as u16,
+                rx_queues: config.workers() as u16,
                 rx_descriptors: port.rx_descriptors,
+                tx_queues: config.workers() as u16,
                 tx_descriptors: port.tx_descriptors,
                 ..BufferDemand::default()
             });

@@ -1,19 +1,11 @@
-//! The MAC address of a port: read, set, and checked to be what was asked for.
+//! The MAC address of a port: set, and checked to be what was asked for.
 
 use dpdk_sys as sys;
 use netstack::wire::ethernet::MacAddr;
 
 use super::PortShared;
-use crate::error::{DpdkError, Errno, check};
-
-/// The address that the device has.
-pub(super) fn mac_address(id: u16, name: &str) -> Result<MacAddr, DpdkError> {
-    let mut mac = sys::rte_ether_addr::default();
-    // SAFETY: any port number is checked by DPDK; `mac` lives through the call.
-    let code = unsafe { sys::rte_eth_macaddr_get(id, &raw mut mac) };
-    check("rte_eth_macaddr_get", name, code)?;
-    Ok(MacAddr(mac.addr_bytes))
-}
+use crate::device::mac_address;
+use crate::error::{DpdkError, Errno};
 
 /// Gives the device the address `wanted`. A device that has it already need not be able to.
 pub(super) fn set_mac_address(

@@ -9,7 +9,8 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use dpdk_io::{Eal, EalConfig, Mbuf, MbufPayload, Mempool, MempoolConfig, Port, PortConfig, Queue};
+use dpdk_io::{Eal, EalConfig, Mbuf, MbufPayload, Mempool, MempoolConfig, Port, PortConfig};
+use dpdk_io::{PortQueues, Queue};
 use netstack::io::{BURST_SIZE, Burst, PacketBuf, PacketIo, Payload};
 
 /// How long frames may take. Generous: the machine may be busy.
@@ -44,10 +45,26 @@ pub(crate) fn pool(eal: &Eal) -> Mempool {
 /// Opens `name` with `queues` queue pairs.
 pub(crate) fn open(eal: &Eal, name: &str, queues: u16, pool: &Mempool) -> Port {
     let config = PortConfig {
-        queues,
+        rx_queues: queues,
+        tx_queues: queues,
         ..PortConfig::default()
     };
     Port::open(eal, name, &config, pool).unwrap()
+}
+
+/// Starts `port`, and joins its queues to pairs in the order of their numbers.
+pub(crate) fn pairs(port: &mut Port) -> Vec<Queue> {
+    let PortQueues { rx, tx } = port.start().unwrap();
+    assert_eq!(rx.len(), tx.len());
+    let pairs = rx.into_iter().zip(tx);
+    pairs.map(|(rx, tx)| Queue::pair(rx, tx).unwrap()).collect()
+}
+
+/// Starts `port`, which has one queue pair.
+pub(crate) fn pair(port: &mut Port) -> Queue {
+    let mut pairs = pairs(port);
+    assert_eq!(pairs.len(), 1);
+    pairs.remove(0)
 }
 
 /// The frame with this number: `len` octets that depend on it.
