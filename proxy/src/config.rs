@@ -18,6 +18,7 @@ mod check;
 pub mod fault;
 pub mod quantity;
 pub mod report;
+mod runtime;
 mod section;
 mod settings;
 mod tcp;
@@ -40,6 +41,7 @@ use tracing::level_filters::LevelFilter;
 use self::fault::Fault;
 use self::report::Findings;
 pub use self::report::{ConfigError, ConfigErrors, ConfigWarning};
+pub use self::runtime::{IdlePolicy, RuntimeConfig};
 use self::section::Section;
 pub use self::tcp::{EngineConfig, TcpConfig};
 use crate::packet_budget::PacketBudget;
@@ -117,7 +119,7 @@ impl Config {
             return None;
         }
         let mut root = Section::new("", 0..0, document.get_ref());
-        let runtime = settings::runtime(&mut root, findings);
+        let runtime = runtime::runtime(&mut root, findings);
         let before = findings.error_count();
         let (dpdk, memory_span) = settings::dpdk(&mut root, findings);
         let devices = (findings.error_count() == before).then_some(&dpdk);
@@ -207,33 +209,6 @@ impl Config {
     pub fn backend_group(&self, id: BackendGroupId) -> &BackendGroupConfig {
         &self.backend_groups[id.0]
     }
-}
-
-/// `[runtime]`: the workers.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RuntimeConfig {
-    /// `lcores = [0]`: the CPUs that run workers, one for each element. A CPU that is listed
-    /// twice runs two workers, which take turns.
-    pub lcores: Vec<u16>,
-    /// `idle = "adaptive"`, `idle_spins = 1000`, `idle_sleep = "50us"`.
-    pub idle: IdlePolicy,
-    /// `seed`, if given: fixes every secret and every random choice. Only for replay and tests.
-    pub seed: Option<u64>,
-}
-
-/// What a worker does when there is nothing to do.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum IdlePolicy {
-    /// `idle = "busy"`: asks again at once. Lowest latency, and the CPU is always busy.
-    Busy,
-    /// `idle = "adaptive"`: backs off to short sleeps. The first packet after a silence may wait
-    /// for the length of a sleep.
-    Adaptive {
-        /// `idle_spins = 1000`: turns without work before the first sleep.
-        spins: u32,
-        /// `idle_sleep = "50us"`: the longest sleep.
-        longest_sleep: Duration,
-    },
 }
 
 /// `[dpdk]`: what DPDK is started with.
@@ -535,32 +510,6 @@ impl PortRange {
     /// How many ports there are: at least one.
     pub fn count(self) -> usize {
         usize::from(self.last - self.first) + 1
-    }
-}
-
-impl Default for RuntimeConfig {
-    fn default() -> Self {
-        Self {
-            lcores: vec![0],
-            idle: IdlePolicy::default(),
-            seed: None,
-        }
-    }
-}
-
-impl IdlePolicy {
-    /// The `idle_spins` of a configuration that does not say.
-    pub const DEFAULT_SPINS: u32 = 1_000;
-    /// The `idle_sleep` of a configuration that does not say.
-    pub const DEFAULT_LONGEST_SLEEP: Duration = Duration::from_micros(50);
-}
-
-impl Default for IdlePolicy {
-    fn default() -> Self {
-        Self::Adaptive {
-            spins: Self::DEFAULT_SPINS,
-            longest_sleep: Self::DEFAULT_LONGEST_SLEEP,
-        }
     }
 }
 
