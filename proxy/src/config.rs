@@ -4,7 +4,7 @@
 //! that is wrong with it, each with line, column and what to do, before anything has been started.
 //!
 //! The file has one table for each struct below that ends in `Config`: `[runtime]`, `[dpdk]`,
-//! `[timeouts]`, `[tcp]`, `[buffers]`, `[limits]`, `[log]`, which may all be left out, and at least one
+//! `[timeouts]`, `[tcp]`, `[buffers]`, `[limits]`, `[steering]`, `[log]`, which may all be left out, and at least one
 //! each of `[[port]]`, `[[listener]]` and `[[backend_group]]` with its
 //! `[[backend_group.backend]]`. The fields' documentation names the keys and their defaults;
 //! `examples/weirgate.toml` shows every key. Durations are texts such as `"250ms"`, sizes texts
@@ -21,6 +21,7 @@ pub mod report;
 mod runtime;
 mod section;
 mod settings;
+mod steering;
 mod tcp;
 mod topology;
 mod value;
@@ -41,10 +42,11 @@ use tracing::level_filters::LevelFilter;
 use self::fault::Fault;
 use self::report::Findings;
 pub use self::report::{ConfigError, ConfigErrors, ConfigWarning};
-pub use self::runtime::{IdlePolicy, RuntimeConfig};
+pub use self::runtime::{IdlePolicy, Pairing, RuntimeConfig};
 use self::section::Section;
+pub use self::steering::SteeringConfig;
 pub use self::tcp::{EngineConfig, TcpConfig};
-use crate::packet_budget::PacketBudget;
+use crate::packet_budget::{PacketBudget, QueueCounts, Threads};
 
 /// The most workers there can be: as many lcores as DPDK is built for.
 pub const MAX_WORKERS: usize = 128;
@@ -73,6 +75,8 @@ pub struct Config {
     pub buffers: BufferConfig,
     /// `[limits]`.
     pub limits: LimitConfig,
+    /// `[steering]`.
+    pub steering: SteeringConfig,
     /// `[log]`.
     pub log: LogConfig,
 }
@@ -128,6 +132,7 @@ impl Config {
         let tcp = tcp::tcp(&mut root, findings);
         let (buffers, spans) = settings::buffers(&mut root, runtime.lcores.len(), findings);
         let limits = settings::limits(&mut root, runtime.lcores.len(), findings);
+        let steering = steering::steering(&mut root, findings);
         let log = settings::log(&mut root, findings);
         root.finish(findings);
         let (ports, listeners, backend_groups) =
@@ -142,6 +147,7 @@ impl Config {
             tcp,
             buffers,
             limits,
+            steering,
             log,
         };
         check::check_packets(&config, &spans, memory_span, findings);
@@ -153,9 +159,35 @@ impl Config {
         self.runtime.lcores.len()
     }
 
-    /// What the packets of all ports and workers need.
+    /// What the packets of all ports and workers need if each worker has a queue pair of each port.
     pub fn packet_budget(&self) -> PacketBudget {
-        let budget = PacketBudget::new(self.workers(), &self.ports);
+        let workers = self.workers() as u16;
+        let pairs = QueueCounts {
+            rx: workers,
+            tx: workers,
+        };
+        self.packet_budget_for(&vec![pairs; self.ports.len()])
+    }
+
+    /// The most queues that each port can be planned to have, without asking the devices.
+    pub fn most_queues(&self) -> Vec<QueueCounts> {
+        let receivers = self.runtime.receivers();
+        let counts = self.ports.iter().map(|port| QueueCounts {
+            rx: self.steering.most_rx_queues(port, receivers),
+            tx: self.workers() as u16,
+        });
+        counts.collect()
+    }
+
+    /// What the packets of all ports and workers need with so many queues, in the order of the
+    /// ports.
+    pub fn packet_budget_for(&self, queues: &[QueueCounts]) -> PacketBudget {
+        let threads = Threads {
+            workers: self.workers(),
+            receivers: self.runtime.rx_lcores.len(),
+            handover: self.steering.handover,
+        };
+        let budget = PacketBudget::new(threads, &self.ports, queues);
         if !self.uses(EngineKind::Native) {
             return budget;
         }

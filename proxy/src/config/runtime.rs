@@ -16,10 +16,46 @@ pub struct RuntimeConfig {
     /// `lcores = [0]`: the CPUs that run workers, one for each element. A CPU that is listed
     /// twice runs two workers, which take turns.
     pub lcores: Vec<u16>,
+    /// `rx_lcores = []`: CPUs that only receive, and hand packets to the workers. If there are none,
+    /// each worker receives its own.
+    pub rx_lcores: Vec<u16>,
+    /// `pairing = "numa"`: to which workers such a CPU hands packets.
+    pub pairing: Pairing,
     /// `idle = "adaptive"`, `idle_spins = 1000`, `idle_sleep = "50us"`.
     pub idle: IdlePolicy,
     /// `seed`, if given: fixes every secret and every random choice. Only for replay and tests.
     pub seed: Option<u64>,
+}
+
+impl RuntimeConfig {
+    /// How many lcores receive: those that do nothing else, or all workers.
+    pub fn receivers(&self) -> usize {
+        match self.rx_lcores.len() {
+            0 => self.lcores.len(),
+            receivers => receivers,
+        }
+    }
+
+    /// Threads that run on lcores.
+    pub fn threads(&self) -> usize {
+        self.lcores.len() + self.rx_lcores.len()
+    }
+}
+
+/// To which workers a receiver hands packets.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Pairing {
+    /// `"numa"`: to those on its NUMA node, as memory of another node is slower; to all if there are
+    /// none there.
+    #[default]
+    Numa,
+    /// `"all"`: to all.
+    All,
+}
+
+impl Pairing {
+    /// The words of the configuration file.
+    pub const WORDS: [(&'static str, Self); 2] = [("numa", Self::Numa), ("all", Self::All)];
 }
 
 /// What a worker does when there is nothing to do.
@@ -41,6 +77,8 @@ impl Default for RuntimeConfig {
     fn default() -> Self {
         Self {
             lcores: vec![0],
+            rx_lcores: Vec::new(),
+            pairing: Pairing::default(),
             idle: IdlePolicy::default(),
             seed: None,
         }
@@ -75,6 +113,7 @@ pub(super) fn runtime(root: &mut Section<'_>, findings: &mut Findings) -> Runtim
         return default;
     };
     let lcores = lcores(&mut section, findings).unwrap_or(default.lcores);
+    let (rx_lcores, pairing) = receivers(&mut section, &lcores, findings);
     let idle = idle_policy(&mut section, findings);
     let seed = section.optional("seed", findings, |value| {
         value::integer(value, 0..=i64::MAX as u64)
@@ -85,6 +124,8 @@ pub(super) fn runtime(root: &mut Section<'_>, findings: &mut Findings) -> Runtim
     section.finish(findings);
     RuntimeConfig {
         lcores,
+        rx_lcores,
+        pairing,
         idle,
         seed: seed.map(Spanned::into_inner),
     }
@@ -105,7 +146,8 @@ fn lcores(section: &mut Section<'_>, findings: &mut Findings) -> Option<Vec<u16>
     }
     if lcores.len() > MAX_WORKERS {
         let fault = Fault::TooManyWorkers {
-            workers: lcores.len(),
+            count: lcores.len(),
+            what: "workers",
             most: MAX_WORKERS,
         };
         findings.error(span, subject, fault);
@@ -126,6 +168,66 @@ fn warn_of_shared(lcores: &[Spanned<u16>], subject: &str, findings: &mut Finding
             };
             findings.warn(lcore.span(), subject, caution);
         }
+    }
+}
+
+/// The lcores that only receive, and for whom. Each should have a CPU to itself.
+fn receivers(
+    section: &mut Section<'_>,
+    workers: &[u16],
+    findings: &mut Findings,
+) -> (Vec<u16>, Pairing) {
+    let list = section.list("rx_lcores", "rx_lcores = [2]", findings, |value| {
+        value::integer(value, LCORES)
+    });
+    let pairing = section.optional("pairing", findings, |value| {
+        value::choice(value, &Pairing::WORDS)
+    });
+    let list = list.unwrap_or_else(|| Spanned::new(section.span(), Vec::new()));
+    let (span, subject) = (list.span(), section.subject("rx_lcores"));
+    let rx_lcores = list.into_inner();
+    if let Some(pairing) = &pairing
+        && *pairing.get_ref() != Pairing::default()
+        && rx_lcores.is_empty()
+    {
+        let subject = section.subject("pairing");
+        findings.warn(pairing.span(), subject, Caution::OnlyWithReceivers);
+    }
+    let count = workers.len() + rx_lcores.len();
+    if !rx_lcores.is_empty() && workers.len() <= MAX_WORKERS && count > MAX_WORKERS {
+        let fault = Fault::TooManyWorkers {
+            count,
+            what: "workers and receivers",
+            most: MAX_WORKERS,
+        };
+        findings.error(span, subject, fault);
+    } else {
+        warn_of_shared_receivers(&rx_lcores, workers, &subject, findings);
+    }
+    let rx_lcores = rx_lcores.into_iter().map(Spanned::into_inner);
+    let pairing = pairing.map_or_else(Pairing::default, Spanned::into_inner);
+    (rx_lcores.collect(), pairing)
+}
+
+/// Warns of each receiver that has no CPU to itself.
+fn warn_of_shared_receivers(
+    rx_lcores: &[Spanned<u16>],
+    workers: &[u16],
+    subject: &str,
+    findings: &mut Findings,
+) {
+    for (index, spanned) in rx_lcores.iter().enumerate() {
+        let lcore = *spanned.get_ref();
+        let mut before = rx_lcores[..index].iter();
+        let with = if workers.contains(&lcore) {
+            "a worker"
+        } else if before.any(|other| *other.get_ref() == lcore) {
+            "another that receives"
+        } else {
+            continue;
+        };
+        let caution = Caution::SharedReceiver { lcore, with };
+        findings.warn(spanned.span(), subject, caution);
     }
 }
 
