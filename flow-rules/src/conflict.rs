@@ -12,6 +12,8 @@
 //! found. "Ambiguous" is said unless it is certain that no packet matches both: items such as `any`
 //! or `raw` may make two rules look alike that are not, and another priority is cheap.
 
+mod pairs;
+
 use core::fmt;
 use core::ops::Deref;
 
@@ -131,32 +133,46 @@ pub fn find(rules: &[NamedRule]) -> Vec<Conflict> {
         name: rules[index].name.clone(),
     };
     let mut conflicts = Vec::new();
-    for (second, b) in views.iter().enumerate() {
-        for (first, a) in views[..second].iter().enumerate() {
-            let (p, q) = (a.rule.attributes(), b.rule.attributes());
-            if p.group_number() != q.group_number() || p.direction() != q.direction() {
-                continue;
-            }
-            let (p, q) = (p.priority_number(), q.priority_number());
-            if p < q && a.hides(b) {
-                let (hidden, by) = (name(second), name(first));
-                conflicts.push(Conflict::Shadowed { hidden, by });
-            } else if q < p && b.hides(a) {
-                let (hidden, by) = (name(first), name(second));
-                conflicts.push(Conflict::Shadowed { hidden, by });
-            } else if p == q && !a.does_as(b) && a.overlaps(b) {
-                conflicts.push(Conflict::Ambiguous {
-                    first: name(first),
-                    second: name(second),
-                    priority: p,
-                });
-            } else if p == q && a.rule.items() == b.rule.items() && a.does_as(b) {
-                let (first, second) = (name(first), name(second));
-                conflicts.push(Conflict::Superfluous { first, second });
-            }
-        }
-    }
+    pairs::for_each(&views, |first, second| {
+        let conflict = judge(&views, [first, second], name);
+        conflicts.extend(conflict.map(|conflict| (second, first, conflict)));
+    });
+    conflicts.sort_unstable_by_key(|&(second, first, _)| (second, first));
     conflicts
+        .into_iter()
+        .map(|(.., conflict)| conflict)
+        .collect()
+}
+
+/// The conflict of two rules of a group and direction, if there is one.
+fn judge(
+    views: &[View<'_>],
+    [first, second]: [usize; 2],
+    name: impl Fn(usize) -> RuleName,
+) -> Option<Conflict> {
+    let (a, b) = (&views[first], &views[second]);
+    let priority = |view: &View<'_>| view.rule.attributes().priority_number();
+    let (p, q) = (priority(a), priority(b));
+    if p < q && a.hides(b) {
+        let (hidden, by) = (name(second), name(first));
+        Some(Conflict::Shadowed { hidden, by })
+    } else if q < p && b.hides(a) {
+        let (hidden, by) = (name(first), name(second));
+        Some(Conflict::Shadowed { hidden, by })
+    } else if p == q && !a.does_as(b) && a.overlaps(b) {
+        let (first, second) = (name(first), name(second));
+        let priority = p;
+        Some(Conflict::Ambiguous {
+            first,
+            second,
+            priority,
+        })
+    } else if p == q && a.rule.items() == b.rule.items() && a.does_as(b) {
+        let (first, second) = (name(first), name(second));
+        Some(Conflict::Superfluous { first, second })
+    } else {
+        None
+    }
 }
 
 /// A rule as these checks look at it.
@@ -243,12 +259,14 @@ impl<'a> View<'a> {
 
     /// Whether the same is done with packets, but for the counting.
     fn does_as(&self, other: &Self) -> bool {
-        fn effects(rule: &FlowRule) -> impl Iterator<Item = &Action> {
-            let quiet = [ActionKind::Count, ActionKind::Void];
-            let actions = rule.actions().iter();
-            actions.filter(move |action| !quiet.contains(&action.kind()))
-        }
-        effects(self.rule).eq(effects(other.rule))
+        self.effects().eq(other.effects())
+    }
+
+    /// What is done with packets, but for the counting.
+    fn effects(&self) -> impl Iterator<Item = &'a Action> {
+        let quiet = [ActionKind::Count, ActionKind::Void];
+        let actions = self.rule.actions().iter();
+        actions.filter(move |action| !quiet.contains(&action.kind()))
     }
 
     /// How the patterns are related, without their inversion.

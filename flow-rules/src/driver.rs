@@ -102,6 +102,17 @@ pub enum Driver {
     AfXdp,
     /// Memory shared with another process.
     Memif,
+    /// A virtual machine's port, on the side of the host.
+    Vhost,
+    /// Rings in the memory of the process.
+    Ring,
+    /// Capture files, or an interface of the host's kernel through libpcap.
+    Pcap,
+    /// Nothing: packets that are sent are gone, those that arrive are empty.
+    Null,
+    /// Any driver without a profile. It is taken to have no rules, and to spread packets in a way
+    /// that nobody knows: whatever it can do, software does as well.
+    Unknown,
 }
 
 impl Driver {
@@ -126,6 +137,10 @@ impl Driver {
                 | Self::AfPacket
                 | Self::AfXdp
                 | Self::Memif
+                | Self::Vhost
+                | Self::Ring
+                | Self::Pcap
+                | Self::Null
         )
     }
 
@@ -133,6 +148,17 @@ impl Driver {
     /// too: it can do what all of them can.
     pub const fn follows_members(self) -> bool {
         matches!(self, Self::Bonding | Self::Failsafe)
+    }
+
+    /// The driver of a live port, by what the port says of it.
+    pub fn of_port(name: &str) -> Self {
+        name.parse().unwrap_or(Self::Unknown)
+    }
+
+    /// The driver of a virtual device, by the name of the device: that of the driver and a number.
+    pub fn of_virtual_device(name: &str) -> Option<Self> {
+        let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        name.parse().ok()
     }
 
     /// What it can do.
@@ -157,6 +183,11 @@ impl Driver {
             Self::AfPacket => &rule_less::AF_PACKET,
             Self::AfXdp => &rule_less::AF_XDP,
             Self::Memif => &rule_less::MEMIF,
+            Self::Vhost => &rule_less::VHOST,
+            Self::Ring => &rule_less::RING,
+            Self::Pcap => &rule_less::PCAP,
+            Self::Null => &rule_less::NULL,
+            Self::Unknown => &rule_less::UNKNOWN,
         }
     }
 }
@@ -176,7 +207,8 @@ pub struct UnknownDriver {
 }
 
 fn known() -> String {
-    let names: Vec<_> = Driver::all().map(Driver::name).collect();
+    let known = Driver::all().filter(|driver| *driver != Driver::Unknown);
+    let names: Vec<_> = known.map(Driver::name).collect();
     names.join(", ")
 }
 
@@ -196,7 +228,7 @@ impl FromStr for Driver {
 }
 
 /// In the order of the variants: what a port says of its driver, and other names.
-const NAMES: [(Driver, &str, &[&str]); 19] = [
+const NAMES: [(Driver, &str, &[&str]); 24] = [
     (Driver::Tap, "net_tap", &["tap"]),
     (Driver::Sfc, "net_sfc_efx", &["sfc", "sfc_efx", "net_sfc"]),
     (Driver::Mlx4, "net_mlx4", &["mlx4"]),
@@ -220,6 +252,11 @@ const NAMES: [(Driver, &str, &[&str]); 19] = [
     (Driver::AfPacket, "net_af_packet", &["af_packet"]),
     (Driver::AfXdp, "net_af_xdp", &["af_xdp"]),
     (Driver::Memif, "net_memif", &["memif"]),
+    (Driver::Vhost, "net_vhost", &["vhost"]),
+    (Driver::Ring, "net_ring", &["ring"]),
+    (Driver::Pcap, "net_pcap", &["pcap"]),
+    (Driver::Null, "net_null", &["null"]),
+    (Driver::Unknown, "unknown", &[]),
 ];
 
 #[cfg(test)]

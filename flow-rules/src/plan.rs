@@ -45,6 +45,7 @@
 //!     ports: vec![port],
 //!     workers: 2,
 //!     classes: vec![Class::Ipv4Tcp],
+//!     without_rules: vec![],
 //!     listeners: vec![],
 //!     options: Options::default(),
 //! };
@@ -59,6 +60,7 @@ mod build;
 mod class;
 mod fallback;
 mod layout;
+mod replies;
 mod request;
 mod rules;
 mod text;
@@ -67,6 +69,7 @@ use core::fmt;
 
 pub use class::{Class, Family};
 pub use fallback::{CLASSIFY_NS, Fallback, HAND_OVER_NS, Why};
+pub use replies::Replies;
 pub use request::{Listener, Options, PlanError, Port, Request, Transport};
 
 use crate::conflict::RuleSet;

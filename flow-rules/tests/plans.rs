@@ -1,4 +1,4 @@
-//! The plan of every driver for the configuration that the README shows, to be read by people.
+//! The plan of every driver where all that a device may do is wanted, to be read by people.
 //! What changes here, an operator sees: look at the difference, and accept it with
 //! `cargo insta review`.
 
@@ -31,6 +31,7 @@ fn request(driver: Driver) -> Request {
         ],
         workers: 2,
         classes: Class::ALL.to_vec(),
+        without_rules: vec![],
         listeners: ["10.64.0.1:80", "[fd64::1]:80"].map(listener).to_vec(),
         options: Options {
             isolation: true,

@@ -5,6 +5,7 @@
 //! exit codes below.
 
 mod check;
+mod flow;
 mod replay;
 
 use std::io::{self, Write};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 pub use self::check::check;
+pub use self::flow::{ApplyArgs, FlowCommand, PlanArgs, plan};
 pub use self::replay::{ReplayArgs, replay};
 use crate::config::{Config, ConfigWarning};
 
@@ -56,6 +58,9 @@ pub enum Command {
     /// Printed are each session that ends, with its termination code, and every counter that
     /// moved.
     Replay(ReplayArgs),
+    /// Flow rules: how devices bring packets to the workers
+    #[command(subcommand)]
+    Flow(FlowCommand),
     /// Print the version and how the program was built
     Version,
 }
@@ -115,7 +120,7 @@ pub fn version(out: &mut dyn Write) -> io::Result<()> {
     let dpdk = if cfg!(feature = "dpdk") {
         "with"
     } else {
-        "without (check and replay only)"
+        "without (check, flow plan and replay only)"
     };
     writeln!(out, "weirgate {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(
@@ -155,6 +160,12 @@ mod tests {
         });
         assert_eq!(parsed(&["check", "--config", "a.toml"]), Ok(check.clone()));
         assert_eq!(parsed(&["check", "-c", "a.toml"]), Ok(check));
+        let apply = Command::Flow(FlowCommand::Apply(ApplyArgs {
+            config: "a.toml".into(),
+            dry_run: true,
+        }));
+        let arguments = ["flow", "apply", "-c", "a.toml", "--dry-run"];
+        assert_eq!(parsed(&arguments), Ok(apply));
         assert_eq!(parsed(&["version"]), Ok(Command::Version));
         assert_eq!(parsed(&["--version"]), Err(ErrorKind::DisplayVersion));
         assert_eq!(parsed(&["check"]), Err(ErrorKind::MissingRequiredArgument));
@@ -179,7 +190,7 @@ mod tests {
         let with = cfg!(feature = "dpdk");
         assert_eq!(text.contains("dpdk:     with\n"), with, "{text}");
         assert_eq!(
-            text.contains("dpdk:     without (check and replay only)\n"),
+            text.contains("dpdk:     without (check, flow plan and replay only)\n"),
             !with,
             "{text}"
         );

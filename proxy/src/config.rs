@@ -4,7 +4,7 @@
 //! that is wrong with it, each with line, column and what to do, before anything has been started.
 //!
 //! The file has one table for each struct below that ends in `Config`: `[runtime]`, `[dpdk]`,
-//! `[timeouts]`, `[tcp]`, `[buffers]`, `[limits]`, `[log]`, which may all be left out, and at least one
+//! `[timeouts]`, `[tcp]`, `[buffers]`, `[limits]`, `[steering]`, `[log]`, which may all be left out, and at least one
 //! each of `[[port]]`, `[[listener]]` and `[[backend_group]]` with its
 //! `[[backend_group.backend]]`. The fields' documentation names the keys and their defaults;
 //! `examples/weirgate.toml` shows every key. Durations are texts such as `"250ms"`, sizes texts
@@ -18,8 +18,10 @@ mod check;
 pub mod fault;
 pub mod quantity;
 pub mod report;
+mod runtime;
 mod section;
 mod settings;
+mod steering;
 mod tcp;
 mod topology;
 mod value;
@@ -40,9 +42,11 @@ use tracing::level_filters::LevelFilter;
 use self::fault::Fault;
 use self::report::Findings;
 pub use self::report::{ConfigError, ConfigErrors, ConfigWarning};
+pub use self::runtime::{IdlePolicy, Pairing, RuntimeConfig};
 use self::section::Section;
+pub use self::steering::SteeringConfig;
 pub use self::tcp::{EngineConfig, TcpConfig};
-use crate::packet_budget::PacketBudget;
+use crate::packet_budget::{PacketBudget, QueueCounts, Threads};
 
 /// The most workers there can be: as many lcores as DPDK is built for.
 pub const MAX_WORKERS: usize = 128;
@@ -71,6 +75,8 @@ pub struct Config {
     pub buffers: BufferConfig,
     /// `[limits]`.
     pub limits: LimitConfig,
+    /// `[steering]`.
+    pub steering: SteeringConfig,
     /// `[log]`.
     pub log: LogConfig,
 }
@@ -117,7 +123,7 @@ impl Config {
             return None;
         }
         let mut root = Section::new("", 0..0, document.get_ref());
-        let runtime = settings::runtime(&mut root, findings);
+        let runtime = runtime::runtime(&mut root, findings);
         let before = findings.error_count();
         let (dpdk, memory_span) = settings::dpdk(&mut root, findings);
         let devices = (findings.error_count() == before).then_some(&dpdk);
@@ -126,6 +132,7 @@ impl Config {
         let tcp = tcp::tcp(&mut root, findings);
         let (buffers, spans) = settings::buffers(&mut root, runtime.lcores.len(), findings);
         let limits = settings::limits(&mut root, runtime.lcores.len(), findings);
+        let steering = steering::steering(&mut root, findings);
         let log = settings::log(&mut root, findings);
         root.finish(findings);
         let (ports, listeners, backend_groups) =
@@ -140,6 +147,7 @@ impl Config {
             tcp,
             buffers,
             limits,
+            steering,
             log,
         };
         check::check_packets(&config, &spans, memory_span, findings);
@@ -151,9 +159,35 @@ impl Config {
         self.runtime.lcores.len()
     }
 
-    /// What the packets of all ports and workers need.
+    /// What the packets of all ports and workers need if each worker has a queue pair of each port.
     pub fn packet_budget(&self) -> PacketBudget {
-        let budget = PacketBudget::new(self.workers(), &self.ports);
+        let workers = self.workers() as u16;
+        let pairs = QueueCounts {
+            rx: workers,
+            tx: workers,
+        };
+        self.packet_budget_for(&vec![pairs; self.ports.len()])
+    }
+
+    /// The most queues that each port can be planned to have, without asking the devices.
+    pub fn most_queues(&self) -> Vec<QueueCounts> {
+        let receivers = self.runtime.receivers();
+        let counts = self.ports.iter().map(|port| QueueCounts {
+            rx: self.steering.most_rx_queues(port, receivers),
+            tx: self.workers() as u16,
+        });
+        counts.collect()
+    }
+
+    /// What the packets of all ports and workers need with so many queues, in the order of the
+    /// ports.
+    pub fn packet_budget_for(&self, queues: &[QueueCounts]) -> PacketBudget {
+        let threads = Threads {
+            workers: self.workers(),
+            receivers: self.runtime.rx_lcores.len(),
+            handover: self.steering.handover,
+        };
+        let budget = PacketBudget::new(threads, &self.ports, queues);
         if !self.uses(EngineKind::Native) {
             return budget;
         }
@@ -207,33 +241,6 @@ impl Config {
     pub fn backend_group(&self, id: BackendGroupId) -> &BackendGroupConfig {
         &self.backend_groups[id.0]
     }
-}
-
-/// `[runtime]`: the workers.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RuntimeConfig {
-    /// `lcores = [0]`: the CPUs that run workers, one for each element. A CPU that is listed
-    /// twice runs two workers, which take turns.
-    pub lcores: Vec<u16>,
-    /// `idle = "adaptive"`, `idle_spins = 1000`, `idle_sleep = "50us"`.
-    pub idle: IdlePolicy,
-    /// `seed`, if given: fixes every secret and every random choice. Only for replay and tests.
-    pub seed: Option<u64>,
-}
-
-/// What a worker does when there is nothing to do.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum IdlePolicy {
-    /// `idle = "busy"`: asks again at once. Lowest latency, and the CPU is always busy.
-    Busy,
-    /// `idle = "adaptive"`: backs off to short sleeps. The first packet after a silence may wait
-    /// for the length of a sleep.
-    Adaptive {
-        /// `idle_spins = 1000`: turns without work before the first sleep.
-        spins: u32,
-        /// `idle_sleep = "50us"`: the longest sleep.
-        longest_sleep: Duration,
-    },
 }
 
 /// `[dpdk]`: what DPDK is started with.
@@ -535,32 +542,6 @@ impl PortRange {
     /// How many ports there are: at least one.
     pub fn count(self) -> usize {
         usize::from(self.last - self.first) + 1
-    }
-}
-
-impl Default for RuntimeConfig {
-    fn default() -> Self {
-        Self {
-            lcores: vec![0],
-            idle: IdlePolicy::default(),
-            seed: None,
-        }
-    }
-}
-
-impl IdlePolicy {
-    /// The `idle_spins` of a configuration that does not say.
-    pub const DEFAULT_SPINS: u32 = 1_000;
-    /// The `idle_sleep` of a configuration that does not say.
-    pub const DEFAULT_LONGEST_SLEEP: Duration = Duration::from_micros(50);
-}
-
-impl Default for IdlePolicy {
-    fn default() -> Self {
-        Self::Adaptive {
-            spins: Self::DEFAULT_SPINS,
-            longest_sleep: Self::DEFAULT_LONGEST_SLEEP,
-        }
     }
 }
 

@@ -8,6 +8,7 @@
 //!   [`secret`] makes the keys that nobody outside may know.
 //! * [`host`] is what a worker knows of its own addresses and routes; [`pipeline`] is the way of a
 //!   packet, one stage a file; [`l7`] joins connections of clients to connections of backends.
+//! * [`steering`] asks the planner of flow rules how packets come to the workers.
 //! * [`worker`] is all of these on one lcore, a turn at a time; [`handover`] is what one worker
 //!   tells another; [`drive`] makes the turns in real time.
 //! * [`assemble`] makes the workers from a configuration; [`control`] is the thread that watches
@@ -35,5 +36,6 @@ pub mod port_queues;
 pub mod receiver;
 pub mod replay;
 pub mod secret;
+pub mod steering;
 pub mod termination;
 pub mod worker;

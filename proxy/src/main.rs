@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use proxy::cli::{self, Cli, Command, EXIT_OK, EXIT_RUNTIME};
+use proxy::cli::{self, Cli, Command, EXIT_OK, EXIT_RUNTIME, FlowCommand};
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
@@ -29,6 +29,10 @@ fn run(command: Command) -> io::Result<u8> {
         Command::Run(args) => run_workers(&args),
         Command::Check(args) => cli::check(&args, &mut io::stdout(), &mut io::stderr()),
         Command::Replay(args) => cli::replay(&args, &mut io::stdout(), &mut io::stderr()),
+        Command::Flow(FlowCommand::Plan(args)) => {
+            cli::plan(&args, &mut io::stdout(), &mut io::stderr())
+        }
+        Command::Flow(FlowCommand::Apply(args)) => apply_rules(&args),
         Command::Version => cli::version(&mut io::stdout()).map(|()| EXIT_OK),
     }
 }
@@ -60,10 +64,33 @@ fn run_workers(args: &cli::RunArgs) -> io::Result<u8> {
 /// `weirgate run` in a build that cannot: for hosts on which there is no DPDK to build with.
 #[cfg(not(feature = "dpdk"))]
 fn run_workers(_args: &cli::RunArgs) -> io::Result<u8> {
+    needs_dpdk()
+}
+
+/// `weirgate flow apply`: not joined to the devices yet.
+#[cfg(feature = "dpdk")]
+fn apply_rules(_args: &cli::ApplyArgs) -> io::Result<u8> {
     writeln!(
         io::stderr(),
-        "weirgate: this program was built without DPDK and can only check and replay; build it \
-         with `cargo build --release --package proxy --features dpdk`"
+        "weirgate: this version cannot put rules to live devices yet; `weirgate flow plan` prints \
+         them for a driver"
+    )?;
+    Ok(EXIT_RUNTIME)
+}
+
+/// `weirgate flow apply` in a build that cannot.
+#[cfg(not(feature = "dpdk"))]
+fn apply_rules(_args: &cli::ApplyArgs) -> io::Result<u8> {
+    needs_dpdk()
+}
+
+/// What a command says that needs devices.
+#[cfg(not(feature = "dpdk"))]
+fn needs_dpdk() -> io::Result<u8> {
+    writeln!(
+        io::stderr(),
+        "weirgate: this program was built without DPDK and can only check, plan flow rules and \
+         replay; build it with `cargo build --release --package proxy --features dpdk`"
     )?;
     Ok(EXIT_RUNTIME)
 }

@@ -1,6 +1,6 @@
 //! How many packet buffers a configuration needs, and how much memory they take.
 //!
-//! *In*: workers and ports. *Out*: a [`PacketBudget`], plain numbers that need no DPDK, so that a
+//! *In*: workers, ports and their queues. *Out*: a [`PacketBudget`], plain numbers that need no DPDK, so that a
 //! configuration which cannot run is refused where it is checked. All ports and workers share one
 //! pool; a pool that is too small would show as packets lost under load.
 //!
@@ -29,17 +29,40 @@ const HELD_PER_WORKER: u64 = 4096;
 /// What the allocator needs for itself.
 const POOL_OVERHEAD: u64 = 16 << 20;
 
-/// Buffers of a queue pair besides its descriptors: a burst each way, and those it keeps to lend.
-const BURSTS_AND_SPARE: u64 = 2 * BURST_SIZE as u64 + 32;
+/// Buffers of a queue of either direction besides its descriptors: a burst, and those it keeps to
+/// lend.
+const BURST_AND_SPARE: u64 = BURST_SIZE as u64 + 32;
 
-/// AF_XDP fixes the size of its rings: 2048 each way, and as many to refill and to complete.
-const AF_XDP_RINGS: u64 = 4 * 2048;
+/// AF_XDP fixes the size of its rings: 2048 each way, and as many to refill or to complete.
+const AF_XDP_RINGS: u64 = 2 * 2048;
+
+/// How many queues a port has.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct QueueCounts {
+    /// Receive queues.
+    pub rx: u16,
+    /// Transmit queues.
+    pub tx: u16,
+}
+
+/// The threads that handle packets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Threads {
+    /// Workers.
+    pub workers: usize,
+    /// Threads that only receive.
+    pub receivers: usize,
+    /// Packets that may wait on the way from one thread to a worker.
+    pub handover: u32,
+}
 
 /// What packets need. Figures too large for their types are the largest there are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PacketBudget {
     /// Octets of the largest IP packet on any port: each buffer holds one.
     pub mtu: u16,
+    /// Workers, which share what connections may hold.
+    pub workers: u32,
     /// Threads that keep buffers for themselves.
     pub threads: u32,
     /// Buffers that each of those threads keeps; it may keep half as many more.
@@ -54,14 +77,26 @@ pub struct PacketBudget {
 }
 
 impl PacketBudget {
-    /// What so many workers with a queue pair of each of `ports` need.
-    pub fn new(workers: usize, ports: &[PortConfig]) -> Self {
-        let workers = workers as u64;
+    /// What these threads and `ports` need, of which each has as many queues as `queues` says in the
+    /// same place.
+    pub fn new(threads: Threads, ports: &[PortConfig], queues: &[QueueCounts]) -> Self {
+        let (workers, others) = (threads.workers as u64, threads.receivers as u64);
+        // One ring into each worker may be full. Where several are, it is overloaded, and what
+        // comes to it is better lost than kept.
+        let handed_over = if workers + others > 1 {
+            u64::from(threads.handover)
+        } else {
+            0
+        };
+        let per_worker = ports.len() as u64 * HELD_PER_PORT + HELD_PER_WORKER + handed_over;
+        let held = workers * per_worker;
         // The control thread is one of DPDK's too.
-        let threads = workers + 1;
-        let held = workers * (ports.len() as u64 * HELD_PER_PORT + HELD_PER_WORKER);
+        let threads = workers + others + 1;
         let cached = threads * u64::from(CACHE * 3 / 2);
-        let queues = workers * ports.iter().map(queue_pair).sum::<u64>();
+        let ports_and_queues = ports.iter().zip(queues);
+        let queues: u64 = ports_and_queues
+            .map(|(port, queues)| in_queues(port, *queues))
+            .sum();
         let mtu = ports.iter().map(|port| port.mtu).max();
         Self {
             mtu: mtu.unwrap_or(PortConfig::DEFAULT_MTU),
@@ -69,6 +104,7 @@ impl PacketBudget {
             cache: CACHE,
             held: saturated(held),
             connections: 0,
+            workers: saturated(workers),
             buffers: saturated(cached + held + queues),
         }
     }
@@ -86,7 +122,7 @@ impl PacketBudget {
     /// The same, with connections that hold what a pool of `packets` has beside all others, within
     /// reason.
     pub fn filling(self, packets: u32) -> Self {
-        let workers = u64::from(self.threads.saturating_sub(1).max(1));
+        let workers = u64::from(self.workers.max(1));
         let others = self.buffers - self.connections;
         let left = u64::from(packets.saturating_sub(others));
         let (least, most) = CONNECTIONS_PER_WORKER.into_inner();
@@ -118,15 +154,17 @@ impl PacketBudget {
     }
 }
 
-/// The most buffers that one queue pair of a port can hold.
-fn queue_pair(port: &PortConfig) -> u64 {
-    let descriptors = u64::from(port.rx_descriptors) + u64::from(port.tx_descriptors);
-    let rings = if port.device.starts_with("net_af_xdp") {
-        descriptors.max(AF_XDP_RINGS)
-    } else {
-        descriptors
+/// The most buffers that the queues of a port can hold.
+fn in_queues(port: &PortConfig, queues: QueueCounts) -> u64 {
+    let of_direction = |queues: u16, descriptors: u16| {
+        let rings = if port.device.starts_with("net_af_xdp") {
+            u64::from(descriptors).max(AF_XDP_RINGS)
+        } else {
+            u64::from(descriptors)
+        };
+        u64::from(queues) * (rings + BURST_AND_SPARE)
     };
-    rings + BURSTS_AND_SPARE
+    of_direction(queues.rx, port.rx_descriptors) + of_direction(queues.tx, port.tx_descriptors)
 }
 
 fn saturated(figure: u64) -> u32 {
@@ -150,27 +188,59 @@ mod tests {
         }
     }
 
+    /// What so many workers need with a queue pair of each port.
+    fn budget(workers: u16, ports: &[PortConfig]) -> PacketBudget {
+        let threads = Threads {
+            workers: workers.into(),
+            receivers: 0,
+            handover: 1024,
+        };
+        let (rx, tx) = (workers, workers);
+        PacketBudget::new(threads, ports, &vec![QueueCounts { rx, tx }; ports.len()])
+    }
+
     #[test]
     fn all_that_can_hold_a_buffer_is_counted() {
         let ports = [port("net_af_packet0", 1500), port("net_af_xdp0", 9000)];
-        let budget = PacketBudget::new(2, &ports);
-        let queues = 2 * (512 + 256 + 160 + 4 * 2048 + 160);
+        let budget = budget(2, &ports);
+        let queues = 2 * (512 + 256 + 192 + 4 * 2048 + 192);
         let expected = PacketBudget {
             mtu: 9000,
+            workers: 2,
             threads: 3,
             cache: 128,
-            held: 2 * (2 * 1024 + 4096),
+            held: 2 * (2 * 1024 + 4096 + 1024),
             connections: 0,
-            buffers: 3 * 192 + 2 * (2 * 1024 + 4096) + queues,
+            buffers: 3 * 192 + 2 * (2 * 1024 + 4096 + 1024) + queues,
         };
         assert_eq!(budget, expected);
+    }
+
+    #[test]
+    fn receivers_and_queues_are_counted_each() {
+        let with = |receivers, rx, tx| {
+            let threads = Threads {
+                workers: 1,
+                receivers,
+                handover: 64,
+            };
+            let ports = [port("net_ring0", 1500)];
+            PacketBudget::new(threads, &ports, &[QueueCounts { rx, tx }])
+        };
+        let one = with(0, 1, 1);
+        assert_eq!(with(0, 3, 1).buffers, one.buffers + 2 * (512 + 96));
+        assert_eq!(with(0, 1, 2).buffers, one.buffers + 256 + 96);
+        let two = with(1, 1, 1);
+        assert_eq!((two.workers, two.threads), (1, 3));
+        assert_eq!(two.buffers, one.buffers + 192 + 64);
+        assert_eq!(two.filling(0).connections, one.filling(0).connections);
     }
 
     #[test]
     fn memory_grows_with_buffers_and_mtu() {
         let memory = |mtu, buffers| {
             let ports = [port("net_ring0", mtu)];
-            PacketBudget::new(1, &ports).memory_mib(buffers)
+            budget(1, &ports).memory_mib(buffers)
         };
         assert_eq!(memory(1500, 0), 16);
         // A buffer and a reference to it of 2752 octets, and an eighth more.
@@ -180,7 +250,7 @@ mod tests {
 
     #[test]
     fn connections_get_what_others_leave() {
-        let budget = PacketBudget::new(2, &[port("net_ring0", 1500)]);
+        let budget = budget(2, &[port("net_ring0", 1500)]);
         let with = budget.with_connections(1000);
         assert_eq!(
             (with.held, with.buffers),
@@ -196,7 +266,7 @@ mod tests {
     #[test]
     fn a_computed_pool_fits_its_memory() {
         for mtu in [1500, 9000] {
-            let budget = PacketBudget::new(1, &[port("net_ring0", mtu)]);
+            let budget = budget(1, &[port("net_ring0", mtu)]);
             let packets = budget.packets_in(256 << 20);
             let needed = budget.memory_mib(packets);
             assert!((190..=192).contains(&needed), "{needed}");
@@ -207,7 +277,7 @@ mod tests {
     #[test]
     fn figures_that_are_too_large_stay_too_large() {
         let ports = vec![port("net_ring0", 1500); 100_000];
-        let budget = PacketBudget::new(128, &ports);
+        let budget = budget(128, &ports);
         assert_eq!(budget.buffers, u32::MAX);
         assert!(budget.memory_mib(budget.buffers) > 4 << 20);
     }

@@ -252,3 +252,72 @@ fn a_set_has_no_conflicts() {
         "rule `tcp` (#2) says what `tcp` (#0) says: remove one"
     );
 }
+
+/// Every pair that the shapes of rules let meet, and every conflict by brute force.
+#[test]
+fn no_conflict_is_missed_by_comparing_less() {
+    let fates = ["drop", "queue index 1"];
+    let mut rules = Vec::new();
+    for (index, rule) in patterns().into_iter().enumerate() {
+        let text = rule.to_string();
+        let text = text.replace("actions drop", &format!("actions {}", fates[index % 2]));
+        let rule = format!("priority {} {text}", index % 3);
+        rules.push(NamedRule {
+            name: index.to_string(),
+            rule: rule.parse().unwrap(),
+        });
+    }
+    let views: Vec<_> = rules.iter().map(|each| View::of(&each.rule)).collect();
+    let name = |index: usize| RuleName {
+        index,
+        name: rules[index].name.clone(),
+    };
+    let mut expected = Vec::new();
+    for second in 0..rules.len() {
+        for first in 0..second {
+            expected.extend(judge(&views, [first, second], name));
+        }
+    }
+    assert!(expected.len() > 1000, "{}", expected.len());
+    assert_eq!(find(&rules), expected);
+    let mut met = 0;
+    pairs::for_each(&views, |first, second| {
+        assert!(first < second);
+        met += 1;
+    });
+    assert!(met < rules.len() * rules.len() / 2, "{met}");
+}
+
+/// Ten thousand rules as an operator would have them: an address or a network each, with and without
+/// ports. None need be compared, so that it takes a fraction of a second.
+#[test]
+fn many_rules_are_not_each_compared_with_each() {
+    let (mut rules, each) = (Vec::new(), 2500);
+    let mut add = |priority: u32, pattern: String| {
+        let text =
+            format!("priority {priority} ingress pattern {pattern} / end actions drop / end");
+        rules.push(text.parse::<FlowRule>().expect(&text));
+    };
+    for index in 0..each {
+        let (high, low) = (index / 256, index % 256);
+        add(
+            0,
+            format!("eth / ipv4 dst is 10.1.{high}.{low} / tcp dst is 80"),
+        );
+        add(1, format!("eth / ipv4 dst is 10.2.{high}.{low} / udp"));
+        add(
+            2,
+            format!("eth / ipv4 src spec 10.{high}.{low}.0 src prefix 24"),
+        );
+        add(0, format!("eth / ipv6 dst is fd00::{index:x} / tcp"));
+    }
+    let views: Vec<_> = rules.iter().map(View::of).collect();
+    let mut met = 0;
+    pairs::for_each(&views, |_, _| met += 1);
+    assert_eq!(met, 0);
+    let named = rules.into_iter().map(|rule| NamedRule {
+        name: String::new(),
+        rule,
+    });
+    assert_eq!(find(&named.collect::<Vec<_>>()), []);
+}

@@ -58,6 +58,8 @@ pub enum Quirk {
     RssNeedsGroup,
     /// The `rss` action has a key of its own.
     RssOwnKey,
+    /// How the `rss` action chooses among its queues is not known, as of every driver so far.
+    RssUndocumented,
     /// Rules for one kind of packet have to name the same fields.
     SameFields,
     /// A rule has to name a field of its last header.
@@ -171,6 +173,10 @@ impl Quirk {
             Self::RssOwnKey => {
                 "Packets spread by a rule are hashed with a key of the driver's own, \
                  so replies are not foreseen: they may be handed over between workers."
+            }
+            Self::RssUndocumented => {
+                "How a rule spreads packets over its queues is not documented, so replies are not \
+                 foreseen. Ask for no rules for these classes to have them spread by the port."
             }
             _ => "",
         }

@@ -49,6 +49,15 @@ impl fmt::Display for RulePart {
     }
 }
 
+/// The receive queues that an action names.
+fn queues_of(action: &Action) -> &[u16] {
+    match action {
+        Action::Queue { index } => core::slice::from_ref(index),
+        Action::Rss(rss) => rss.queues(),
+        _ => &[],
+    }
+}
+
 impl Profile {
     /// Whether the driver takes `rule` on a port with `port_queues` receive queues; if so, what
     /// that depends on.
@@ -73,6 +82,13 @@ impl Profile {
             note(RulePart::Item(item.kind()), support);
         }
         for action in rule.actions().iter() {
+            if let Some(queue) = queues_of(action)
+                .iter()
+                .copied()
+                .find(|queue| *queue >= port_queues)
+            {
+                return Err(Unsupported::NoSuchQueue { queue, port_queues });
+            }
             let support = match action {
                 Action::Rss(rss) => self.supports_rss(release, rss.queues(), port_queues)?,
                 _ => self.supports_action(release, action.kind())?,
@@ -221,6 +237,16 @@ mod tests {
             conditions,
             ["net_tap has action `rss` only if the kernel lets the driver load BPF programs"]
         );
+    }
+
+    #[test]
+    fn a_queue_that_the_port_does_not_have_is_named() {
+        for actions in ["queue index 8", "rss types none end queues 7 8 end"] {
+            let rule = format!("ingress pattern eth / ipv4 / end actions {actions} / end");
+            let text = refusal(Driver::Mlx5, &rule);
+            let expected = "there is no queue 8: the port has 8, numbered from 0";
+            assert_eq!(text, expected);
+        }
     }
 
     #[test]

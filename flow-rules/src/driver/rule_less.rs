@@ -1,8 +1,15 @@
-//! Drivers without rules: `net_virtio`, `net_ena`, `net_af_packet`, `net_af_xdp`, `net_memif`.
+//! Drivers without rules: `net_virtio`, `net_ena`, `net_af_packet`, `net_af_xdp`, `net_memif`,
+//! `net_vhost`, `net_ring`, `net_pcap`, `net_null`; and what is assumed of a driver that nobody
+//! wrote a profile of.
 //!
-//! What they spread by themselves, if anything, decides how much software has to do. All but ENA
-//! were tried with testpmd 22.11.11 (virtio as `net_virtio_user` on `net_vhost`): `flow validate`
-//! and `flow isolate` are not implemented, and no RSS key, table or flow type is told.
+//! What they spread by themselves, if anything, decides how much software has to do. The first five,
+//! but for ENA, were tried with testpmd 22.11.11 (virtio as `net_virtio_user` on `net_vhost`): `flow
+//! validate` and `flow isolate` are not implemented, and no RSS key, table or flow type is told. The
+//! next four only move frames between memory, files and virtual machines: the other end chooses the
+//! queue of each.
+//!
+//! A driver without a profile runs all the same: less is promised of it than it may have, and what
+//! is not promised is done by software. To guess would lose packets where the guess is wrong.
 
 use super::{
     Access, Driver, Evidence, Known, Limits, NotedQuirk, OffloadSupport, Profile, Quirk, Release,
@@ -32,6 +39,12 @@ const OBSERVED_QUIRKS: &[NotedQuirk] = &[
     NotedQuirk::new(Quirk::SpreadElsewhere, LIVE),
 ];
 
+const UNTRIED_QUIRKS: &[NotedQuirk] = &[
+    NotedQuirk::new(Quirk::NoRules, UNCONFIRMED),
+    NotedQuirk::new(Quirk::NoIsolation, UNCONFIRMED),
+    NotedQuirk::new(Quirk::SpreadElsewhere, UNCONFIRMED),
+];
+
 /// A profile without rules, of which the rest is still to be told.
 const fn without_rules(driver: Driver) -> Profile {
     Profile {
@@ -54,6 +67,14 @@ const fn elsewhere(by: &'static str) -> Rss {
         evidence: LIVE,
         beside_rules: None,
         rule_queues: RuleQueues::Never,
+    }
+}
+
+/// The same of a port that was not tried.
+const fn untried(by: &'static str) -> Rss {
+    Rss {
+        evidence: UNCONFIRMED,
+        ..elsewhere(by)
     }
 }
 
@@ -161,4 +182,34 @@ pub(super) static MEMIF: Profile = Profile {
         ..Limits::UNKNOWN
     },
     ..without_rules(Driver::Memif)
+};
+
+pub(super) static VHOST: Profile = Profile {
+    rss: untried("the virtual machine"),
+    quirks: UNTRIED_QUIRKS,
+    ..without_rules(Driver::Vhost)
+};
+
+pub(super) static RING: Profile = Profile {
+    rss: untried("whoever fills the rings"),
+    quirks: UNTRIED_QUIRKS,
+    ..without_rules(Driver::Ring)
+};
+
+pub(super) static PCAP: Profile = Profile {
+    rss: untried("the files: each queue has one"),
+    quirks: UNTRIED_QUIRKS,
+    ..without_rules(Driver::Pcap)
+};
+
+pub(super) static NULL: Profile = Profile {
+    rss: untried("nobody: each queue makes frames of its own"),
+    quirks: UNTRIED_QUIRKS,
+    ..without_rules(Driver::Null)
+};
+
+pub(super) static UNKNOWN: Profile = Profile {
+    rss: untried("the device, in a way of its own"),
+    quirks: UNTRIED_QUIRKS,
+    ..without_rules(Driver::Unknown)
 };

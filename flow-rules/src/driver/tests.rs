@@ -40,12 +40,24 @@ fn names_are_what_a_port_says() {
 
 #[test]
 fn an_unknown_driver_is_named_with_those_that_are_known() {
-    let error = "net_ring".parse::<Driver>().expect_err("no profile");
+    let error = "net_example".parse::<Driver>().expect_err("no profile");
     let text = error.to_string();
-    assert!(text.starts_with("nothing is known of a driver `net_ring`; known are net_tap,"));
-    for driver in Driver::all() {
+    assert!(text.starts_with("nothing is known of a driver `net_example`; known are net_tap,"));
+    for driver in Driver::all().filter(|driver| *driver != Driver::Unknown) {
         assert!(text.contains(driver.name()), "{driver}");
     }
+    assert!(!text.contains("unknown"), "that is not a name to give");
+    assert_eq!(Driver::of_port("net_example"), Driver::Unknown);
+    assert_eq!(Driver::of_port("net_ring"), Driver::Ring);
+}
+
+#[test]
+fn a_virtual_device_is_named_after_its_driver() {
+    let driver = Driver::of_virtual_device;
+    assert_eq!(driver("net_af_packet12"), Some(Driver::AfPacket));
+    assert_eq!(driver("net_tap0"), Some(Driver::Tap));
+    assert_eq!(driver("0000:03:00.0"), None);
+    assert_eq!(driver("net_af_packet_left"), None);
 }
 
 /// No release has two entries for the same thing, and fields that can be masked can be matched.
@@ -193,7 +205,9 @@ fn agrees(profile: &Profile, release: Release, quirk: Quirk) -> bool {
         Quirk::SpreadElsewhere => matches!(profile.rss.spread, Spread::Elsewhere { .. }),
         Quirk::HashHidden => hides_hash(profile),
         Quirk::VlanNotWithIp => profile.item(release, ItemKind::Vlan).is_ok(),
-        Quirk::RssOwnKey | Quirk::SameFields | Quirk::KernelClassifier => true,
+        Quirk::RssOwnKey | Quirk::RssUndocumented | Quirk::SameFields | Quirk::KernelClassifier => {
+            true
+        }
     }
 }
 

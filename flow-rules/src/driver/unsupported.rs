@@ -9,6 +9,9 @@ use crate::kind::{ActionKind, ItemKind};
 /// Something that a driver lacks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Unsupported {
+    /// Rules are not wanted, whatever the driver can.
+    #[error("flow rules are switched off")]
+    SwitchedOff,
     /// The driver has no rules at all.
     #[error("{driver} has no flow rules")]
     Rules {
@@ -68,6 +71,14 @@ pub enum Unsupported {
         driver: Driver,
         /// What it takes.
         takes: RuleQueues,
+    },
+    /// A queue that the port does not have.
+    #[error("there is no queue {queue}: the port has {port_queues}, numbered from 0")]
+    NoSuchQueue {
+        /// The number in the rule.
+        queue: u16,
+        /// How many there are.
+        port_queues: u16,
     },
     /// A field that the profile does not speak of.
     #[error("nothing is known of {driver} matching {field} of `{item}`")]

@@ -1,6 +1,6 @@
 //! What a port can do, as the planner asks it.
 
-use super::request::Port;
+use super::request::{Port, Request};
 use crate::driver::{
     Access, Condition, Driver, Profile, Quirk, Release, RuleQueues, Spread, Unsupported,
 };
@@ -14,10 +14,12 @@ pub(super) struct Abilities {
     /// The members' profiles, or its own where there are no members. A rule must suit all.
     rulers: Vec<&'static Profile>,
     release: Release,
+    /// Whether there are to be rules.
+    wanted: bool,
 }
 
 impl Abilities {
-    pub(super) fn of(port: &Port) -> Self {
+    pub(super) fn of(request: &Request, port: &Port) -> Self {
         let own = port.driver.profile();
         let mut rulers: Vec<_> = port.members.iter().map(|each| each.profile()).collect();
         if rulers.is_empty() {
@@ -27,12 +29,16 @@ impl Abilities {
             own,
             rulers,
             release: port.release,
+            wanted: request.options.rules,
         }
     }
 
     /// Whether all take the rule, and on what condition. How many queues the port has does not
     /// matter: no rule of a plan is for all of them.
     pub(super) fn takes(&self, rule: &FlowRule) -> Result<Vec<Condition>, Unsupported> {
+        if !self.wanted {
+            return Err(Unsupported::SwitchedOff);
+        }
         let mut conditions = Vec::new();
         for profile in &self.rulers {
             conditions.extend(profile.supports_rule(self.release, rule, u16::MAX)?);
@@ -50,6 +56,9 @@ impl Abilities {
 
     /// How many queues a rule needs to reach `workers`, or why it cannot.
     pub(super) fn width(&self, workers: u16) -> Result<u16, Unsupported> {
+        if !self.wanted {
+            return Err(Unsupported::SwitchedOff);
+        }
         if workers == 1 {
             return Ok(1);
         }
@@ -138,10 +147,12 @@ impl Abilities {
         len.filter(|_| settable && self.quirk(Quirk::RssOwnKey).is_none())
     }
 
-    /// The quirk that keeps the queue of a packet from being computed.
+    /// The quirk that keeps the queue of a packet from being computed, where rules spread it, or
+    /// the port does.
     pub(super) fn unforeseen(&self, rules: bool) -> Option<Quirk> {
         match self.own.rss.spread {
             _ if rules && self.quirk(Quirk::RssOwnKey).is_some() => Some(Quirk::RssOwnKey),
+            _ if rules => Some(Quirk::RssUndocumented),
             spread if spread.is_computable() => None,
             Spread::Toeplitz { .. } => Some(Quirk::HashHidden),
             Spread::Elsewhere { .. } | Spread::None => Some(Quirk::SpreadElsewhere),

@@ -7,7 +7,7 @@ use super::class::{Class, Family};
 use super::fallback::{Fallback, Why};
 use super::layout::Layout;
 use super::rules::{self, Fate, Scope, Sketch, Tier};
-use super::{ClassPlan, Control, Plan, Purpose, Queue, Rest, RestBy, destinations};
+use super::{ClassPlan, Control, Plan, Purpose, Queue, Replies, Rest, RestBy, destinations};
 use crate::conflict::{NamedRule, RuleSet};
 use crate::driver::{Condition, Quirk, RulePart, Spread, Unsupported};
 use crate::kind::ActionKind;
@@ -38,12 +38,12 @@ impl Planner<'_> {
         sketches.sort_by_key(|sketch| sketch.tier);
         let rest = self.rest(layout, !sketches.is_empty());
         let queues = self.queues(layout, &rest);
-        self.note_hashing(&sketches, &rest);
+        self.note_asymmetry(&sketches, &rest);
         let mut classes = self.class_plans(layout, &rest);
         for plan in &mut classes {
             plan.destinations = destinations(&plan.queues, &queues, self.workers());
         }
-        Plan {
+        let mut plan = Plan {
             number: self.port.number,
             port: self.port.name.clone(),
             driver: self.port.driver,
@@ -57,8 +57,11 @@ impl Planner<'_> {
             notes: self.notes(&sketches),
             purposes: sketches.iter().map(|sketch| sketch.purpose).collect(),
             rules: self.rules(sketches),
-            fallbacks: self.fallbacks,
-        }
+            fallbacks: Vec::new(),
+        };
+        self.note_replies(&plan);
+        plan.fallbacks = self.fallbacks;
+        plan
     }
 
     /// Rules for the rest are for the sake of other rules, or of isolation, and must suit the queues
@@ -356,21 +359,40 @@ impl Planner<'_> {
         plans
     }
 
-    /// What makes packets come to another worker than the one that expects them.
-    fn note_hashing(&mut self, sketches: &[Sketch], rest: &Rest) {
+    /// What makes the two directions of a flow come to different workers.
+    fn note_asymmetry(&mut self, sketches: &[Sketch], rest: &Rest) {
         let spreads =
             |sketch: &Sketch| matches!(&sketch.fate, Fate::Receive(rss) if rss.queues().len() > 1);
-        let by_rule = sketches.iter().any(spreads);
-        let workers = self.workers();
-        if workers == 1 || !(by_rule || rest.queues.len() > 1) {
-            return;
-        }
-        let unforeseen = self.can.unforeseen(by_rule);
-        let fallbacks = unforeseen.map(|quirk| Fallback::RepliesHandedOver { quirk, workers });
-        self.fallbacks.extend(fallbacks);
-        if self.request.options.symmetric && self.key().is_none() {
+        let spread = rest.queues.len() > 1 || sketches.iter().any(spreads);
+        let wanted = self.request.options.symmetric && self.workers() > 1 && spread;
+        if wanted && self.key().is_none() {
             let why = Why::NoKey(self.port.driver);
             self.fallbacks.push(Fallback::NotSymmetric { why });
+        }
+    }
+
+    /// What makes replies come to another worker than the one that expects them: by rules, and by
+    /// the port.
+    fn note_replies(&mut self, plan: &Plan) {
+        for by_rule in [true, false] {
+            let unforeseen = |class: &&ClassPlan| {
+                let connects = class.class.hashed().is_some() && class.class.enclosing().is_none();
+                let by_rules = class.by_rule || plan.rest.by == RestBy::Rules;
+                connects
+                    && by_rules == by_rule
+                    && plan.replies(class.class) == Some(Replies::Unforeseen)
+            };
+            let classes: Vec<_> = plan.classes.iter().filter(unforeseen).collect();
+            if classes.is_empty() {
+                continue;
+            }
+            if let Some(quirk) = self.can.unforeseen(by_rule) {
+                self.fallbacks.push(Fallback::RepliesHandedOver {
+                    classes: classes.iter().map(|plan| plan.class).collect(),
+                    quirk,
+                    workers: plan.workers,
+                });
+            }
         }
     }
 

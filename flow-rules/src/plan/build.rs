@@ -54,7 +54,7 @@ struct Steering {
 
 impl<'a> Planner<'a> {
     fn new(request: &'a Request, port: &'a Port) -> Self {
-        let can = Abilities::of(port);
+        let can = Abilities::of(request, port);
         let ours = request.addresses_on(port);
         let known = port.rx_queues.or_else(|| can.known_queues());
         let available = if can.spread() == Spread::None {
@@ -119,7 +119,7 @@ impl<'a> Planner<'a> {
     /// from the queues of the classes.
     fn decide_isolation(&mut self) {
         if self.request.options.isolation {
-            let can = if self.can.isolates() {
+            let can = if self.can.isolates() || !self.request.options.rules {
                 self.rest_possible(true)
             } else {
                 Err(Why::NoIsolation(self.port.driver))
@@ -185,21 +185,26 @@ impl<'a> Planner<'a> {
             }
         }
         for class in self.classes.clone() {
-            match self.addresses_for(class, steering.width) {
-                Ok(addresses) => {
-                    steering.steered.push(class);
-                    self.steered.push((class, addresses));
-                }
-                Err(unsupported) => {
-                    let why = Why::Unsupported(unsupported);
-                    let udp = class.enclosing();
-                    if udp.is_some_and(|udp| steering.steered.contains(&udp)) {
+            let asked_for = self.request.classes.contains(&class);
+            let why = if asked_for {
+                match self.addresses_for(class, steering.width) {
+                    Ok(addresses) => {
                         steering.steered.push(class);
-                        steering.enclosed.push((class, why));
-                    } else {
-                        steering.others.push((class, why));
+                        self.steered.push((class, addresses));
+                        continue;
                     }
+                    Err(unsupported) => Why::Unsupported(unsupported),
                 }
+            } else {
+                Why::NotAskedFor
+            };
+            // A rule for UDP takes VXLAN with it.
+            let udp = class.enclosing();
+            if udp.is_some_and(|udp| steering.steered.contains(&udp)) {
+                steering.steered.push(class);
+                steering.enclosed.push((class, why));
+            } else {
+                steering.others.push((class, why));
             }
         }
         self.tell_tunnels_apart(&mut steering);

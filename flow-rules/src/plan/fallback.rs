@@ -42,6 +42,8 @@ pub enum Fallback {
     },
     /// The queue of a reply is not known beforehand.
     RepliesHandedOver {
+        /// Of these classes.
+        classes: Vec<Class>,
         /// Why.
         quirk: Quirk,
         /// Workers.
@@ -95,6 +97,8 @@ pub enum Fallback {
 /// Why the device does not do something.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Why {
+    /// No rules were asked for.
+    NotAskedFor,
     /// Its driver cannot.
     Unsupported(Unsupported),
     /// Its driver cannot isolate.
@@ -219,10 +223,15 @@ impl Fallback {
                 "What no rule matches comes to any queue: {why}. Its worker tells it apart, for up \
                  to {CLASSIFY_NS} ns a packet."
             ),
-            Self::RepliesHandedOver { quirk, workers } => write!(
+            Self::RepliesHandedOver {
+                classes,
+                quirk,
+                workers,
+            } => write!(
                 f,
-                "Replies of backends are handed over. {quirk} That costs up to {HAND_OVER_NS} ns for \
-                 {} of {workers} such packets.",
+                "Replies of backends by {} are handed over. {quirk} That costs up to \
+                 {HAND_OVER_NS} ns for {} of {workers} such packets.",
+                Listed(classes),
                 workers.saturating_sub(1)
             ),
             Self::NotSymmetric { why } => write!(
@@ -238,6 +247,7 @@ impl Fallback {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotAskedFor => f.write_str("no rules were asked for"),
             Self::Unsupported(unsupported) => unsupported.fmt(f),
             Self::NoIsolation(driver) => write!(f, "{driver} has no isolated mode"),
             Self::Priorities { driver, has } => {

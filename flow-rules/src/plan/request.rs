@@ -15,6 +15,9 @@ pub struct Request {
     pub workers: u16,
     /// The classes that get queues of their own, where possible. [`Class::Other`] is understood.
     pub classes: Vec<Class>,
+    /// Classes that are to reach all workers, too, but for which no rules are asked for: they come
+    /// with what no rule matches.
+    pub without_rules: Vec<Class>,
     /// Where packets for us are expected, beside the addresses of the ports.
     pub listeners: Vec<Listener>,
     /// What else is wanted.
@@ -64,7 +67,10 @@ pub enum Transport {
 
 /// What a device may do for us, if it can.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish by itself")]
 pub struct Options {
+    /// There are rules at all. Otherwise the port's own RSS brings all classes to the workers.
+    pub rules: bool,
     /// Nothing comes from the device but what a rule matches.
     pub isolation: bool,
     /// The device drops IP packets for addresses that are not ours. Not for a proxy that routes.
@@ -81,9 +87,10 @@ impl Options {
 }
 
 impl Default for Options {
-    /// Nothing that could lose a packet.
+    /// Rules, but nothing that could lose a packet.
     fn default() -> Self {
         Self {
+            rules: true,
             isolation: false,
             drops: false,
             symmetric: false,
@@ -134,7 +141,9 @@ impl Request {
             Some(super::Family::V6) => ours.iter().any(IpAddr::is_ipv6),
             None => false,
         };
-        let wanted = |class: &Class| self.classes.contains(class) && has(*class);
+        let serves =
+            |class: &Class| self.classes.contains(class) || self.without_rules.contains(class);
+        let wanted = |class: &Class| serves(class) && has(*class);
         Class::ALL.into_iter().filter(wanted).collect()
     }
 

@@ -36,6 +36,7 @@ fn request(port: Port, workers: u16) -> Request {
         ports: vec![port],
         workers,
         classes: Class::ALL.to_vec(),
+        without_rules: vec![],
         listeners: Vec::new(),
         options: Options::default(),
     }
@@ -114,8 +115,10 @@ fn classes() -> impl Strategy<Value = Vec<Class>> {
 }
 
 fn options() -> impl Strategy<Value = Options> {
-    (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(isolation, drops, symmetric)| {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    (proptest::bool::weighted(0.9), flags).prop_map(|(rules, (isolation, drops, symmetric))| {
         Options {
+            rules,
             isolation,
             drops,
             symmetric,
@@ -132,7 +135,7 @@ fn requests(driver: Driver) -> impl Strategy<Value = Request> {
     (
         prop_oneof![1..6_u16, select(vec![8, 16, 63, 128, 129, 200])],
         proptest::option::of(prop_oneof![1..40_u16, 40..1025_u16]),
-        classes(),
+        (classes(), classes()),
         subsequence(all.to_vec(), 0..=4),
         subsequence(vec![ip("198.51.100.7"), ip("2001:db8:7::7")], 0..=2),
         options(),
@@ -144,7 +147,16 @@ fn requests(driver: Driver) -> impl Strategy<Value = Request> {
         ]),
     )
         .prop_map(
-            move |(workers, rx_queues, classes, addresses, vips, options, members, release)| {
+            move |(
+                workers,
+                rx_queues,
+                (classes, without_rules),
+                addresses,
+                vips,
+                options,
+                members,
+                release,
+            )| {
                 let listener = |ip| Listener {
                     address: (ip, 443).into(),
                     transport: Transport::Tcp,
@@ -158,6 +170,7 @@ fn requests(driver: Driver) -> impl Strategy<Value = Request> {
                 };
                 Request {
                     classes,
+                    without_rules,
                     options,
                     listeners: vips.into_iter().map(listener).collect(),
                     ..request(port, workers)
@@ -350,6 +363,36 @@ fn check_fallbacks(request: &Request, plan: &Plan) -> Result<(), TestCaseError> 
     for fallback in &plan.fallbacks {
         prop_assert!(fallback.to_string().ends_with('.'));
     }
+    check_replies(plan)
+}
+
+/// Replies that nobody foresees are told of, and no others.
+fn check_replies(plan: &Plan) -> Result<(), TestCaseError> {
+    for class in &plan.classes {
+        let replies = plan.replies(class.class).expect("it has queues");
+        let said = plan.fallbacks.iter().any(|each| {
+            matches!(each, Fallback::RepliesHandedOver { classes, .. } if classes.contains(&class.class))
+        });
+        let connects = class.class.hashed().is_some() && class.class.enclosing().is_none();
+        prop_assert_eq!(said, connects && replies == Replies::Unforeseen);
+        match replies {
+            Replies::Worker(worker) => {
+                let all = class.queues.iter();
+                prop_assert!(
+                    all.map(|queue| plan.worker_of(*queue))
+                        .all(|w| w == Some(worker))
+                );
+            }
+            Replies::ByPort => {
+                prop_assert!(!class.by_rule && plan.rest.by != RestBy::Rules);
+                // The queue for "other" alone is not in the table.
+                let table = &plan.rest.queues;
+                prop_assert!(class.class == Class::Other || class.queues == *table);
+            }
+            Replies::Unforeseen => prop_assert!(plan.workers > 1),
+        }
+    }
+    prop_assert_eq!(plan.worker_of(plan.queues.len() as u16), None);
     Ok(())
 }
 
@@ -418,7 +461,8 @@ fn every_driver_has_a_plan_for_all_classes_and_workers() {
 #[test]
 fn classes_share_when_there_are_few_queues() {
     let queues = |rx_queues| plan(Driver::Mlx5, 2, Some(rx_queues));
-    assert_eq!(queues(13).fallbacks, []);
+    let told = |fallback: &Fallback| matches!(fallback, Fallback::RepliesHandedOver { .. });
+    assert!(queues(13).fallbacks.iter().all(told));
     assert_eq!(queues(12).queues.len(), 9);
     assert_eq!(
         queues(8).queues[2].classes,
@@ -576,4 +620,49 @@ fn what_cannot_be_planned_says_why() {
         "UDP port 4789 is that of VXLAN and of the listener [::]:4789: give one of them another \
          port, or leave VXLAN out of the classes"
     );
+}
+
+#[test]
+fn without_rules_the_port_spreads_all_classes() {
+    let plan = |change: &dyn Fn(&mut Request)| {
+        let mut request = request(port(Driver::Mlx5), 2);
+        request.classes = vec![Class::Ipv4Tcp, Class::Ipv6Tcp];
+        change(&mut request);
+        plan_of(&request)
+    };
+    let all_by_port = |plan: &Plan| {
+        let tcp = plan.class(Class::Ipv4Tcp).expect("it is served");
+        tcp.queues == [0, 1] && plan.replies(Class::Ipv4Tcp) == Some(Replies::ByPort)
+    };
+    let off = plan(&|request| request.options.rules = false);
+    assert!(all_by_port(&off) && off.rules.is_empty());
+    assert_eq!((off.queues.len(), off.other_queue()), (2, None));
+    let text = off.to_string();
+    assert!(
+        text.contains("told apart by software: flow rules are switched off"),
+        "{text}"
+    );
+    // Not asked for is not forbidden: "other" has its queue.
+    let none = plan(&|request| request.without_rules = core::mem::take(&mut request.classes));
+    assert!(all_by_port(&none));
+    assert_eq!((none.rules.len(), none.other_queue()), (3, Some(2)));
+    let text = none.to_string();
+    assert!(text.contains("no rules were asked for"), "{text}");
+    // Classes with rules beside those without.
+    let udp = plan(&|request| {
+        request.without_rules = core::mem::take(&mut request.classes);
+        request.classes = vec![Class::Ipv4Udp];
+    });
+    assert_eq!(udp.class(Class::Ipv4Udp).expect("a plan").queues, [0, 1]);
+    assert_eq!(udp.class(Class::Ipv4Tcp).expect("a plan").queues, [2, 3]);
+    assert_eq!(udp.replies(Class::Ipv4Tcp), Some(Replies::ByPort));
+    assert_eq!(udp.replies(Class::Ipv4Udp), Some(Replies::Unforeseen));
+    assert_eq!(udp.replies(Class::Ipv4Vxlan), None);
+}
+
+#[test]
+fn a_driver_that_nobody_knows_has_a_plan() {
+    let plan = plan(Driver::of_port("net_example"), 2, Some(8));
+    assert_eq!((plan.queues.len(), plan.rules.len()), (2, 0));
+    assert_eq!(plan.replies(Class::Ipv4Tcp), Some(Replies::Unforeseen));
 }

@@ -110,7 +110,7 @@ fn summarize_tcp(config: &Config, out: &mut dyn Write) -> io::Result<()> {
             TimeSpan(tcp.keepalive_interval),
         )?;
     }
-    let budget = config.packet_budget();
+    let budget = config.packet_budget_for(&config.most_queues());
     if config.uses(EngineKind::Native) {
         writeln!(
             out,

@@ -309,7 +309,7 @@ pub(super) fn check_packets(
     if findings.error_count() > 0 {
         return;
     }
-    let budget = config.packet_budget();
+    let budget = config.packet_budget_for(&config.most_queues());
     let packets = config.buffers.packets.unwrap_or(budget.buffers);
     if packets < budget.buffers {
         // Who asked for too many in connections is told there, if the rest would fit.

@@ -92,11 +92,11 @@ pub enum Fault {
         /// The value.
         bytes: u64,
     },
-    /// A number of descriptors that is not a power of two.
+    /// Places of a ring that are not a power of two.
     #[error("{value} is not a power of two")]
     NotPowerOfTwo {
         /// The value.
-        value: u16,
+        value: u32,
     },
     /// A text that is none of the words allowed.
     #[error("`{value}` is not one of the values possible here")]
@@ -135,11 +135,13 @@ pub enum Fault {
         purpose: &'static str,
     },
     /// More lcores than there may be workers.
-    #[error("{workers} workers are more than the {most} that are possible")]
+    #[error("{count} {what} are more than the {most} that are possible")]
     TooManyWorkers {
-        /// Elements of `lcores`.
-        workers: usize,
-        /// The largest number of workers.
+        /// Elements of `lcores`, or of that and `rx_lcores`.
+        count: usize,
+        /// What runs there.
+        what: &'static str,
+        /// The largest number.
         most: usize,
     },
     /// A limit that leaves some worker with nothing when it is split.
@@ -234,7 +236,7 @@ impl Fault {
             }
             Self::NotPowerOfTwo { value } => {
                 format!(
-                    "rings of a NIC hold a power of two: try {}",
+                    "rings hold a power of two: try {}",
                     value.next_power_of_two()
                 )
             }
@@ -342,6 +344,23 @@ pub enum Caution {
         /// How many run on it.
         workers: usize,
     },
+    /// A CPU that receives for workers, and has something else to do.
+    #[error("lcore {lcore} receives for workers and shares its CPU with {with}")]
+    SharedReceiver {
+        /// The CPU.
+        lcore: u16,
+        /// What else runs there.
+        with: &'static str,
+    },
+    /// A key that says something of receivers where there are none.
+    #[error("has no effect without `rx_lcores`")]
+    OnlyWithReceivers,
+    /// A key that is about flow rules where there are none.
+    #[error("has no effect when `rules` is false")]
+    OnlyWithRules,
+    /// A key that is about VXLAN where it is no class.
+    #[error("has no effect when no VXLAN class is in `classes`")]
+    OnlyWithVxlan,
     /// A group that no listener uses.
     #[error("no listener uses this group")]
     UnusedGroup,
@@ -374,6 +393,12 @@ impl Caution {
                  wait while another has its turn, longest if `idle` is \"busy\"; list as many CPUs \
                  as workers"
             }
+            Self::SharedReceiver { .. } => {
+                "all workers wait for packets while it has its turn: list a CPU of its own"
+            }
+            Self::OnlyWithReceivers => "remove it, or list CPUs in `rx_lcores`",
+            Self::OnlyWithRules => "remove it, or write `rules = true`",
+            Self::OnlyWithVxlan => "remove it, or add `\"ipv4-vxlan\"` or `\"ipv6-vxlan\"`",
             Self::UnusedGroup => "remove it, or name it in a [[listener]]",
             Self::GroupFull { .. } => {
                 "when all of them are full, new clients are reset (termination code `LQ`)"

@@ -1,4 +1,4 @@
-//! The tables that stand for themselves: `[runtime]`, `[dpdk]`, `[timeouts]`, `[buffers]`,
+//! The tables that stand for themselves: `[dpdk]`, `[timeouts]`, `[buffers]`,
 //! `[limits]` and `[log]`. Each function reads one; what is not in the file has its default.
 
 use core::ops::{Range, RangeInclusive};
@@ -11,14 +11,10 @@ use super::fault::{Caution, Fault};
 use super::report::Findings;
 use super::section::Section;
 use super::{
-    BufferConfig, DpdkConfig, IdlePolicy, LimitConfig, LogConfig, LogFormat, MAX_WORKERS,
-    MIN_SOURCE_PORTS_PER_WORKER, RuntimeConfig, TimeoutConfig, value,
+    BufferConfig, DpdkConfig, LimitConfig, LogConfig, LogFormat, MIN_SOURCE_PORTS_PER_WORKER,
+    TimeoutConfig, value,
 };
 
-/// Numbers of CPUs that Linux can have on the machines DPDK runs on.
-const LCORES: RangeInclusive<u16> = 0..=1023;
-/// Shorter sleeps are not sleeps, longer ones would be felt by people.
-const IDLE_SLEEP: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_millis(100);
 /// A ring holds at least one segment of the usual size, and no more than scaled windows carry.
 const RING: RangeInclusive<u64> = 2 << 10..=16 << 20;
 /// With fewer packets than that for its connections, a worker gets nowhere.
@@ -27,95 +23,6 @@ const CONNECTION_PACKETS_PER_WORKER: u32 = 256;
 const MEMORY: RangeInclusive<u64> = 16 << 20..=4 << 40;
 /// Entries of tables; the upper bound catches slips before memory is asked for.
 const ENTRIES: RangeInclusive<usize> = 1..=16 << 20;
-
-/// Reads `[runtime]`.
-pub(super) fn runtime(root: &mut Section<'_>, findings: &mut Findings) -> RuntimeConfig {
-    let default = RuntimeConfig::default();
-    let Some(mut section) = root.table("runtime", "[runtime]", findings) else {
-        return default;
-    };
-    let lcores = lcores(&mut section, findings).unwrap_or(default.lcores);
-    let idle = idle_policy(&mut section, findings);
-    let seed = section.optional("seed", findings, |value| {
-        value::integer(value, 0..=i64::MAX as u64)
-    });
-    if let Some(seed) = &seed {
-        findings.warn(seed.span(), section.subject("seed"), Caution::FixedSeed);
-    }
-    section.finish(findings);
-    RuntimeConfig {
-        lcores,
-        idle,
-        seed: seed.map(Spanned::into_inner),
-    }
-}
-
-/// One worker for each lcore: at least one. Workers may share a CPU, which is worth a warning.
-fn lcores(section: &mut Section<'_>, findings: &mut Findings) -> Option<Vec<u16>> {
-    let example = "lcores = [0, 1]";
-    let before = findings.error_count();
-    let list = section.list("lcores", example, findings, |value| {
-        value::integer(value, LCORES)
-    })?;
-    let span = list.span();
-    let lcores = list.into_inner();
-    let subject = section.subject("lcores");
-    if lcores.len() <= MAX_WORKERS {
-        warn_of_shared(&lcores, &subject, findings);
-    }
-    if lcores.len() > MAX_WORKERS {
-        let fault = Fault::TooManyWorkers {
-            workers: lcores.len(),
-            most: MAX_WORKERS,
-        };
-        findings.error(span, subject, fault);
-    } else if lcores.is_empty() && findings.error_count() == before {
-        findings.error(span, subject, Fault::EmptyList { example });
-    }
-    Some(lcores.into_iter().map(Spanned::into_inner).collect())
-}
-
-/// Warns once of each CPU that is listed again, where that is done first.
-fn warn_of_shared(lcores: &[Spanned<u16>], subject: &str, findings: &mut Findings) {
-    for (index, lcore) in lcores.iter().enumerate() {
-        let same = |other: &&Spanned<u16>| other.get_ref() == lcore.get_ref();
-        if lcores[..index].iter().filter(same).count() == 1 {
-            let caution = Caution::SharedLcore {
-                lcore: *lcore.get_ref(),
-                workers: lcores.iter().filter(same).count(),
-            };
-            findings.warn(lcore.span(), subject, caution);
-        }
-    }
-}
-
-fn idle_policy(section: &mut Section<'_>, findings: &mut Findings) -> IdlePolicy {
-    let words = [("adaptive", true), ("busy", false)];
-    let adaptive = section.or("idle", true, findings, |value| value::choice(value, &words));
-    let idle_spins = section.optional("idle_spins", findings, |value| {
-        value::integer(value, 0..=1_000_000_000)
-    });
-    let idle_sleep = section.optional("idle_sleep", findings, |value| {
-        value::duration_within(value, IDLE_SLEEP)
-    });
-    if adaptive {
-        return IdlePolicy::Adaptive {
-            spins: idle_spins.map_or(IdlePolicy::DEFAULT_SPINS, Spanned::into_inner),
-            longest_sleep: idle_sleep
-                .map_or(IdlePolicy::DEFAULT_LONGEST_SLEEP, Spanned::into_inner),
-        };
-    }
-    let spans = [
-        ("idle_spins", idle_spins.map(|value| value.span())),
-        ("idle_sleep", idle_sleep.map(|value| value.span())),
-    ];
-    for (key, span) in spans {
-        if let Some(span) = span {
-            findings.warn(span, section.subject(key), Caution::OnlyWhenAdaptive);
-        }
-    }
-    IdlePolicy::Busy
-}
 
 /// Reads `[dpdk]`; also returns the place of `memory`, or where it could be written.
 pub(super) fn dpdk(root: &mut Section<'_>, findings: &mut Findings) -> (DpdkConfig, Range<usize>) {

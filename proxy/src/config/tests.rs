@@ -4,6 +4,7 @@
 //! a file say about each other.
 
 mod settings;
+mod steering;
 mod tcp;
 mod topology;
 
@@ -86,11 +87,14 @@ fn the_example_is_valid_and_shows_the_defaults() {
     assert_eq!(config.workers(), 2);
     assert_eq!(config.runtime.idle, IdlePolicy::default());
     assert_eq!(config.runtime.seed, Some(42));
+    assert!(config.runtime.rx_lcores.is_empty());
+    assert_eq!(config.runtime.pairing, Pairing::default());
     assert_eq!(config.dpdk.memory, DpdkConfig::default().memory);
     assert_eq!(config.timeouts, TimeoutConfig::default());
     assert_eq!(config.tcp, TcpConfig::default());
     assert_eq!(config.buffers, BufferConfig::default());
     assert_eq!(config.limits, LimitConfig::default());
+    assert_eq!(config.steering, SteeringConfig::default());
     assert_eq!(config.log, LogConfig::default());
     assert_eq!(config.ports[0].mtu, PortConfig::DEFAULT_MTU);
     assert_eq!(config.ports[0].mac, Some(MacAddr([2, 0, 0, 0, 0, 1])));
@@ -119,6 +123,7 @@ fn the_example_shows_every_key() {
         "[tcp]",
         "[buffers]",
         "[limits]",
+        "[steering]",
         "[log]",
         "[[listener]]",
     ] {
@@ -130,7 +135,7 @@ fn the_example_shows_every_key() {
     text = text.replacen("{ to", "{ x = 0, to", 1);
     text.insert_str(0, "x = 0\n");
     let errors = parse(&text).unwrap_err();
-    assert_eq!(errors.len(), 13, "one for each table: {errors}");
+    assert_eq!(errors.len(), 14, "one for each table: {errors}");
     let shown = keys_of(document.get_ref());
     for error in errors.iter() {
         let Fault::UnknownKey { known, .. } = &error.fault else {
@@ -173,6 +178,7 @@ fn everything_else_has_a_default() {
     assert_eq!(config.backend_groups[0].engine, EngineConfig::default());
     assert_eq!(config.buffers, BufferConfig::default());
     assert_eq!(config.limits, LimitConfig::default());
+    assert_eq!(config.steering, SteeringConfig::default());
     assert_eq!(config.log, LogConfig::default());
     let group = &config.backend_groups[0];
     assert_eq!((group.balance, group.tries), (Balance::RoundRobin, 3));

@@ -156,7 +156,9 @@ fn read_port(mut section: Section<'_>, findings: &mut Findings) -> Option<RawPor
         mtu(value, has_v6)
     });
     let mut descriptors = |key, findings: &mut Findings| {
-        section.or(key, PortConfig::DEFAULT_DESCRIPTORS, findings, descriptors)
+        section.or(key, PortConfig::DEFAULT_DESCRIPTORS, findings, |value| {
+            value::ring(value, 64..=4096).map(|descriptors| descriptors as u16)
+        })
     };
     let rx_descriptors = descriptors("rx_descriptors", findings);
     let tx_descriptors = descriptors("tx_descriptors", findings);
@@ -224,15 +226,6 @@ fn mtu(value: &DeValue<'_>, has_v6: bool) -> Result<u16, Fault> {
     const MOST: u16 = 9216;
     let least = if has_v6 { V6::MIN_MTU as u16 } else { LEAST_V4 };
     value::integer(value, least..=MOST)
-}
-
-fn descriptors(value: &DeValue<'_>) -> Result<u16, Fault> {
-    let descriptors = value::integer(value, 64..=4096)?;
-    if u16::is_power_of_two(descriptors) {
-        Ok(descriptors)
-    } else {
-        Err(Fault::NotPowerOfTwo { value: descriptors })
-    }
 }
 
 fn read_route(mut section: Section<'_>, findings: &mut Findings) -> Option<RawRoute> {

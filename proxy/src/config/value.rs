@@ -64,6 +64,16 @@ where
         })
 }
 
+/// Places of a ring in a range: a power of two.
+pub(super) fn ring(value: &DeValue<'_>, range: RangeInclusive<u32>) -> Result<u32, Fault> {
+    let places: u32 = integer(value, range)?;
+    if places.is_power_of_two() {
+        Ok(places)
+    } else {
+        Err(Fault::NotPowerOfTwo { value: places })
+    }
+}
+
 /// A size in a range, both in bytes.
 pub(super) fn size(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Result<u64, Fault> {
     let Some(text) = value.as_str() else {

@@ -111,7 +111,7 @@ fn windows_and_timeouts_have_bounds() {
 }
 
 /// The pool of a worker with one port, beside its connections.
-const OTHERS: u32 = 2 * 192 + 1024 + 4096 + 512 + 512 + 160;
+const OTHERS: u32 = 2 * 192 + 1024 + 4096 + 512 + 512 + 192;
 
 #[test]
 fn connections_have_their_part_of_the_pool() {
