@@ -118,7 +118,7 @@ impl TxQueue {
 /// # Invariants
 /// 1. `rx` is an RX queue and `tx` a TX queue of the port, which is started and stays so while
 ///    this exists, if it has either.
-/// 2. It is the only value for these queues: it was made of the only ones (invariant 2 of [`End`]),
+/// 2. It is the only value for these queues: it was made of the only ones (invariant 2 of `End`),
 ///    is not `Clone`, and not `Sync`, so one thread at a time receives and sends on them.
 /// 3. `pool` is the pool of the port, kept by `port`.
 #[derive(Debug)]
