@@ -19,6 +19,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_dev_(info_get|socket_id|start|stop)",
     "rte_eth_dev_rss_(hash_conf_get|hash_update|reta_query|reta_update)",
     "rte_eth_find_next",
+    "rte_version",
     "rte_eth_(rx|tx)_queue_setup",
     "rte_eth_allmulticast_enable",
     "rte_eth_promiscuous_(enable|disable|get)",

@@ -11,7 +11,7 @@
 
 mod args;
 
-use core::ffi::{c_char, c_int};
+use core::ffi::{CStr, c_char, c_int};
 use core::marker::PhantomData;
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -168,6 +168,15 @@ impl Eal {
     /// The lcores in the order of the configuration; nothing if they were taken before.
     pub fn take_lcores(&mut self) -> Vec<Lcore> {
         core::mem::take(&mut self.lcores)
+    }
+
+    /// The DPDK that runs: `DPDK 22.11.11`.
+    pub fn version(&self) -> String {
+        // SAFETY: may be called at any time.
+        let version = unsafe { dpdk_sys::rte_version() };
+        // SAFETY: a terminated string that stays.
+        let version = unsafe { CStr::from_ptr(version) };
+        version.to_string_lossy().into_owned()
     }
 
     /// The names of all ports, open or not.

@@ -252,15 +252,9 @@ impl Assembler<'_> {
             connect_total: config.timeouts.connect_total,
             reports: self.reports.clone(),
         });
-        let tcp = endpoint(
-            config,
-            secrets,
-            &ios,
-            share,
-            self.now,
-            Arc::clone(&counters),
-        )
-        .ok_or(AssembleError::SourcePorts)?;
+        let tcp = self
+            .endpoint(&ios, share, Arc::clone(&counters))
+            .ok_or(AssembleError::SourcePorts)?;
         let owners = tcp.port_owners().clone();
         let ports = &self.layout.ports;
         let shared = ports.iter().any(|port| port.shared);
@@ -282,6 +276,58 @@ impl Assembler<'_> {
             commands: self.end(),
             counters,
         }))
+    }
+
+    fn endpoint<Io: PacketIo>(
+        &self,
+        ios: &[Io],
+        share: Share,
+        counters: Arc<Counters>,
+    ) -> Option<Endpoint<Io::Buf>> {
+        let (config, secrets) = (self.config, self.secrets);
+        let limits = &config.limits;
+        let connection_packets = self
+            .layout
+            .connection_packets
+            .unwrap_or_else(|| config.packet_budget().connections);
+        let max_sessions = share.of(limits.max_sessions);
+        let syn_backlog = share.of(limits.syn_backlog);
+        let endpoint = EndpointConfig {
+            // Two halves a session, handshakes, and connections that outlive their session a little:
+            // those that wait for the last ACK.
+            max_connections: 2 * max_sessions + syn_backlog + max_sessions / 4 + 64,
+            max_accepted: max_sessions,
+            syn_backlog,
+            time_wait_entries: share.of(limits.time_wait),
+            timeouts: timeouts(&config.timeouts),
+            mtu: ios
+                .iter()
+                .map(|io| io.capabilities().mtu)
+                .max()
+                .unwrap_or(0),
+            buffers: share.of(connection_packets as usize),
+            resets_per_second: share.of(limits.resets_per_second as usize) as u32,
+            source_ports: limits.source_ports.first..=limits.source_ports.last,
+            worker: share.worker,
+            workers: share.workers,
+            secret: secrets.tcp,
+        };
+        let BufferConfig {
+            client_receive,
+            client_send,
+            ..
+        } = config.buffers;
+        let listeners = (0..).zip(&config.listeners).flat_map(|(id, listener)| {
+            let rings = (client_receive, client_send);
+            let options = Arc::new(connection_options(config, listener.engine, rings));
+            listener.addresses.iter().map(move |address| Listener {
+                id: ListenerId(id),
+                network: NetworkId::BARE,
+                address: *address,
+                options: Arc::clone(&options),
+            })
+        });
+        Endpoint::new(self.now, endpoint, listeners, counters)
     }
 
     /// One that receives for the workers that it is `paired` with.
@@ -403,55 +449,6 @@ impl Share {
         let (worker, workers) = (usize::from(self.worker), usize::from(self.workers));
         total / workers + usize::from(worker < total % workers)
     }
-}
-
-fn endpoint<Io: PacketIo>(
-    config: &Config,
-    secrets: &Secrets,
-    ios: &[Io],
-    share: Share,
-    now: Instant,
-    counters: Arc<Counters>,
-) -> Option<Endpoint<Io::Buf>> {
-    let limits = &config.limits;
-    let max_sessions = share.of(limits.max_sessions);
-    let syn_backlog = share.of(limits.syn_backlog);
-    let endpoint = EndpointConfig {
-        // Two halves a session, handshakes, and connections that outlive their session a little:
-        // those that wait for the last ACK.
-        max_connections: 2 * max_sessions + syn_backlog + max_sessions / 4 + 64,
-        max_accepted: max_sessions,
-        syn_backlog,
-        time_wait_entries: share.of(limits.time_wait),
-        timeouts: timeouts(&config.timeouts),
-        mtu: ios
-            .iter()
-            .map(|io| io.capabilities().mtu)
-            .max()
-            .unwrap_or(0),
-        buffers: share.of(config.packet_budget().connections as usize),
-        resets_per_second: share.of(limits.resets_per_second as usize) as u32,
-        source_ports: limits.source_ports.first..=limits.source_ports.last,
-        worker: share.worker,
-        workers: share.workers,
-        secret: secrets.tcp,
-    };
-    let BufferConfig {
-        client_receive,
-        client_send,
-        ..
-    } = config.buffers;
-    let listeners = (0..).zip(&config.listeners).flat_map(|(id, listener)| {
-        let rings = (client_receive, client_send);
-        let options = Arc::new(connection_options(config, listener.engine, rings));
-        listener.addresses.iter().map(move |address| Listener {
-            id: ListenerId(id),
-            network: NetworkId::BARE,
-            address: *address,
-            options: Arc::clone(&options),
-        })
-    });
-    Endpoint::new(now, endpoint, listeners, counters)
 }
 
 /// What the connections of a listener or group are made with. `rings` are the sizes, to receive

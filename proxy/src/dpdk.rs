@@ -1,20 +1,25 @@
 //! `weirgate run`: the workers of a configuration on DPDK.
 //!
-//! The only module of this package that names DPDK. Order of things: EAL, one pool for all packets,
-//! ports, one queue pair of each port for each worker, one lcore for each worker; then this thread
-//! is the control thread until the workers have drained, and gives everything back.
+//! The only module of this package, with those below it, that names DPDK. Order of things: EAL; a
+//! plan for each port; pools of packet buffers; ports; flow rules; queues dealt to workers and
+//! receivers, each of which has an lcore. Then this thread is the control thread until the workers
+//! have drained, and gives everything back.
 
-use std::fs::File;
-use std::io::{self, BufWriter};
+mod apply;
+mod deal;
+mod placement;
+mod ports;
+mod report;
+mod rules;
+mod taps;
+
+use std::io;
 use std::path::{Path, PathBuf};
 
-use dpdk_io::{
-    DpdkError, Eal, EalConfig, Lcore, LcoreId, LcoreJob, LogLevel, Mempool, MempoolConfig,
-    Offloads, Port, PortConfig, PortQueues, Queue, QueueCounters,
-};
+use dpdk_io::{DpdkError, Eal, EalConfig, Lcore, LcoreId, LcoreJob, LogLevel};
+use flow_rules::plan::PlanError;
 use netstack::io::PacketIo;
 use netstack::io::capture::CaptureError;
-use netstack::io::tap::Tap;
 use proxy::assemble::{AssembleError, Assembly, Queues, assemble};
 use proxy::config::Config;
 use proxy::control::{self, Stop};
@@ -25,12 +30,20 @@ use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use thiserror::Error;
 
+pub(crate) use self::apply::apply;
+use self::deal::{PortIo, Threads};
+use self::ports::Pools;
+use self::taps::Taps;
+
 /// Why the workers could not run.
 #[derive(Debug, Error)]
 pub(crate) enum RunError {
     /// DPDK refused something.
     #[error(transparent)]
     Dpdk(#[from] DpdkError),
+    /// There is no plan for the ports.
+    #[error("no plan for the receive queues of the ports: {0}")]
+    Plan(#[from] PlanError),
     /// The workers could not be made.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
@@ -49,11 +62,11 @@ pub(crate) enum RunError {
     },
     /// A worker is to run where this process may not.
     #[error(
-        "lcores in [runtime] lists {lcore}, but this process may only use the CPUs {allowed}: list \
+        "[runtime] lists the lcore {lcore}, but this process may only use the CPUs {allowed}: list \
          those, also repeatedly, or allow more with taskset or the cpuset"
     )]
     Lcore {
-        /// The first such element of `lcores`.
+        /// The first such element of `lcores` or `rx_lcores`.
         lcore: u16,
         /// The CPUs that may be used.
         allowed: Cpus,
@@ -89,36 +102,57 @@ pub(crate) fn run(config: &Config, tap: Option<&Path>) -> Result<(), RunError> {
         Some(seed) => Secrets::from_seed(seed),
         None => Secrets::random()?,
     };
-    if let Some(allowed) = Cpus::allowed() {
-        check_lcores(config, &allowed)?;
-    }
-    let pool_config = pool_config(config);
-    check_memory(config, &pool_config)?;
-    let mut eal = Eal::init(&eal_config(config))?;
+    let mut eal = start_eal(config)?;
     let mut lcores = eal.take_lcores();
-    let pool = Mempool::create(&eal, &pool_config)?;
-    let mut ports = open_ports(config, &eal, &pool)?;
-    let queues = start_ports(config, &mut ports)?;
-    let result = match tap {
-        None => run_workers(config, &secrets, &mut lcores, queues, &mut stop)
-            .map(|queues| queues.iter().flatten().for_each(log_queue_losses)),
-        Some(directory) => tap_queues(config, queues, directory).and_then(|(queues, paths)| {
-            let taps = run_workers(config, &secrets, &mut lcores, queues, &mut stop)?;
-            let queues = taps.iter().flatten().map(Tap::inner);
-            queues.for_each(log_queue_losses);
-            finish_taps(taps, paths)
-        }),
-    };
-    for port in &ports {
-        log_port_counters(port);
+    let planned = ports::plan(config, &eal)?;
+    let budget = config.packet_budget_for(&planned.queues);
+    let pools = Pools::create(config, &eal, &planned, &budget)?;
+    let mut ports = ports::open(config, &eal, &pools, &planned)?;
+    let queues = ports::start(config, &mut ports)?;
+    let mut plans = planned.plans.clone();
+    let rules: Vec<_> = ports
+        .iter_mut()
+        .zip(&mut plans)
+        .map(|(port, plan)| rules::apply(port, plan))
+        .collect();
+    plans.iter().for_each(report::log_plan);
+    let threads = threads(config, &lcores);
+    let nodes: Vec<_> = planned.nodes().collect();
+    deal::warn_of_crossings(config, &nodes, &plans, &threads);
+    let mut dealt = deal::deal(config, &ports, queues, &plans, &threads)?;
+    dealt.layout.connection_packets = Some(budget.connections);
+    let (ios, result) = run_with_taps(config, &secrets, &mut lcores, dealt, tap, &mut stop);
+    let queues = ios.into_iter().flat_map(PortIo::into_queues);
+    queues.for_each(|queue| report::log_queue_losses(&queue));
+    for ((port, plan), rules) in ports.iter().zip(&plans).zip(rules) {
+        report::log_port_counters(port);
+        rules.end(&plan.port);
     }
     drop((lcores, ports));
     // With AF_XDP this is not 0: its driver does not empty its rings.
-    let buffers_in_use = pool.in_use();
-    drop(pool);
+    let buffers_in_use = pools.in_use();
+    drop(pools);
     tracing::info!(buffers_in_use, "stopped");
     eal.shutdown()?;
     result
+}
+
+/// Starts DPDK, with an lcore for each worker and then for each receiver.
+fn start_eal(config: &Config) -> Result<Eal, RunError> {
+    if let Some(allowed) = Cpus::allowed() {
+        check_lcores(config, &allowed)?;
+    }
+    Ok(Eal::init(&eal_config(config))?)
+}
+
+/// Where workers and receivers run, whose lcores come in this order.
+fn threads(config: &Config, lcores: &[Lcore]) -> Threads {
+    let nodes: Vec<_> = lcores.iter().map(Lcore::numa_node).collect();
+    let (workers, receivers) = nodes.split_at(config.workers().min(nodes.len()));
+    Threads {
+        workers: workers.to_vec(),
+        receivers: receivers.to_vec(),
+    }
 }
 
 /// What signals ask for: SIGTERM and SIGQUIT drain, the second of them and SIGINT stop at once.
@@ -146,10 +180,16 @@ impl StopSignals {
     }
 }
 
+/// The lcores of workers, and then of those that only receive.
+fn lcores(config: &Config) -> impl Iterator<Item = u16> {
+    let runtime = &config.runtime;
+    runtime.lcores.iter().chain(&runtime.rx_lcores).copied()
+}
+
 fn eal_config(config: &Config) -> EalConfig {
     let dpdk = &config.dpdk;
     EalConfig {
-        lcores: config.runtime.lcores.iter().copied().map(LcoreId).collect(),
+        lcores: lcores(config).map(LcoreId).collect(),
         memory_mib: u32::try_from(dpdk.memory >> 20).unwrap_or(u32::MAX),
         huge_pages: dpdk.huge_pages,
         file_prefix: Some(dpdk.file_prefix.clone()),
@@ -164,39 +204,10 @@ fn eal_config(config: &Config) -> EalConfig {
     }
 }
 
-/// The pool for all ports and workers: as large as configured, or as can be needed.
-fn pool_config(config: &Config) -> MempoolConfig {
-    let budget = config.packet_budget();
-    MempoolConfig {
-        buffers: config.buffers.packets.unwrap_or(budget.buffers),
-        mtu: budget.mtu,
-        lcores: budget.threads,
-        cache: budget.cache,
-        held: budget.held,
-        ..MempoolConfig::default()
-    }
-}
-
-/// Whether the configured memory holds the packets. The check of the configuration has asked
-/// already, with an estimate of its own; this is the pool's.
-fn check_memory(config: &Config, pool: &MempoolConfig) -> Result<(), RunError> {
-    let configured = config.dpdk.memory >> 20;
-    let needed = u64::from(pool.memory_mib());
-    if needed > configured {
-        return Err(RunError::Memory {
-            configured,
-            needed,
-            buffers: pool.buffers,
-        });
-    }
-    Ok(())
-}
-
 /// Whether the workers may run where they are told to. `weirgate check` does not ask: it may run
 /// on another machine.
 fn check_lcores(config: &Config, allowed: &Cpus) -> Result<(), RunError> {
-    let mut lcores = config.runtime.lcores.iter().copied();
-    match lcores.find(|lcore| !allowed.contains(*lcore)) {
+    match lcores(config).find(|lcore| !allowed.contains(*lcore)) {
         None => Ok(()),
         Some(lcore) => Err(RunError::Lcore {
             lcore,
@@ -205,219 +216,83 @@ fn check_lcores(config: &Config, allowed: &Cpus) -> Result<(), RunError> {
     }
 }
 
-fn open_ports(config: &Config, eal: &Eal, pool: &Mempool) -> Result<Vec<Port>, RunError> {
-    let open = |port: &proxy::config::PortConfig| {
-        let wanted = PortConfig {
-            rx_queues: config.workers() as u16,
-            tx_queues: config.workers() as u16,
-            rx_descriptors: port.rx_descriptors,
-            tx_descriptors: port.tx_descriptors,
-            mtu: port.mtu,
-            mac: port.mac,
-            // Each buffer holds a frame, so frames need not be received in pieces, which is slower
-            // with some drivers.
-            offloads: Offloads {
-                rx_chains: false,
-                ..Offloads::ALL
-            },
-            ..PortConfig::default()
+/// Runs the workers, with captures if they are wanted; gives back the queues.
+fn run_with_taps(
+    config: &Config,
+    secrets: &Secrets,
+    lcores: &mut [Lcore],
+    queues: Queues<PortIo>,
+    tap: Option<&Path>,
+    stop: &mut StopSignals,
+) -> (Vec<PortIo>, Result<(), RunError>) {
+    let Some(directory) = tap else {
+        return match run_workers(config, secrets, lcores, queues, stop) {
+            Ok(ios) => (ios, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
         };
-        Ok(Port::open(eal, &port.device, &wanted, pool)?)
     };
-    config.ports.iter().map(open).collect()
-}
-
-/// Starts the ports; `queues[worker][port]`.
-fn start_ports(config: &Config, ports: &mut [Port]) -> Result<Vec<Vec<Queue>>, RunError> {
-    let mut queues: Vec<Vec<Queue>> = config.runtime.lcores.iter().map(|_| Vec::new()).collect();
-    for (port, config) in ports.iter_mut().zip(&config.ports) {
-        let PortQueues { rx, tx } = port.start()?;
-        for (worker, (rx, tx)) in queues.iter_mut().zip(rx.into_iter().zip(tx)) {
-            worker.push(Queue::pair(rx, tx)?);
-        }
-        log_started(port, config);
-    }
-    Ok(queues)
-}
-
-fn log_started(port: &Port, config: &proxy::config::PortConfig) {
-    let offloads = port.offloads();
-    let link = port.link().map(|link| if link.up { "up" } else { "down" });
-    let in_force = port.config();
-    tracing::info!(
-        port = config.name,
-        device = port.name(),
-        driver = port.driver(),
-        mac = %port.mac(),
-        link = link.unwrap_or("unknown"),
-        rx_queues = in_force.rx_queues,
-        tx_queues = in_force.tx_queues,
-        rx_descriptors = in_force.rx_descriptors,
-        tx_descriptors = in_force.tx_descriptors,
-        rx_checksum = offloads.rx_checksum,
-        tx_checksum = offloads.tx_checksum,
-        tx_chains = offloads.tx_chains,
-        tso = offloads.tso,
-        rss_known = port.capabilities().rss.is_some(),
-        "port started"
-    );
-    let descriptors = [
-        (
-            "rx_descriptors",
-            config.rx_descriptors,
-            in_force.rx_descriptors,
-        ),
-        (
-            "tx_descriptors",
-            config.tx_descriptors,
-            in_force.tx_descriptors,
-        ),
-    ];
-    for (setting, configured, in_force) in descriptors {
-        if configured != in_force {
-            tracing::warn!(
-                port = config.name,
-                driver = port.driver(),
-                setting,
-                configured,
-                in_force,
-                "the driver uses another number of descriptors than is configured: configure \
-                 the one in force"
-            );
-        }
+    let names = config.ports.iter().map(|port| port.name.as_str());
+    let run = || {
+        let mut taps = Taps::new(directory, names.collect())?;
+        let Queues {
+            layout,
+            workers,
+            receivers,
+        } = queues;
+        let tapped = Queues {
+            layout,
+            workers: taps.around("worker", workers)?,
+            receivers: taps.around("receiver", receivers)?,
+        };
+        Ok((run_workers(config, secrets, lcores, tapped, stop)?, taps))
+    };
+    match run() {
+        Ok((tapped, taps)) => taps.finish(tapped),
+        Err(error) => (Vec::new(), Err(error)),
     }
 }
 
-/// Runs the workers on their lcores; gives the queue pairs back.
+/// Runs the workers and receivers on their lcores; gives back their queues, those of the first
+/// worker first.
 fn run_workers<Io: PacketIo + Send + 'static>(
     config: &Config,
     secrets: &Secrets,
     lcores: &mut [Lcore],
-    ios: Vec<Vec<Io>>,
+    queues: Queues<Io>,
     stop: &mut StopSignals,
-) -> Result<Vec<Vec<Io>>, RunError> {
+) -> Result<Vec<Io>, RunError> {
     let clock = Clock::start();
     let idle = config.runtime.idle;
     let Assembly {
-        workers, control, ..
-    } = assemble(config, secrets, Queues::pairs(ios), clock.now())?;
-    let mut jobs = Vec::with_capacity(workers.len());
-    for (mut worker, lcore) in workers.into_iter().zip(lcores) {
+        workers,
+        receivers,
+        control,
+    } = assemble(config, secrets, queues, clock.now())?;
+    let mut jobs = Vec::with_capacity(lcores.len());
+    let counts = (workers.len(), receivers.len());
+    let (worker_lcores, receiver_lcores) = lcores.split_at_mut(workers.len());
+    for (mut worker, lcore) in workers.into_iter().zip(worker_lcores) {
         jobs.push(lcore.launch(move || {
             drive(&mut worker, clock, idle);
             worker.into_ios()
         })?);
     }
-    tracing::info!(workers = jobs.len(), "ready");
+    for (mut receiver, lcore) in receivers.into_iter().zip(receiver_lcores) {
+        jobs.push(lcore.launch(move || {
+            drive(&mut receiver, clock, idle);
+            receiver.into_ios()
+        })?);
+    }
+    tracing::info!(workers = counts.0, receivers = counts.1, "ready");
     control::run(config, &control, || stop.poll());
-    let ios = jobs
-        .into_iter()
-        .map(LcoreJob::join)
-        .collect::<Result<_, _>>();
+    let ios: Result<Vec<_>, _> = jobs.into_iter().map(LcoreJob::join).collect();
     control::log_counters(&control);
-    Ok(ios?)
-}
-
-/// The queue pairs with a capture around each.
-type Tapped = Vec<Vec<Tap<Queue, BufWriter<File>>>>;
-
-fn tap_queues(
-    config: &Config,
-    queues: Vec<Vec<Queue>>,
-    directory: &Path,
-) -> Result<(Tapped, Vec<PathBuf>), RunError> {
-    std::fs::create_dir_all(directory).map_err(|source| RunError::TapFile {
-        path: directory.to_owned(),
-        source,
-    })?;
-    let mut paths = Vec::new();
-    let mut tapped = Vec::new();
-    for (worker, queues) in queues.into_iter().enumerate() {
-        let mut taps = Vec::new();
-        for (port, queue) in config.ports.iter().zip(queues) {
-            let path = directory.join(format!("{}-worker{worker}.pcap", port.name));
-            let file = File::create(&path).map_err(|source| RunError::TapFile {
-                path: path.clone(),
-                source,
-            })?;
-            let tap = Tap::new(queue, BufWriter::new(file)).map_err(|source| RunError::Tap {
-                path: path.clone(),
-                source,
-            })?;
-            tracing::info!(path = %path.display(), "capturing");
-            paths.push(path);
-            taps.push(tap);
-        }
-        tapped.push(taps);
-    }
-    Ok((tapped, paths))
-}
-
-fn finish_taps(taps: Tapped, paths: Vec<PathBuf>) -> Result<(), RunError> {
-    for (tap, path) in taps.into_iter().flatten().zip(paths) {
-        let (_queue, written) = tap.finish();
-        written.map_err(|source| RunError::Tap { path, source })?;
-    }
-    Ok(())
-}
-
-/// Logs what neither the device nor the worker counts, if there is any. Frames that were refused
-/// left the worker as sent.
-fn log_queue_losses(queue: &Queue) {
-    let counters = queue.counters();
-    if counters == QueueCounters::default() {
-        return;
-    }
-    tracing::warn!(
-        port = queue.port_name(),
-        rx_queue = queue.rx_index(),
-        tx_queue = queue.tx_index(),
-        rx_not_joined = counters.rx_not_joined,
-        tx_refused = counters.tx_refused,
-        no_buffer = counters.no_buffer,
-        "a queue lost frames or had no buffers"
-    );
-}
-
-fn log_port_counters(port: &Port) {
-    match port.stats() {
-        Ok(stats) => tracing::info!(
-            port = port.name(),
-            rx_frames = stats.rx_frames,
-            rx_missed = stats.rx_missed,
-            rx_errors = stats.rx_errors,
-            rx_no_buffer = stats.rx_no_buffer,
-            tx_frames = stats.tx_frames,
-            tx_errors = stats.tx_errors,
-            "port counters"
-        ),
-        Err(error) => tracing::warn!(port = port.name(), %error, "no port counters"),
-    }
-    if tracing::enabled!(tracing::Level::DEBUG) {
-        log_driver_counters(port);
-    }
-}
-
-/// Logs the counters of the driver, by its own names, that counted something.
-fn log_driver_counters(port: &Port) {
-    match port.extended_stats() {
-        Ok(stats) => {
-            for stat in stats.iter().filter(|stat| stat.value != 0) {
-                tracing::debug!(
-                    port = port.name(),
-                    counter = stat.name,
-                    value = stat.value,
-                    "driver counter"
-                );
-            }
-        }
-        Err(error) => tracing::debug!(port = port.name(), %error, "no driver counters"),
-    }
+    Ok(ios?.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use dpdk_io::BufferDemand;
+    use dpdk_io::{BufferDemand, MempoolConfig};
 
     use super::*;
 
@@ -429,13 +304,18 @@ mod tests {
         Config::parse(&text, Path::new("w.toml")).unwrap().0
     }
 
+    /// The pool for ports on one node.
+    fn pool_of(config: &Config) -> MempoolConfig {
+        ports::pool_configs(config, &config.packet_budget(), &[None]).remove(0)
+    }
+
     #[test]
     fn an_lcore_that_may_not_be_used_is_named() {
         let config = example_with("lcores = [0, 1]", "lcores = [5, 1]");
         let check = |allowed| check_lcores(&config, &Cpus::parse(allowed).unwrap());
         check("1,4-6").unwrap();
         let error = check("1-3,8").unwrap_err().to_string();
-        for part in ["lcores in [runtime] lists 5", "the CPUs 1-3,8"] {
+        for part in ["[runtime] lists the lcore 5", "the CPUs 1-3,8"] {
             assert!(error.contains(part), "{part:?} is missing: {error}");
         }
     }
@@ -451,7 +331,7 @@ mod tests {
             ("rx_descriptors = 512", "rx_descriptors = 4096"),
         ] {
             let config = example_with(old, new);
-            let pool = pool_config(&config);
+            let pool = pool_of(&config);
             let ports = config.ports.iter().map(|port| BufferDemand {
                 rx_queues: config.workers() as u16,
                 rx_descriptors: port.rx_descriptors,
@@ -469,10 +349,12 @@ mod tests {
     #[test]
     fn memory_that_does_not_hold_the_pool_is_refused() {
         let config = example_with("seed = 42", "");
-        let mut pool = pool_config(&config);
-        check_memory(&config, &pool).unwrap();
+        let mut pool = pool_of(&config);
+        ports::check_memory(&config, std::slice::from_ref(&pool)).unwrap();
         pool.buffers = 1 << 20;
-        let error = check_memory(&config, &pool).unwrap_err().to_string();
+        let error = ports::check_memory(&config, &[pool])
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("1048576 packet buffers need 3112MiB"),
             "{error}"

@@ -21,6 +21,9 @@ pub struct Layout {
     pub handover: usize,
     /// The UDP port of VXLAN.
     pub vxlan_port: u16,
+    /// Packet buffers that connections of all workers may hold; `None` for what the configuration
+    /// says.
+    pub connection_packets: Option<u32>,
 }
 
 /// One port.
@@ -65,6 +68,7 @@ impl Layout {
             flows: 0,
             handover: Self::DEFAULT_HANDOVER,
             vxlan_port: Self::DEFAULT_VXLAN_PORT,
+            connection_packets: None,
         }
     }
 }

@@ -67,15 +67,10 @@ fn run_workers(_args: &cli::RunArgs) -> io::Result<u8> {
     needs_dpdk()
 }
 
-/// `weirgate flow apply`: not joined to the devices yet.
+/// `weirgate flow apply`: tries the rules on the live devices.
 #[cfg(feature = "dpdk")]
-fn apply_rules(_args: &cli::ApplyArgs) -> io::Result<u8> {
-    writeln!(
-        io::stderr(),
-        "weirgate: this version cannot put rules to live devices yet; `weirgate flow plan` prints \
-         them for a driver"
-    )?;
-    Ok(EXIT_RUNTIME)
+fn apply_rules(args: &cli::ApplyArgs) -> io::Result<u8> {
+    dpdk::apply(args, &mut io::stdout(), &mut io::stderr())
 }
 
 /// `weirgate flow apply` in a build that cannot.

@@ -139,6 +139,7 @@ mod tests {
                 flows: 64,
                 handover: 64,
                 vxlan_port: Layout::DEFAULT_VXLAN_PORT,
+                connection_packets: None,
             },
             workers: (0..3).map(|_| vec![io()]).collect(),
             receivers: vec![vec![io()]],
