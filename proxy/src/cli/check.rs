@@ -26,24 +26,7 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::
 }
 
 fn summarize(config: &Config, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "  workers: {}, on lcores {}",
-        config.workers(),
-        list(&config.runtime.lcores)
-    )?;
-    if !config.runtime.rx_lcores.is_empty() {
-        let pairing = match config.runtime.pairing {
-            Pairing::Numa => "those of their NUMA node, or all if there are none",
-            Pairing::All => "all",
-        };
-        writeln!(
-            out,
-            "  receivers: {}, on lcores {}, for the workers: {pairing}",
-            config.runtime.rx_lcores.len(),
-            list(&config.runtime.rx_lcores)
-        )?;
-    }
+    summarize_lcores(config, out)?;
     summarize_steering(config, out)?;
     for port in &config.ports {
         let addresses = port.addresses.iter();
@@ -92,6 +75,29 @@ fn summarize(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         config.limits.max_sessions,
         ByteSize(config.dpdk.memory)
     )
+}
+
+/// What runs where.
+fn summarize_lcores(config: &Config, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "  workers: {}, on lcores {}",
+        config.workers(),
+        list(&config.runtime.lcores)
+    )?;
+    if !config.runtime.rx_lcores.is_empty() {
+        let pairing = match config.runtime.pairing {
+            Pairing::Numa => "those of their NUMA node, or all if there are none",
+            Pairing::All => "all",
+        };
+        writeln!(
+            out,
+            "  receivers: {}, on lcores {}, for the workers: {pairing}",
+            config.runtime.rx_lcores.len(),
+            list(&config.runtime.rx_lcores)
+        )?;
+    }
+    Ok(())
 }
 
 /// What devices are to do, and how many queues that may take.
