@@ -24,6 +24,10 @@
 //!   two of a class. To leave workers without any would be worse.
 //! - Rules do not set a key: any will do, as replies are foreseen with the one that the port tells.
 //!   Only symmetric RSS needs one of its own.
+//! - Where a rule spreads packets over queues, nobody documents how, so replies are not foreseen
+//!   ([`Replies`]); where the port does, they are. A class that is served [without
+//!   rules](Request::without_rules) is left to the port for that.
+//! - VLANs are not planned: frames with a tag come with the rest, and software tells them apart.
 //! - An IP version without an address has no classes: its packets are not for us.
 //!
 //! ```

@@ -23,8 +23,9 @@ const HELD_PER_PORT: u64 = 1024;
 /// and 40 ms.
 const CONNECTIONS_PER_WORKER: core::ops::RangeInclusive<u64> = 2048..=32_768;
 
-/// Packets that a worker may hold otherwise: on their way out, handed over, waiting for neighbors.
-const HELD_PER_WORKER: u64 = 4096;
+/// Packets that a worker may hold otherwise, beside those handed over to it: on their way out, waiting
+/// for neighbors.
+const HELD_PER_WORKER: u64 = 3072;
 
 /// What the allocator needs for itself.
 const POOL_OVERHEAD: u64 = 16 << 20;
@@ -83,11 +84,7 @@ impl PacketBudget {
         let (workers, others) = (threads.workers as u64, threads.receivers as u64);
         // One ring into each worker may be full. Where several are, it is overloaded, and what
         // comes to it is better lost than kept.
-        let handed_over = if workers + others > 1 {
-            u64::from(threads.handover)
-        } else {
-            0
-        };
+        let handed_over = u64::from(threads.handover);
         let per_worker = ports.len() as u64 * HELD_PER_PORT + HELD_PER_WORKER + handed_over;
         let held = workers * per_worker;
         // The control thread is one of DPDK's too.
@@ -209,9 +206,9 @@ mod tests {
             workers: 2,
             threads: 3,
             cache: 128,
-            held: 2 * (2 * 1024 + 4096 + 1024),
+            held: 2 * (2 * 1024 + 3072 + 1024),
             connections: 0,
-            buffers: 3 * 192 + 2 * (2 * 1024 + 4096 + 1024) + queues,
+            buffers: 3 * 192 + 2 * (2 * 1024 + 3072 + 1024) + queues,
         };
         assert_eq!(budget, expected);
     }
@@ -232,7 +229,7 @@ mod tests {
         assert_eq!(with(0, 1, 2).buffers, one.buffers + 256 + 96);
         let two = with(1, 1, 1);
         assert_eq!((two.workers, two.threads), (1, 3));
-        assert_eq!(two.buffers, one.buffers + 192 + 64);
+        assert_eq!(two.buffers, one.buffers + 192);
         assert_eq!(two.filling(0).connections, one.filling(0).connections);
     }
 

@@ -8,7 +8,7 @@ use super::{CheckArgs, EXIT_CONFIG, EXIT_OK, load};
 use netstack::tcp::EngineKind;
 
 use crate::config::quantity::{ByteSize, TimeSpan};
-use crate::config::{Balance, Config, EngineConfig};
+use crate::config::{Balance, Config, EngineConfig, Pairing};
 
 /// Checks a configuration file. Writes the summary to `out`, errors and warnings to `err`.
 ///
@@ -26,12 +26,8 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::
 }
 
 fn summarize(config: &Config, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "  workers: {}, on lcores {}",
-        config.workers(),
-        list(&config.runtime.lcores)
-    )?;
+    summarize_lcores(config, out)?;
+    summarize_steering(config, out)?;
     for port in &config.ports {
         let addresses = port.addresses.iter();
         let addresses = addresses.map(|own| format!("{}/{}", own.address, own.prefix_len));
@@ -79,6 +75,53 @@ fn summarize(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         config.limits.max_sessions,
         ByteSize(config.dpdk.memory)
     )
+}
+
+/// What runs where.
+fn summarize_lcores(config: &Config, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "  workers: {}, on lcores {}",
+        config.workers(),
+        list(&config.runtime.lcores)
+    )?;
+    if !config.runtime.rx_lcores.is_empty() {
+        let pairing = match config.runtime.pairing {
+            Pairing::Numa => "those of their NUMA node, or all if there are none",
+            Pairing::All => "all",
+        };
+        writeln!(
+            out,
+            "  receivers: {}, on lcores {}, for the workers: {pairing}",
+            config.runtime.rx_lcores.len(),
+            list(&config.runtime.rx_lcores)
+        )?;
+    }
+    Ok(())
+}
+
+/// What devices are to do, and how many queues that may take.
+fn summarize_steering(config: &Config, out: &mut dyn Write) -> io::Result<()> {
+    let steering = &config.steering;
+    let mut parts = vec![match (steering.rules, &steering.classes[..]) {
+        (false, _) => "no flow rules".to_owned(),
+        (true, []) => "flow rules for no class".to_owned(),
+        (true, classes) => format!("flow rules for {}", list(classes)),
+    }];
+    let wishes = [
+        (steering.rules && steering.isolate, "isolated"),
+        (
+            steering.rules && steering.drop_foreign,
+            "other addresses dropped",
+        ),
+        (steering.symmetric, "symmetric"),
+    ];
+    let wishes = wishes.iter().filter(|(wanted, _)| *wanted);
+    parts.extend(wishes.map(|(_, what)| (*what).to_owned()));
+    let queues = config.most_queues();
+    let most = queues.iter().map(|queues| queues.rx).max().unwrap_or(0);
+    parts.push(format!("up to {most} receive queues a port"));
+    writeln!(out, "  steering: {}", list(&parts))
 }
 
 /// How the connections of a listener or group are run.
@@ -172,6 +215,7 @@ mod tests {
         for part in [
             "weirgate.toml: ok\n",
             "workers: 2, on lcores 0, 1\n",
+            "steering: flow rules for ipv4-tcp, ipv6-tcp, up to 3 receive queues a port\n",
             "port edge: 192.0.2.1/24, 2001:db8::1/64 on net_af_packet0, MTU 1500\n",
             "route to ::/0 via fe80::1\n",
             "listener web: 192.0.2.1:80, [2001:db8::1]:80, served by nginx\n",
@@ -188,6 +232,31 @@ mod tests {
             assert!(out.contains(part), "{part:?} is missing: {out}");
         }
         assert!(err.contains("warning: `seed` in [runtime]"), "{err}");
+    }
+
+    #[test]
+    fn what_devices_are_to_do_is_summarized() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("w.toml");
+        let summary = |lines: &str| {
+            let example = include_str!("../../examples/readme.toml");
+            let text = example.replacen("[runtime]", &format!("{lines}\n[runtime]"), 1);
+            let text = text.replacen("idle =", "rx_lcores = [2]\nidle =", 1);
+            std::fs::write(&path, text).unwrap();
+            let (code, out, err) = checked(path.to_str().unwrap());
+            assert_eq!((code, err.as_str()), (EXIT_OK, ""));
+            out
+        };
+        let out = summary("[steering]\nisolate = true\nsymmetric = true");
+        let expected = "  receivers: 1, on lcores 2, for the workers: those of their NUMA node, or \
+                        all if there are none\n  steering: flow rules for ipv4-tcp, ipv6-tcp, \
+                        isolated, symmetric, up to 1 receive queues a port\n";
+        assert!(out.contains(expected), "{out}");
+        let out = summary("[steering]\nrules = false");
+        assert!(out.contains("steering: no flow rules, up to"), "{out}");
+        let out = summary("[steering]\nclasses = []\ndrop_foreign = true");
+        let expected = "flow rules for no class, other addresses dropped, up to";
+        assert!(out.contains(expected), "{out}");
     }
 
     #[test]

@@ -200,7 +200,7 @@ fn there_are_packets_for_every_queue_and_worker() {
     fault_added(
         &format!("{}\n[runtime]\nlcores = [0, 1]", with(least)),
         18,
-        &["2 workers and their queues hold up to 15296"],
+        &["2 workers and their queues hold up to 13248"],
     );
 }
 
