@@ -65,7 +65,8 @@ impl Guest {
     /// Boots, runs `command` as root of the guest, and ends with it.
     ///
     /// Of the command all counts but its standard streams: input is empty, output goes to the
-    /// console. Its environment is what it sets, and a `PATH` and a `TMPDIR` of the guest.
+    /// console. Its environment is what it sets, and a `PATH` and a `TMPDIR` of the guest, whose
+    /// files go with it.
     pub fn run(&self, command: &Command) -> Result<Outcome, UmlError> {
         let directory = rig::temporary_directory()?;
         // What the filter forbids, it forbids this thread for ever; and the guest dies with it.

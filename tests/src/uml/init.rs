@@ -32,12 +32,12 @@ fn script(command: &Command, directory: &Path, current: &Path) -> String {
     });
     format!(
         "#!/bin/sh
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TMPDIR={directory}
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/run/tmp
 prepare() {{
     mount -t proc proc /proc &&
     mount -t sysfs sys /sys &&
     mount -t tmpfs tmpfs /run &&
-    mkdir -p /run/lib/modules &&
+    mkdir -p $TMPDIR /run/lib/modules &&
     ln -s \"{MODULES}/$(uname -r)\" /run/lib/modules &&
     modprobe --dirname /run --all {modules} &&
     ip link set lo up
@@ -55,7 +55,6 @@ echo o >/proc/sysrq-trigger
 # The kernel panics if its first process ends.
 while :; do sleep 1; done
 ",
-        directory = quoted(directory.as_os_str()),
         modules = NEEDED.join(" "),
         current = quoted(current.as_os_str()),
         environment = environment.collect::<String>(),
