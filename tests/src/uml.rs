@@ -20,6 +20,10 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+
 use crate::rig::{self, Process, RigError};
 
 pub use net_tap::NetTap;
@@ -83,8 +87,14 @@ impl Guest {
         if xsave::is_too_large() {
             seccompiler::apply_filter(&xsave::filter()?)?;
         }
+        // Processes of the guest are processes of the host, and become ours if the guest panics.
+        set_child_subreaper(true)
+            .map_err(|errno| RigError::io("adopting the guest's processes")(errno.into()))?;
         let mut process = Process::start(&mut self.command_line(directory), &file("console"))?;
         let ended = process.wait(self.patience);
+        process.kill();
+        let group = Pid::from_raw(-process.pid().cast_signed());
+        while waitpid(group, None).is_ok() {}
         let console = process.log();
         if let Err(RigError::Timeout(_)) = ended {
             return Err(UmlError::Timeout {

@@ -19,7 +19,8 @@ fn a_command_runs_in_a_guest() {
     let mut command = Command::new("sh");
     command.args(["-c", "grep vendor_id /proc/cpuinfo; pwd; exit 7"]);
     command.current_dir("/usr");
-    let outcome = guest.run(&command).unwrap();
+    let outcome = guest.run(&command);
+    let outcome = outcome.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(outcome.status, 7, "{}", outcome.console);
     for line in ["vendor_id\t: User Mode Linux", "/usr"] {
         let mut lines = outcome.console.lines();
