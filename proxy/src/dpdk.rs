@@ -327,7 +327,7 @@ mod tests {
             ("seed = 42", ""),
             ("lcores = [0, 1]", "lcores = [0, 1, 2]"),
             ("mtu = 1500", "mtu = 2100"),
-            ("mtu = 1500", "mtu = 9216"),
+            ("mtu = 1500", "mtu = 9000"),
             ("rx_descriptors = 512", "rx_descriptors = 4096"),
         ] {
             let config = example_with(old, new);

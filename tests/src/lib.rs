@@ -8,7 +8,8 @@
 //! The others need nothing. A [`station`] is workers in memory, and frames that a test makes up; the
 //! [`sim`] drives a client, Weirgate and a server through a network in memory and virtual time; a
 //! [`script`] says packet by packet what a [`stack`] is to do; the [`differential`] fuzzer plays the
-//! same to our TCP and to the kernel's; [`paths`] measures both over bad links.
+//! same to our TCP and to the kernel's; [`paths`] measures both over bad links; [`uml`] runs tests
+//! in a kernel of their own, which has what the host's may lack.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,7 @@ pub mod script;
 pub mod sim;
 pub mod stack;
 pub mod station;
+pub mod uml;
 
 /// Makes tests of functions that take a [`rig::Config`]: each over either driver with the native
 /// engine, and those named after `smoltcp:` once more with smoltcp, where engines could tell them

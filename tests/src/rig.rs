@@ -39,6 +39,7 @@ pub use topology::{
     CLIENT_V4, CLIENT_V6, FAMILIES, Family, GATE_V4, GATE_V6, Gate, PEER_V4, PEER_V6, PathTopology,
     SERVER_V4, SERVER_V6, Topology,
 };
+pub(crate) use topology::{GATE_SERVER_V4, GATE_SERVER_V6};
 pub use weirgate::Weirgate;
 
 use std::fs::{self, File};

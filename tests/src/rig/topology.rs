@@ -240,6 +240,6 @@ pub const SERVER_V4: &str = "10.64.1.2";
 /// The server's IPv6 address.
 pub const SERVER_V6: &str = "fd64:1::2";
 /// Weirgate's IPv4 address on the server's side.
-pub(super) const GATE_SERVER_V4: &str = "10.64.1.1";
+pub(crate) const GATE_SERVER_V4: &str = "10.64.1.1";
 /// Weirgate's IPv6 address on the server's side.
-pub(super) const GATE_SERVER_V6: &str = "fd64:1::1";
+pub(crate) const GATE_SERVER_V6: &str = "fd64:1::1";

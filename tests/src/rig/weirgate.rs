@@ -53,10 +53,20 @@ impl Weirgate {
         config: &Config,
         directory: &Path,
     ) -> Result<Self, RigError> {
-        let path = directory.join("weirgate.toml");
         // The namespace's name is unique, and so is what DPDK calls its files.
-        fs::write(&path, config.to_toml(namespace.name()))
-            .map_err(RigError::io(path.display().to_string()))?;
+        let config = config.to_toml(namespace.name());
+        Self::start_with(program, namespace, &config, directory)
+    }
+
+    /// The same, with the text of a configuration.
+    pub fn start_with(
+        program: &Path,
+        namespace: &Namespace,
+        config: &str,
+        directory: &Path,
+    ) -> Result<Self, RigError> {
+        let path = directory.join("weirgate.toml");
+        fs::write(&path, config).map_err(RigError::io(path.display().to_string()))?;
         let mut command = namespace.command(&program.to_string_lossy());
         command.arg("run").arg("--config").arg(&path);
         command.env("NO_COLOR", "1");
