@@ -134,14 +134,17 @@ impl Distributor {
         }
     }
 
-    /// Distributes a burst.
+    /// Distributes a burst. Each step has the next one's memory fetched for all packets.
     fn burst(&mut self, packets: impl Iterator<Item = Item>) {
-        for (port, frame) in packets {
-            let classified = self.classifier.classify(&frame);
-            let hash = classified.hash(&frame, &self.toeplitz);
-            self.directory.touch(hash);
-            let kind = classified.ports.map_or(Kind::Datagram, |ports| ports.kind);
-            self.burst.push((hash, kind, (port, frame)));
+        for packet in packets {
+            black_box(packet.1[0]);
+            self.burst.push((0, Kind::Datagram, packet));
+        }
+        for (hash, kind, (_, frame)) in &mut self.burst {
+            let classified = self.classifier.classify(frame);
+            *hash = classified.hash(frame, &self.toeplitz);
+            self.directory.touch(*hash);
+            *kind = classified.ports.map_or(Kind::Datagram, |ports| ports.kind);
         }
         for (hash, kind, item) in self.burst.drain(..) {
             let placement = self.directory.place(hash, kind, 1, &self.rings);
