@@ -124,11 +124,11 @@ impl Classifier {
         let Some(start) = frame.first_chunk::<{ ethernet::HEADER_LEN + V4::HEADER_LEN }>() else {
             return Classified::NOT_IP;
         };
-        let layout = match u16::from_be_bytes([start[12], start[13]]) {
-            V4::ETHERTYPE => &Layout::V4,
-            V6::ETHERTYPE => &Layout::V6,
-            _ => return Classified::NOT_IP,
-        };
+        let ethertype = u16::from_be_bytes([start[12], start[13]]);
+        let layout = &LAYOUTS[usize::from(ethertype >> 15)];
+        if ethertype != layout.ethertype {
+            return Classified::NOT_IP;
+        }
         let packet = &frame[ethernet::HEADER_LEN..];
         let Some(outline) = packet
             .first_chunk()
@@ -145,22 +145,17 @@ impl Classifier {
         if outline.fragment {
             return other;
         }
-        let (least, flags_at) = match outline.protocol {
-            tcp::PROTOCOL => (tcp::HEADER_LEN, tcp::FLAGS_OFFSET),
-            udp::PROTOCOL => (udp::HEADER_LEN, 0),
-            _ => return other,
-        };
-        let upper = packet.get(outline.upper..outline.len).unwrap_or_default();
-        if upper.len() < least {
+        let transport = &TRANSPORTS[usize::from(outline.protocol & 1)];
+        if outline.protocol != transport.protocol {
             return other;
         }
-        let is_tcp = outline.protocol == tcp::PROTOCOL;
+        let upper = packet.get(outline.upper..outline.len).unwrap_or_default();
+        if upper.len() < transport.least_len {
+            return other;
+        }
         let is_vxlan = [upper[2], upper[3]] == self.vxlan_port.to_be_bytes();
-        let (class, kind) = match (is_tcp, is_vxlan) {
-            (true, _) => (layout.tcp, KINDS[usize::from(upper[flags_at] & 0x1f)]),
-            (false, false) => (layout.udp, Kind::Datagram),
-            (false, true) => (layout.vxlan, Kind::Datagram),
-        };
+        let class = layout.classes[transport.class[usize::from(is_vxlan)]];
+        let kind = transport.kinds[usize::from(upper[transport.flags_at] & 0x1f)];
         let offset = NonZeroU16::new((ethernet::HEADER_LEN + outline.upper) as u16);
         Classified {
             class,
@@ -184,11 +179,11 @@ struct Outline {
 /// Where an IP header says what, and the classes of what it carries.
 #[derive(Debug)]
 struct Layout {
+    ethertype: u16,
     family: Family,
     version: u8,
-    tcp: Class,
-    udp: Class,
-    vxlan: Class,
+    /// Those of TCP, UDP and VXLAN.
+    classes: [Class; 3],
     /// Octets of the least header.
     least_len: usize,
     /// Octets of the header that the first octet does not count, and the bits with which it counts
@@ -204,13 +199,13 @@ struct Layout {
     has_extensions: bool,
 }
 
-impl Layout {
-    const V4: Self = Self {
+/// Those of both versions, by the highest bit of their EtherTypes.
+const LAYOUTS: [Layout; 2] = [
+    Layout {
+        ethertype: V4::ETHERTYPE,
         family: Family::V4,
         version: V4::VERSION,
-        tcp: Class::Ipv4Tcp,
-        udp: Class::Ipv4Udp,
-        vxlan: Class::Ipv4Vxlan,
+        classes: [Class::Ipv4Tcp, Class::Ipv4Udp, Class::Ipv4Vxlan],
         least_len: V4::HEADER_LEN,
         fixed_len: 0,
         counted: 0x0f,
@@ -220,14 +215,12 @@ impl Layout {
         fragment: 0x3fff,
         protocol_at: ipv4::PROTOCOL_OFFSET,
         has_extensions: false,
-    };
-
-    const V6: Self = Self {
+    },
+    Layout {
+        ethertype: V6::ETHERTYPE,
         family: Family::V6,
         version: V6::VERSION,
-        tcp: Class::Ipv6Tcp,
-        udp: Class::Ipv6Udp,
-        vxlan: Class::Ipv6Vxlan,
+        classes: [Class::Ipv6Tcp, Class::Ipv6Udp, Class::Ipv6Vxlan],
         least_len: V6::HEADER_LEN,
         fixed_len: V6::HEADER_LEN,
         counted: 0,
@@ -236,8 +229,10 @@ impl Layout {
         fragment: 0,
         protocol_at: ipv6::NEXT_HEADER_OFFSET,
         has_extensions: true,
-    };
+    },
+];
 
+impl Layout {
     /// Reads the header of `packet`; `None` if it cannot be right. `start` is the beginning of the
     /// packet, of which the compiler knows the length.
     #[inline]
@@ -253,42 +248,75 @@ impl Layout {
         if !sound {
             return None;
         }
+        let protocol = start[self.protocol_at];
         let outline = Outline {
-            protocol: start[self.protocol_at],
+            protocol,
             upper: header_len,
             len,
             fragment: word(FRAGMENT_AT) & self.fragment != 0,
         };
-        if self.has_extensions && ipv6_ext::is_extension(outline.protocol) {
-            return Some(outline.behind_extensions(packet));
+        if ipv6_ext::is_extension(protocol) && self.has_extensions {
+            let (protocol, between, fragment) = skip_extensions(protocol, &packet[header_len..len]);
+            return Some(Outline {
+                protocol,
+                upper: header_len + between,
+                fragment,
+                ..outline
+            });
         }
         Some(outline)
     }
 }
 
-impl Outline {
-    /// The same behind extension headers.
-    #[cold]
-    fn behind_extensions(self, packet: &[u8]) -> Self {
-        let payload = packet.get(self.upper..self.len).unwrap_or_default();
-        match ipv6_ext::walk(self.protocol, payload) {
-            Ok(upper) => Self {
-                protocol: upper.protocol,
-                upper: self.upper + upper.offset,
-                fragment: upper.fragment.is_some(),
-                ..self
-            },
-            // No host accepts it. The first extension header is no protocol with ports.
-            Err(_) => self,
-        }
+/// What stands behind extension headers, of which the first has the number `first`; how many octets
+/// they have; and whether the packet is a fragment.
+#[cold]
+fn skip_extensions(first: u8, payload: &[u8]) -> (u8, usize, bool) {
+    match ipv6_ext::walk(first, payload) {
+        Ok(upper) => (upper.protocol, upper.offset, upper.fragment.is_some()),
+        // No host accepts it. An extension header is no protocol with ports.
+        Err(_) => (first, 0, false),
     }
 }
 
-/// What a TCP segment does to its flow, by its low five flags.
-const KINDS: [Kind; 32] = {
+/// What differs between TCP and UDP.
+#[derive(Debug)]
+struct Transport {
+    protocol: u8,
+    /// The index of its class in [`Layout::classes`], and of that on the port of VXLAN.
+    class: [usize; 2],
+    /// Octets of the least header.
+    least_len: usize,
+    /// Where the octet stands that says what a packet does to its flow, and what it says, by its
+    /// low five bits.
+    flags_at: usize,
+    kinds: [Kind; 32],
+}
+
+/// Both, by the lowest bit of their protocol numbers.
+const TRANSPORTS: [Transport; 2] = [
+    Transport {
+        protocol: tcp::PROTOCOL,
+        class: [0, 0],
+        least_len: tcp::HEADER_LEN,
+        flags_at: tcp::FLAGS_OFFSET,
+        kinds: kinds_of_segments(),
+    },
+    Transport {
+        protocol: udp::PROTOCOL,
+        class: [1, 2],
+        least_len: udp::HEADER_LEN,
+        // Any octet will do: UDP has no flags.
+        flags_at: 0,
+        kinds: [Kind::Datagram; 32],
+    },
+];
+
+/// What TCP segments do to their flow, by their low five flags.
+const fn kinds_of_segments() -> [Kind; 32] {
     let mut kinds = [Kind::Ongoing; 32];
     let mut bits = 0;
-    while bits < 32 {
+    while bits < kinds.len() {
         let flags = Flags(bits as u8);
         if flags.contains(Flags::FIN) || flags.contains(Flags::RST) {
             kinds[bits] = Kind::Closing;
@@ -298,7 +326,7 @@ const KINDS: [Kind; 32] = {
         bits += 1;
     }
     kinds
-};
+}
 
 /// Where the fragment offset and its flags stand in an IPv4 header.
 const FRAGMENT_AT: usize = 6;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bench::report::Report;
-use bench::tcp;
+use bench::{steering, tcp};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -18,11 +18,15 @@ fn main() -> ExitCode {
     let wanted = |figure: &str| {
         figures.is_empty() || figures.iter().any(|part| figure.contains(part.as_str()))
     };
-    if name != "tcp" {
-        eprintln!("bench: no such benchmark: `{name}`\n\n{USAGE}");
-        return ExitCode::FAILURE;
-    }
-    match tcp::run(&wanted).and_then(|report| publish(name, &report)) {
+    let report = match name.as_str() {
+        "tcp" => tcp::run(&wanted),
+        "steering" => steering::run(&wanted),
+        _ => {
+            eprintln!("bench: no such benchmark: `{name}`\n\n{USAGE}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match report.and_then(|report| publish(name, &report)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {name}: {error}");
@@ -48,4 +52,5 @@ fn publish(name: &str, report: &Report) -> io::Result<()> {
 const USAGE: &str = "\
 usage: bench NAME [PART OF A FIGURE'S NAME ...]
 
-  tcp    the TCP proxy in memory: requests, short connections, bulk data, memory";
+  tcp       the TCP proxy in memory: requests, short connections, bulk data, memory
+  steering  how packets come to their workers: classifier, hash, rings, directory";

@@ -109,7 +109,7 @@ usage: cargo xtask COMMAND
   fuzz differential [--seconds N] [--seed S] [linux|smoltcp]
                                  play the same to our TCP and to others; the kernel needs root
   golden-update                  write the captures in tests/goldens anew
-  bench NAME [FIGURE ...]        measure something on this machine; `tcp` is the TCP proxy
+  bench NAME [FIGURE ...]        measure something on this machine: `tcp`, `steering`
   bench paths [OPTIONS]          TCP beside that of Linux over bad paths, in namespaces
   demo                           curl through Weirgate to nginx, in namespaces of its own";
 
