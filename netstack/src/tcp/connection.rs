@@ -378,27 +378,21 @@ impl<B: PacketBuf> Connection<B> {
     }
 
     /// Octets of the largest packet that the connection sends.
-    pub(super) fn packet_len<I: Ip>(&self, now: Instant) -> usize {
+    pub(super) fn packet_len<I: Ip>(&self) -> usize {
         let stamps = if self.engine.stamps().is_some() {
             TIMESTAMPS_LEN
         } else {
             0
         };
-        let segment = self.engine.info(now).smss as usize;
-        I::HEADER_LEN + HEADER_LEN + usize::from(stamps) + segment
+        I::HEADER_LEN + HEADER_LEN + usize::from(stamps) + self.engine.smss() as usize
     }
 
-    /// The network says that a packet with the octet `seq` of ours was too large for a path of
+    /// The network says that a packet of ours, which is in flight, was too large for a path of
     /// this MTU, in octets. Returns whether that changed anything.
-    pub(super) fn handle_packet_too_big<I: Ip>(
-        &mut self,
-        now: Instant,
-        seq: u32,
-        mtu: usize,
-    ) -> bool {
+    pub(super) fn handle_packet_too_big<I: Ip>(&mut self, now: Instant, mtu: usize) -> bool {
         let mss = mtu.saturating_sub(I::HEADER_LEN + HEADER_LEN);
         let mss = u16::try_from(mss).unwrap_or(u16::MAX);
-        self.guarded(|engine| engine.handle_packet_too_big(now, seq, mss))
+        self.guarded(|engine| engine.handle_packet_too_big(now, mss))
             .unwrap_or(false)
     }
 

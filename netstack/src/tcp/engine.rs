@@ -247,11 +247,11 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
-    /// A packet with the octet `seq` was too large for the path, which takes segments of `mss`
-    /// octets of payload. Returns whether that changed anything.
-    pub(super) fn handle_packet_too_big(&mut self, now: Instant, seq: u32, mss: u16) -> bool {
+    /// A packet in flight was too large for the path, which takes segments of `mss` octets of
+    /// payload. Returns whether that changed anything.
+    pub(super) fn handle_packet_too_big(&mut self, now: Instant, mss: u16) -> bool {
         match self {
-            Self::Native(engine) => engine.handle_packet_too_big(now, seq, mss),
+            Self::Native(engine) => engine.handle_packet_too_big(now, mss),
             // smoltcp knows no path MTU; its segments stay as small as the MSS option says.
             Self::Smoltcp(_) => false,
         }
@@ -334,6 +334,14 @@ impl<B: PacketBuf> Engine<B> {
         match self {
             Self::Native(engine) => engine.stamps(),
             Self::Smoltcp(_) => None,
+        }
+    }
+
+    /// The largest payload of a segment that is sent, in octets; 0 if nobody knows.
+    pub(super) fn smss(&self) -> u32 {
+        match self {
+            Self::Native(engine) => engine.smss(),
+            Self::Smoltcp(_) => 0,
         }
     }
 

@@ -145,11 +145,10 @@ impl Search {
 impl<P: Payload> Open<P> {
     /// A smaller path MTU (RFC 1191 section 6.3, RFC 8201 section 5.2): the segments that were too
     /// large are sent again in smaller ones. Returns whether that is news.
-    pub(super) fn handle_packet_too_big(&mut self, now: Instant, seq: u32, mss: u16) -> bool {
-        let in_flight = seq::le(self.send.una, seq) && seq::lt(seq, self.send.nxt);
+    pub(super) fn handle_packet_too_big(&mut self, now: Instant, mss: u16) -> bool {
         let mss = mss.max(SMALLEST_MSS);
         let size = self.segment_room();
-        if !in_flight || mss >= size {
+        if mss >= size {
             return false;
         }
         let ceiling = self.search.as_ref().map_or(size, |search| search.ceiling());
