@@ -187,6 +187,7 @@ impl<P: Payload> Open<P> {
                 to.send.queue.push(payload);
             }
         }
+        to.send.short_of_room = self.receive.queued() > 0;
         moved
     }
 
