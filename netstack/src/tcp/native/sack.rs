@@ -97,8 +97,6 @@ pub(super) struct Delivery<'a> {
     pub(super) last_sent_once: Option<Instant>,
     /// The lowest sequence number delivered by a segment that was sent only once.
     pub(super) lowest_sent_once: Option<u32>,
-    /// Whether a segment was delivered that was sent again since.
-    pub(super) retransmitted: bool,
     /// The length of the segment inside of which the cumulative acknowledgment ended.
     pub(super) divided: Option<u32>,
 }
@@ -116,7 +114,6 @@ impl<'a> Delivery<'a> {
             first_sent_once: None,
             last_sent_once: None,
             lowest_sent_once: None,
-            retransmitted: false,
             divided: None,
         }
     }
@@ -142,7 +139,6 @@ impl<'a> Delivery<'a> {
             self.newest = Some(*sent);
         }
         if sent.retransmitted {
-            self.retransmitted = true;
             return;
         }
         let earliest = self.first_sent_once.unwrap_or(sent.sent_at);
