@@ -433,8 +433,8 @@ impl<B: PacketBuf> Connection<B> {
         self.engine.take_starved()
     }
 
-    pub(super) fn take_retransmitted(&mut self) -> u32 {
-        self.engine.take_retransmitted()
+    pub(super) fn take_retransmits(&mut self) -> u32 {
+        self.engine.take_retransmits()
     }
 
     pub(super) fn take_tally(&mut self) -> Option<Tally> {

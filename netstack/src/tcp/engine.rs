@@ -380,10 +380,10 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
-    pub(super) fn take_retransmitted(&mut self) -> u32 {
+    pub(super) fn take_retransmits(&mut self) -> u32 {
         match self {
-            Self::Native(engine) => engine.take_retransmitted(),
-            Self::Smoltcp(engine) => engine.take_retransmitted(),
+            Self::Native(engine) => engine.take_retransmits(),
+            Self::Smoltcp(engine) => engine.take_retransmits(),
         }
     }
 

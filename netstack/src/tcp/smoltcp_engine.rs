@@ -332,8 +332,8 @@ impl Engine {
     }
 
     /// Segments sent again since this was last asked.
-    pub(super) fn take_retransmitted(&mut self) -> u32 {
-        core::mem::take(&mut self.wire.retransmitted)
+    pub(super) fn take_retransmits(&mut self) -> u32 {
+        core::mem::take(&mut self.wire.retransmits)
     }
 
     /// Resets sent since this was last asked.

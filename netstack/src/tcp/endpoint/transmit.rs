@@ -41,7 +41,7 @@ impl<B: PacketBuf> Endpoint<B> {
         }
         let entry = &mut self.connections[id.index()];
         for (event, sent) in [
-            (Event::TcpRetransmits, entry.connection.take_retransmitted()),
+            (Event::TcpRetransmits, entry.connection.take_retransmits()),
             (Event::TcpResetsSent, entry.connection.take_resets()),
         ] {
             if sent > 0 {

@@ -47,7 +47,6 @@ pub(super) struct Idle {
     retransmitted: u32,
     duplicated: u32,
     stamp_offset: u32,
-    retransmissions: u32,
     undone: u16,
     negotiated: Negotiated,
     rack: RestingRack,
@@ -126,7 +125,6 @@ impl Idle {
             ReceiveHalf::resume(&self.receive),
             self.negotiated,
             self.stamp_offset,
-            self.retransmissions,
         )
     }
 }
@@ -189,7 +187,6 @@ impl<P: Payload> Open<P> {
             retransmitted: send.retransmitted,
             duplicated: send.duplicated,
             stamp_offset: self.stamp_offset(),
-            retransmissions: self.retransmissions(),
             undone: send.undone,
             negotiated: self.negotiated,
             rack: send.rack.rest(),

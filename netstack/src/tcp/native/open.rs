@@ -58,8 +58,8 @@ pub(super) struct Open<P> {
     passive: bool,
     /// The path takes less than was agreed on.
     pub(super) search: Option<Box<Search>>,
-    /// Segments sent again.
-    retransmissions: u32,
+    /// Segments sent again since somebody asked.
+    retransmits: u32,
 }
 
 impl<P: Payload> Open<P> {
@@ -98,7 +98,7 @@ impl<P: Payload> Open<P> {
             max_gaps: MAX_GAPS,
         };
         let receive = ReceiveHalf::new(call.now, agreement.irs, &receive);
-        Self::joined(send, receive, *negotiated, start.stamp_offset, 0)
+        Self::joined(send, receive, *negotiated, start.stamp_offset)
     }
 
     /// The connection of two halves in which nothing is under way.
@@ -107,7 +107,6 @@ impl<P: Payload> Open<P> {
         receive: ReceiveHalf<P>,
         negotiated: Negotiated,
         stamp_offset: u32,
-        retransmissions: u32,
     ) -> Self {
         Self {
             send,
@@ -119,7 +118,7 @@ impl<P: Payload> Open<P> {
             asked: false,
             passive: false,
             search: None,
-            retransmissions,
+            retransmits: 0,
         }
     }
 
@@ -323,9 +322,9 @@ impl<P: Payload> Open<P> {
         self.stamp_offset
     }
 
-    /// Segments sent again, ever.
-    pub(super) fn retransmissions(&self) -> u32 {
-        self.retransmissions
+    /// Segments sent again since this was last asked.
+    pub(super) fn take_retransmits(&mut self) -> u32 {
+        core::mem::take(&mut self.retransmits)
     }
 
     /// Packet buffers held.

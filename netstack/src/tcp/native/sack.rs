@@ -53,7 +53,7 @@ pub(super) struct Sent {
     /// What is believed of it.
     pub(super) fate: Fate,
     /// Whether it was sent more than once.
-    pub(super) retransmitted: bool,
+    pub(super) resent: bool,
     /// If the peer has it: so far, it has everything that follows as well. It may have more.
     run_end: u32,
 }
@@ -67,7 +67,7 @@ impl Sent {
             sent_at,
             rate,
             fate: Fate::InFlight,
-            retransmitted: false,
+            resent: false,
             run_end: seq,
         }
     }
@@ -138,7 +138,7 @@ impl<'a> Delivery<'a> {
         if newer {
             self.newest = Some(*sent);
         }
-        if sent.retransmitted {
+        if sent.resent {
             return;
         }
         let earliest = self.first_sent_once.unwrap_or(sent.sent_at);
@@ -211,7 +211,7 @@ impl Scoreboard {
 
     /// Octets that were sent again and are under way. Looks at every segment.
     pub(super) fn resent_octets(&self) -> u32 {
-        let resent = |sent: &&Sent| sent.retransmitted && sent.fate == Fate::InFlight;
+        let resent = |sent: &&Sent| sent.resent && sent.fate == Fate::InFlight;
         self.iter().filter(resent).map(|sent| sent.len).sum()
     }
 
@@ -455,7 +455,7 @@ impl Scoreboard {
             }
         }
         self.first_from = self.sent.front().map_or(0, |first| first.seq);
-        let resent = |sent: &&Sent| sent.retransmitted && sent.fate == Fate::InFlight;
+        let resent = |sent: &&Sent| sent.resent && sent.fate == Fate::InFlight;
         let again = self.iter().filter(resent).map(|sent| Again {
             end: sent.end(),
             sent_at: sent.sent_at,
@@ -495,7 +495,7 @@ impl Scoreboard {
             }
             sent.sent_at = now;
             sent.rate = rate;
-            sent.retransmitted = true;
+            sent.resent = true;
             let end = sent.end();
             self.again.push_back(Again { end, sent_at: now });
         }

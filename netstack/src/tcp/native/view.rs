@@ -250,8 +250,8 @@ impl<B: PacketBuf> Engine<B> {
     }
 
     /// Segments sent again since this was last asked.
-    pub(in crate::tcp) fn take_retransmitted(&mut self) -> u32 {
-        core::mem::take(&mut self.retransmitted)
+    pub(in crate::tcp) fn take_retransmits(&mut self) -> u32 {
+        core::mem::take(&mut self.retransmits)
     }
 
     /// What else has happened since this was last asked; mostly nothing.

@@ -132,7 +132,7 @@ impl<P: Payload> Open<P> {
             return false;
         }
         if part.again.is_some() {
-            self.retransmissions = self.retransmissions.wrapping_add(1);
+            self.retransmits += 1;
             self.send.note_stamp(self.stamp(now));
             if let Some(search) = &mut self.search {
                 search.sent_again(now, part.seq);

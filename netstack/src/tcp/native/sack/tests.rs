@@ -274,8 +274,8 @@ fn a_mistake_taken_back_is_judged_anew() {
     board.restore_lost();
     let longest = Duration::from_secs(9);
     let wait = |sent: &Sent| {
-        let retransmitted = u64::from(sent.retransmitted);
-        Judgement::Wait(Duration::from_secs(1 + retransmitted))
+        let resent = u64::from(sent.resent);
+        Judgement::Wait(Duration::from_secs(1 + resent))
     };
     let (lost, waits) = board.lose(longest, wait);
     assert_eq!((lost, waits), (0, Some(Duration::from_secs(2))));
