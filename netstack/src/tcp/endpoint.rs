@@ -365,26 +365,6 @@ impl<B: PacketBuf> Endpoint<B> {
         self.half_open
     }
 
-    /// Gives up all handshakes of clients that have not finished. Looks at every connection: for
-    /// the end of a worker only.
-    pub fn reset_handshakes(&mut self) {
-        if self.half_open == 0 {
-            return;
-        }
-        let handshakes: Vec<ConnId> = self
-            .connections
-            .iter_mut()
-            .filter(|(_, entry)| matches!(entry.holder, Holder::Handshake(_)))
-            .map(|(index, entry)| {
-                entry.connection.abort();
-                ConnId(index as u32)
-            })
-            .collect();
-        for id in handshakes {
-            self.enqueue_news(id);
-        }
-    }
-
     /// Refuses all new connections of clients from now on.
     pub fn stop_listening(&mut self) {
         self.listeners = Listeners::new([]);
