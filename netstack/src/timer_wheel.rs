@@ -157,7 +157,7 @@ impl TimerWheel {
     /// called until it returns `None`, once a turn. A `now` earlier than that of a previous call
     /// counts as that.
     ///
-    /// The work of one call is bounded: it moves at most [`MOVES_PER_CALL`] timers to lower levels.
+    /// The work of one call is bounded: it moves at most [`MOVES_PER_CALL`] timers to other slots.
     /// So `None` may come while timers are due; then [`Self::next_deadline`] is not after `now`,
     /// and the next turn goes on.
     pub fn poll_expired(&mut self, now: Instant) -> Option<u32> {
@@ -173,7 +173,8 @@ impl TimerWheel {
             match self.next_slot() {
                 Some((slot, start)) if start <= now => {
                     self.current = start;
-                    // A slot of level 0 holds a single tick: its timers are due as they are.
+                    // A slot of level 0 holds a single tick: its timers are due, or were moved to
+                    // a later time.
                     self.cascading = (slot as usize >= SLOTS).then_some(slot);
                 }
                 _ => {
@@ -319,7 +320,7 @@ impl TimerWheel {
     }
 }
 
-/// The most timers that one call of [`TimerWheel::poll_expired`] moves to lower levels.
+/// The most timers that one call of [`TimerWheel::poll_expired`] moves to other slots.
 pub const MOVES_PER_CALL: usize = 256;
 
 const SLOT_BITS: u32 = 6;

@@ -2,10 +2,11 @@
 //!
 //! Contract, in the words of quinn: `handle_segment` takes events in, `poll_transmit` and
 //! `poll_timeout` give actions out, the rest belongs to the session that reads and writes. After
-//! any `handle_*`, [`Connection::send`], [`Connection::consume`], [`Connection::close`] or
-//! [`Connection::abort`], call `poll_transmit` until it says that it is done, then re-arm the timer
-//! by `poll_timeout`. Received octets are seen as [`Chunk`]s and are acknowledged as window only
-//! when consumed; so whoever does not consume slows the peer down.
+//! any `handle_*`, [`Connection::send`], [`Connection::consume`], [`Connection::pass_to`] (of both
+//! connections), [`Connection::close`] or [`Connection::abort`], call `poll_transmit` until it says
+//! that it is done, then re-arm the timer by `poll_timeout`. Received octets are seen as [`Chunk`]s
+//! and are acknowledged as window only when consumed or passed on; so whoever does neither slows
+//! the peer down.
 //!
 //! What no engine should have to know is here: the checks of RFC 5961 against blind resets and
 //! SYNs, the bookkeeping for deadlines, and the containment of an engine that panics.

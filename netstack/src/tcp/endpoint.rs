@@ -1,6 +1,6 @@
 //! All TCP connections of one worker.
 //!
-//! In: segments ([`Endpoint::handle_segment`]), time ([`Endpoint::handle_timeouts`]), and what
+//! In: segments ([`Endpoint::handle_run`]), time ([`Endpoint::handle_timeouts`]), and what
 //! the sessions want (`connect`, [`Connection`]'s methods, [`Endpoint::flush`],
 //! [`Endpoint::release`]). Out: packets, and [`Event`]s for the sessions.
 //!

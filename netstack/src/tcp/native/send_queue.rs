@@ -1,7 +1,7 @@
 //! What is to be sent: chunks of payload, held until the peer has acknowledged them.
 //!
-//! In: chunks from the session, by reference. Out: pieces of them by sequence number, for a
-//! segment sent first or again. Nothing is copied here.
+//! In: chunks from the session, by reference; small ones are copied behind the one before. Out:
+//! pieces of them by sequence number, for a segment sent first or again.
 
 use core::ops::Range;
 
