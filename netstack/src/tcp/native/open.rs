@@ -30,10 +30,6 @@ const MAX_ACK_DELAY: Duration = Duration::from_millis(40);
 /// loses every second segment of a window or more; what is refused then is sent twice for nothing.
 const MAX_GAPS: u16 = 2048;
 
-/// Chunks shorter than this are copied behind the one before, if that has room: many small ones
-/// would each hold a whole buffer.
-const WORTH_SHARING: usize = 256;
-
 /// How far ahead of the acknowledgments the session may write, as a multiple of what is in flight.
 const AHEAD: u32 = 2;
 
@@ -165,7 +161,7 @@ impl<P: Payload> Open<P> {
         if len == 0 {
             return 0;
         }
-        if len < WORTH_SHARING && self.send.queue.append(&octets[..len]) {
+        if self.send.queue.gather(&octets[..len]) {
             return len;
         }
         let mut part = payload.share();
@@ -181,10 +177,7 @@ impl<P: Payload> Open<P> {
         let mut moved = 0;
         while let Some(payload) = self.receive.take(room - moved) {
             moved += payload.octets().len();
-            let small = payload.octets().len() < WORTH_SHARING;
-            if !small || !to.send.queue.append(payload.octets()) {
-                to.send.queue.push(payload);
-            }
+            to.send.queue.push_gathered(payload);
         }
         to.send.short_of_room = self.receive.queued() > 0;
         moved
@@ -204,7 +197,7 @@ impl<P: Payload> Open<P> {
         let all = octets.len();
         let octets = &octets[..all.min(self.room(options))];
         self.send.short_of_room = octets.len() < all;
-        if !octets.is_empty() && octets.len() < WORTH_SHARING && self.send.queue.append(octets) {
+        if self.send.queue.gather(octets) {
             return octets.len();
         }
         let mut rest = octets;
