@@ -21,6 +21,7 @@ use super::gather;
 use super::paws::{Paws, Verdict};
 use super::queue::Queue;
 use super::reassembly::{Inserted, Limits, Reassembly, Refusal};
+use super::rto::MAX_RTT_MILLIS;
 use super::window::{Pressure, Window};
 use crate::io::Payload;
 use crate::tcp::seq;
@@ -151,9 +152,6 @@ pub(super) struct ReceiveHalf<P> {
 /// The least time between answers to empty segments outside the window; shorter than any keepalive
 /// or probe interval.
 const STRAY_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Round trips are not longer than this; whatever echo says so is not one of ours. Milliseconds.
-const MAX_RTT_MILLIS: u32 = 60_000;
 
 impl<P: Payload> ReceiveHalf<P> {
     /// Begins after the peer's SYN, whose sequence number is `irs`.

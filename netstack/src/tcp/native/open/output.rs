@@ -5,6 +5,7 @@
 
 use super::Open;
 use crate::io::{PacketBuf, Payload};
+use crate::ip::{Ip, V6};
 use crate::tcp::connection::Transmitted;
 use crate::tcp::native::acknowledge::Acknowledgment as AckDue;
 use crate::tcp::native::segment::{Attaching, Emitted, Outgoing};
@@ -89,7 +90,7 @@ impl<P: Payload> Open<P> {
         let mss = self.mss();
         let version = call.flow.version();
         let most = out.segmentation_limit(version).map_or(mss, |limit| {
-            let headers = 40 + HEADER_LEN + tcp::MAX_OPTIONS_LEN;
+            let headers = V6::HEADER_LEN + HEADER_LEN + tcp::MAX_OPTIONS_LEN;
             let segments = limit.saturating_sub(headers) as u32 / mss;
             segments.max(1) * mss
         });
