@@ -424,9 +424,8 @@ impl Scoreboard {
     }
 
     /// Believes everything lost that was not selectively acknowledged. With `renege`, the peer may
-    /// have dropped that as well (RFC 2018 section 8). Returns the octets that are newly lost.
-    pub(super) fn mark_all_lost(&mut self, renege: bool) -> u32 {
-        let before = self.lost;
+    /// have dropped that as well (RFC 2018 section 8).
+    pub(super) fn mark_all_lost(&mut self, renege: bool) {
         self.again = Queue::default();
         self.lost_from = self.sent.front().map_or(0, |first| first.seq);
         for sent in self.sent.iter_mut() {
@@ -443,7 +442,6 @@ impl Scoreboard {
         if renege {
             self.highest_sacked = None;
         }
-        self.lost - before
     }
 
     /// Believes of all that is lost that it is under way after all.
