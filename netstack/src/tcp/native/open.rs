@@ -15,7 +15,7 @@ use super::Call;
 use super::connect::Agreement;
 use super::options::Negotiated;
 use super::path_mtu::Search;
-use super::receive::{FinState, ReceiveHalf, ReceiveOptions};
+use super::receive::{ReceiveHalf, ReceiveOptions};
 use super::transmit::{Fin, SendHalf, SendOptions};
 use super::window::Pressure;
 use crate::io::{PacketBuf, Payload};
@@ -247,7 +247,7 @@ impl<P: Payload> Open<P> {
 
     /// Whether the peer has ended its direction and everything before that has arrived.
     pub(super) fn fin_received(&self) -> bool {
-        self.receive.fin_state() == FinState::Finished
+        self.receive.is_finished()
     }
 
     pub(super) fn snd_una(&self) -> u32 {

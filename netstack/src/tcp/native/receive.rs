@@ -112,17 +112,6 @@ pub(super) struct Received {
     pub(super) class: Class,
 }
 
-/// How far the peer is with ending its direction.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum FinState {
-    /// It has not.
-    Open,
-    /// Its FIN, with this sequence number, has arrived ahead of a gap.
-    Queued(u32),
-    /// It has, and everything has arrived.
-    Finished,
-}
-
 /// The receive half; see the module.
 #[derive(Debug)]
 pub(super) struct ReceiveHalf<P> {
@@ -310,13 +299,10 @@ impl<P: Payload> ReceiveHalf<P> {
         self.octets
     }
 
-    /// How far the peer is with ending its direction. What was received before stays readable.
-    pub(super) fn fin_state(&self) -> FinState {
-        match self.reassembly.fin() {
-            _ if self.finished => FinState::Finished,
-            Some(seq) => FinState::Queued(seq),
-            None => FinState::Open,
-        }
+    /// Whether the peer has ended its direction, and everything has arrived. What was received
+    /// stays readable.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
     }
 
     /// The round-trip time as the receiver sees it.

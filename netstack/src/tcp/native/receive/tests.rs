@@ -230,7 +230,7 @@ fn what_sticks_out_of_the_window_is_cut_off() {
     let both_sides = [&b"ABcd"[..], &[b'x'; 200]].concat();
     let expected = received(98, Class::InOrder);
     assert_eq!(fixture.fin(3000, &both_sides), expected);
-    assert_eq!(fixture.half.fin_state(), FinState::Open);
+    assert!(!fixture.half.is_finished() && fixture.half.reassembly.fin().is_none());
     assert_eq!(fixture.read(), [&b"abcd"[..], &[b'x'; 96]].concat());
 }
 
@@ -392,7 +392,8 @@ fn a_burst_is_acknowledged_once() {
 fn a_fin_ends_the_stream_once_everything_has_arrived() {
     let mut fixture = Fixture::new(OPTIONS);
     assert_eq!(fixture.fin(3003, b"def"), received(0, Class::Ahead));
-    assert_eq!(fixture.half.fin_state(), FinState::Queued(3006));
+    assert!(!fixture.half.is_finished());
+    assert_eq!(fixture.half.reassembly.fin(), Some(3006));
     assert_eq!(fixture.ack(), Some((3000, vec![(3003, 3007)])));
     assert_eq!(fixture.fin(3003, b"def"), received(0, Class::Duplicate));
     let received_all = Received {
@@ -401,7 +402,7 @@ fn a_fin_ends_the_stream_once_everything_has_arrived() {
         class: Class::Filling,
     };
     assert_eq!(fixture.octets(3000, b"abc"), received_all);
-    assert_eq!(fixture.half.fin_state(), FinState::Finished);
+    assert!(fixture.half.is_finished());
     assert_eq!(fixture.half.rcv_nxt(), 3007);
     assert!(fixture.ack().is_some());
     assert_eq!(fixture.fin(3003, b"def").class, Class::Duplicate);
@@ -442,7 +443,7 @@ fn a_fin_in_order_ends_the_stream_whatever_is_held_beyond_it() {
     fixture.octets(3010, b"later");
     let end = fixture.fin(3000, b"ab");
     assert_eq!((end.advanced, end.fin), (2, true));
-    assert_eq!(fixture.half.fin_state(), FinState::Finished);
+    assert!(fixture.half.is_finished());
     assert_eq!(fixture.ack(), Some((3003, vec![])));
     assert_eq!(fixture.read(), b"ab");
     assert_eq!(fixture.half.buffers_held(), 0);

@@ -201,7 +201,7 @@ impl Model {
 
     /// Sends what SACK does not tell of, and nothing else; that must complete the stream.
     fn finish(&mut self) -> Result<(), TestCaseError> {
-        while self.fixture.half.fin_state() != FinState::Finished {
+        while !self.fixture.half.is_finished() {
             self.read(u32::MAX)?;
             self.fixture.half.demand_ack();
             self.ack(Pressure::None)?;
