@@ -43,7 +43,6 @@ pub(super) struct Acknowledge {
     segment_len: u16,
     /// Octets in the last segment.
     last_len: u16,
-    max_delay_millis: u16,
     /// How many full segments will still be acknowledged one by one.
     quick: u8,
     immediate: bool,
@@ -59,7 +58,6 @@ pub(super) struct RestingAcknowledge {
     last_sent: u32,
     mss: u16,
     segment_len: u16,
-    max_delay_millis: u16,
     interactive: bool,
     congestion: CongestionEcho,
 }
@@ -79,6 +77,9 @@ enum CongestionEcho {
 /// with a small congestion window: after a timeout, which no sender has sooner, or a rest.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// How long an ACK waits for company at most. RFC 9293 3.8.6.3: less than half a second.
+const MAX_DELAY: Duration = Duration::from_millis(40);
+
 /// An ACK is never delayed by less, or it would meet no answer even of a fast session.
 const MIN_DELAY: Duration = Duration::from_millis(5);
 
@@ -91,13 +92,7 @@ const QUICK: core::ops::RangeInclusive<u32> = 2..=16;
 impl Acknowledge {
     /// Begins when `rcv_nxt` has been acknowledged by the handshake, with a window of `window`
     /// octets. `ecn`: congestion marks were negotiated.
-    pub(super) fn new(
-        now: Instant,
-        (rcv_nxt, window): (u32, u32),
-        mss: u16,
-        max_delay: Duration,
-        ecn: bool,
-    ) -> Self {
+    pub(super) fn new(now: Instant, (rcv_nxt, window): (u32, u32), mss: u16, ecn: bool) -> Self {
         let mss = mss.max(1);
         Self {
             last_arrival: now,
@@ -107,8 +102,6 @@ impl Acknowledge {
             mss,
             segment_len: DEFAULT_SEGMENT.min(mss),
             last_len: 0,
-            // RFC 9293 3.8.6.3: less than half a second.
-            max_delay_millis: max_delay.as_millis().min(499) as u16,
             quick: quick_for(window, mss),
             immediate: false,
             delayed: false,
@@ -127,7 +120,6 @@ impl Acknowledge {
             last_sent: self.last_sent,
             mss: self.mss,
             segment_len: self.segment_len,
-            max_delay_millis: self.max_delay_millis,
             interactive: self.interactive,
             congestion: self.congestion,
         }
@@ -143,7 +135,6 @@ impl Acknowledge {
             mss: rest.mss,
             segment_len: rest.segment_len,
             last_len: 0,
-            max_delay_millis: rest.max_delay_millis,
             quick: *QUICK.start() as u8,
             immediate: false,
             delayed: false,
@@ -270,12 +261,11 @@ impl Acknowledge {
     /// How long an ACK waits for company: about as long as it takes a segment to follow, or an
     /// answer to our last ACK to arrive.
     fn delay(&self, rtt_micros: u32) -> Duration {
-        let max = Duration::from_millis(u64::from(self.max_delay_millis));
         if rtt_micros == 0 {
-            return max;
+            return MAX_DELAY;
         }
         let micros = u64::from(rtt_micros).max(2 * u64::from(self.interval));
-        Duration::from_micros(micros).max(MIN_DELAY).min(max)
+        Duration::from_micros(micros).clamp(MIN_DELAY, MAX_DELAY)
     }
 
     /// The largest segment so far; a smaller size if it comes twice in a row, because then the
@@ -309,7 +299,7 @@ mod tests {
 
     /// A connection that has acknowledged 100 and is past its quick beginning.
     fn settled() -> Acknowledge {
-        let mut ack = Acknowledge::new(START, (100, 65_535), MSS, millis(40), true);
+        let mut ack = Acknowledge::new(START, (100, 65_535), MSS, true);
         ack.quick = 0;
         ack.segment_len = MSS;
         ack
@@ -362,7 +352,7 @@ mod tests {
 
     #[test]
     fn the_first_full_segments_are_acknowledged_one_by_one() {
-        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, millis(40), false);
+        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, false);
         for nth in 1..=16 {
             ack.arrived(START, 1460, 65_535, 0);
             assert_eq!(ack.poll(START, nth * 1460), Acknowledgment::Now, "{nth}");
@@ -374,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_small_request_waits_for_its_answer_from_the_beginning() {
-        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, millis(40), false);
+        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, false);
         ack.arrived(START, 300, 65_535, 0);
         let due = START + millis(40);
         assert_eq!(ack.poll(START, 300), Acknowledgment::At(due));
@@ -382,7 +372,7 @@ mod tests {
 
     #[test]
     fn who_answers_with_data_leaves_the_quick_mode_until_a_gap() {
-        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, millis(40), false);
+        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, false);
         ack.arrived(START, 1460, 65_535, 0);
         ack.sent(1460, true);
         ack.arrived(START, 1460, 65_535, 0);
@@ -439,7 +429,7 @@ mod tests {
     #[test]
     fn the_delay_holds_across_the_wrap_of_the_stamp() {
         let now = Instant::from_micros((1 << 32) - 10);
-        let mut ack = Acknowledge::new(now, (0, 1000), MSS, millis(40), false);
+        let mut ack = Acknowledge::new(now, (0, 1000), MSS, false);
         ack.arrived(now, 1, 1000, 0);
         assert_eq!(ack.poll(now, 1), Acknowledgment::At(now + millis(40)));
         assert_eq!(ack.poll(now + millis(40), 1), Acknowledgment::Now);
@@ -463,7 +453,7 @@ mod tests {
 
     #[test]
     fn marks_mean_nothing_unless_negotiated() {
-        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, millis(40), false);
+        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, false);
         ack.congestion_bits(true, false);
         assert!(!ack.echoes_congestion());
     }

@@ -9,7 +9,6 @@ mod input;
 mod output;
 
 use core::hint::black_box;
-use core::time::Duration;
 
 use super::Call;
 use super::connect::Agreement;
@@ -22,13 +21,6 @@ use crate::io::{PacketBuf, Payload};
 use crate::tcp::{ConnectionOptions, Output, State};
 use crate::time::Instant;
 use crate::wire::tcp::{self, Timestamps};
-
-/// How long an acknowledgment waits for company at most.
-const MAX_ACK_DELAY: Duration = Duration::from_millis(40);
-
-/// Gaps in what arrives that are kept track of. A sender that overshoots at the end of slow start
-/// loses every second segment of a window or more; what is refused then is sent twice for nothing.
-const MAX_GAPS: u16 = 2048;
 
 /// How far ahead of the acknowledgments the session may write, as a multiple of what is in flight.
 const AHEAD: u32 = 2;
@@ -90,8 +82,6 @@ impl<P: Payload> Open<P> {
             sack: negotiated.sack,
             timestamp: agreement.stamp.filter(|_| negotiated.timestamps),
             ecn: negotiated.ecn,
-            max_ack_delay: MAX_ACK_DELAY,
-            max_gaps: MAX_GAPS,
         };
         let receive = ReceiveHalf::new(call.now, agreement.irs, &receive);
         Self::joined(send, receive, *negotiated, start.stamp_offset)

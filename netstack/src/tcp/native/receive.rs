@@ -48,10 +48,6 @@ pub(super) struct ReceiveOptions {
     pub(super) timestamp: Option<u32>,
     /// Congestion marks were negotiated (RFC 3168).
     pub(super) ecn: bool,
-    /// The longest that an ACK is delayed; less than half a second.
-    pub(super) max_ack_delay: Duration,
-    /// Gaps in what arrived that are kept track of.
-    pub(super) max_gaps: u16,
 }
 
 /// A segment, as far as it concerns the receive half.
@@ -120,7 +116,6 @@ pub(super) struct ReceiveHalf<P> {
     queue: Queue<P>,
     /// Octets in `queue`.
     queued: u32,
-    max_gaps: u16,
     sack: bool,
     finished: bool,
     reassembly: Reassembly<P>,
@@ -152,14 +147,12 @@ impl<P: Payload> ReceiveHalf<P> {
             now,
             (rcv_nxt, window.open(rcv_nxt)),
             options.mss,
-            options.max_ack_delay,
             options.ecn,
         );
         Self {
             rcv_nxt,
             queue: Queue::default(),
             queued: 0,
-            max_gaps: options.max_gaps,
             sack: options.sack,
             finished: false,
             reassembly: Reassembly::default(),

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::limits::{MAX_GAPS, MIN_GAPS};
 use super::*;
 use crate::io::PacketBuf;
 use crate::io::mem::{MemPayload, MemPool};
@@ -21,8 +22,6 @@ const OPTIONS: ReceiveOptions = ReceiveOptions {
     sack: true,
     timestamp: None,
     ecn: false,
-    max_ack_delay: Duration::from_millis(40),
-    max_gaps: 256,
 };
 
 struct Fixture {
@@ -462,17 +461,28 @@ fn a_fin_in_order_does_not_move_one_that_is_held() {
 
 #[test]
 fn too_many_gaps_are_refused_but_not_what_is_next() {
-    let options = ReceiveOptions {
-        max_gaps: 2,
-        ..OPTIONS
-    };
-    let mut fixture = Fixture::new(options);
-    fixture.octets(3010, b"x");
-    fixture.octets(3020, b"x");
+    let mut fixture = Fixture::new(OPTIONS);
+    // The peer's segments are taken to be of 536 octets.
+    let most = MIN_GAPS as u32 + OPTIONS.max_window / 536;
+    for nth in 0..most {
+        let class = fixture.octets(3010 + 10 * nth, b"x").class;
+        assert_eq!(class, Class::Ahead, "{nth}");
+    }
     let refused = Class::Refused(Refusal::TooManyGaps);
-    assert_eq!(fixture.octets(3030, b"x").class, refused);
+    assert_eq!(fixture.octets(3010 + 10 * most, b"x").class, refused);
     assert_eq!(fixture.octets(3000, b"x"), received(1, Class::Filling));
     assert_eq!(fixture.octets(3001, b"x"), received(1, Class::Filling));
+}
+
+#[test]
+fn a_large_window_explains_no_end_of_gaps() {
+    let options = ReceiveOptions {
+        initial_window: 1 << 30,
+        max_window: 1 << 30,
+        shift: 14,
+        ..OPTIONS
+    };
+    assert_eq!(Fixture::new(options).half.max_gaps(), MAX_GAPS);
 }
 
 const fn timestamps(value: u32, echo: u32) -> Timestamps {

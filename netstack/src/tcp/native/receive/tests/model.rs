@@ -40,16 +40,14 @@ fn any_options() -> impl Strategy<Value = ReceiveOptions> {
         (1_u32..20_000, 1_u32..60_000, 0_u8..4),
         (1_u32..200_000, Just(1_u32 << 30), Just(14_u8)),
     ];
-    let gaps = prop_oneof![1_u16..5, Just(256_u16)];
-    let options = (sizes, gaps, 20_u16..1460);
-    options.prop_map(|(sizes, max_gaps, mss)| {
+    let options = (sizes, 20_u16..1460);
+    options.prop_map(|(sizes, mss)| {
         let (initial_window, max_window, shift) = sizes;
         ReceiveOptions {
             initial_window,
             max_window,
             shift,
             mss,
-            max_gaps,
             ..OPTIONS
         }
     })
