@@ -12,7 +12,7 @@ use core::hint::black_box;
 
 use super::Call;
 use super::connect::Agreement;
-use super::options::Negotiated;
+use super::options::InUse;
 use super::path_mtu::Search;
 use super::receive::{ReceiveHalf, ReceiveOptions};
 use super::transmit::{Fin, SendHalf, SendOptions};
@@ -33,7 +33,7 @@ const AHEAD_MIN: u32 = 64 << 10;
 pub(super) struct Open<P> {
     pub(super) send: SendHalf<P>,
     pub(super) receive: ReceiveHalf<P>,
-    pub(super) negotiated: Negotiated,
+    pub(super) in_use: InUse,
     /// What is added to the time in milliseconds to give our time stamps.
     stamp_offset: u32,
     /// Keepalive probes sent since the peer was last heard.
@@ -84,20 +84,20 @@ impl<P: Payload> Open<P> {
             ecn: negotiated.ecn,
         };
         let receive = ReceiveHalf::new(call.now, agreement.irs, &receive);
-        Self::joined(send, receive, *negotiated, start.stamp_offset)
+        Self::joined(send, receive, negotiated.in_use(), start.stamp_offset)
     }
 
     /// The connection of two halves in which nothing is under way.
     pub(super) fn joined(
         send: SendHalf<P>,
         receive: ReceiveHalf<P>,
-        negotiated: Negotiated,
+        in_use: InUse,
         stamp_offset: u32,
     ) -> Self {
         Self {
             send,
             receive,
-            negotiated,
+            in_use,
             stamp_offset,
             probes: 0,
             ask_window: false,
@@ -284,7 +284,6 @@ impl<P: Payload> Open<P> {
             send.rack.multiplier(),
             send.window.cwnd,
             send.timer.at(),
-            self.negotiated.send_mss,
         ));
         black_box((
             receive.rcv_nxt(),

@@ -186,7 +186,6 @@ impl<P: Payload> Open<P> {
             return;
         };
         let done = size >= search.ceiling();
-        self.negotiated.send_mss = size - spent;
         self.send.window.smss = u32::from(size - spent);
         self.send.tally.path_raised = self.send.tally.path_raised.saturating_add(1);
         if done {
@@ -225,19 +224,17 @@ impl<P: Payload> Open<P> {
     }
 
     fn shrink(&mut self, now: Instant, size: u16) {
-        let mss = size - self.spent();
-        self.negotiated.send_mss = mss;
-        self.send.path_shrank(now, u32::from(mss));
+        self.send.path_shrank(now, u32::from(size - self.spent()));
     }
 
     /// Octets of payload and options that segments have.
     fn segment_room(&self) -> u16 {
-        self.negotiated.send_mss + self.spent()
+        self.send.window.smss as u16 + self.spent()
     }
 
     /// Octets of options in every segment.
     fn spent(&self) -> u16 {
-        if self.negotiated.timestamps {
+        if self.in_use.timestamps {
             TIMESTAMPS_LEN
         } else {
             0

@@ -99,7 +99,7 @@ impl<P: Payload> Open<P> {
 
     /// What the next segment reports beyond its acknowledgment.
     fn sack_blocks(&self) -> tcp::SackBlocks {
-        let room = if self.negotiated.timestamps { 3 } else { 4 };
+        let room = if self.in_use.timestamps { 3 } else { 4 };
         self.receive.sack_blocks(room)
     }
 
@@ -171,14 +171,14 @@ impl<P: Payload> Open<P> {
         }
         // RFC 3168 section 6.1.2: the first new octets after a reduction say so.
         let new = part.again.is_none() && part.len > 0;
-        if new && self.negotiated.ecn && self.send.reduced {
+        if new && self.in_use.ecn && self.send.reduced {
             flags = flags | Flags::CWR;
         }
         let segment = Outgoing {
             flow: call.flow,
             header: self.header(call.now, part.seq, flags, pressure),
             // RFC 3168 section 6.1.5: what is sent again must not be marked.
-            ecn: if self.negotiated.ecn && new { ECT_0 } else { 0 },
+            ecn: if self.in_use.ecn && new { ECT_0 } else { 0 },
             len: part.len as usize,
             segment_size: (part.len > mss && !self.is_path_probe(part.seq)).then_some(mss as u16),
         };
@@ -188,7 +188,7 @@ impl<P: Payload> Open<P> {
 
     /// Octets of payload that the next segment has room for.
     fn mss(&self) -> u32 {
-        u32::from(self.negotiated.send_mss) - self.sack_len()
+        self.send.window.smss - self.sack_len()
     }
 
     /// Sends an acknowledgment.
