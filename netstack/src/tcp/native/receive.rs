@@ -16,7 +16,7 @@ mod run;
 
 use core::time::Duration;
 
-use super::acknowledge::{Acknowledge, Acknowledgment};
+use super::acknowledge::{AckDue, Acknowledge};
 use super::gather;
 use super::paws::{Paws, Verdict};
 use super::queue::Queue;
@@ -312,11 +312,11 @@ impl<P: Payload> ReceiveHalf<P> {
 
     /// Whether an ACK is to be sent by itself; to be asked after a burst, and after the session
     /// has read.
-    pub(super) fn poll_ack(&mut self, now: Instant, pressure: Pressure) -> Acknowledgment {
+    pub(super) fn poll_ack(&mut self, now: Instant, pressure: Pressure) -> AckDue {
         self.window.tune(now, pressure);
         let update = !self.finished && self.window.update_due(self.rcv_nxt, self.queued, pressure);
         if update {
-            return Acknowledgment::Now;
+            return AckDue::Now;
         }
         self.acknowledge.poll(now, self.rcv_nxt)
     }

@@ -7,7 +7,7 @@ use super::Open;
 use crate::io::{PacketBuf, Payload};
 use crate::ip::{Ip, V6};
 use crate::tcp::connection::Transmitted;
-use crate::tcp::native::acknowledge::Acknowledgment as AckDue;
+use crate::tcp::native::acknowledge::AckDue;
 use crate::tcp::native::segment::{Attaching, Emitted, Outgoing};
 use crate::tcp::native::timer::Fired;
 use crate::tcp::native::transmit::{Part, Room};

@@ -77,7 +77,7 @@ impl Fixture {
 
     /// What the ACK says that is due after a burst, if it is due at once.
     fn ack(&mut self) -> Option<(u32, Vec<(u32, u32)>)> {
-        if self.half.poll_ack(self.now, Pressure::None) != Acknowledgment::Now {
+        if self.half.poll_ack(self.now, Pressure::None) != AckDue::Now {
             return None;
         }
         let blocks = self.half.sack_blocks(3).as_slice().to_vec();

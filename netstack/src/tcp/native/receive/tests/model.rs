@@ -146,7 +146,7 @@ impl Model {
 
     fn ack(&mut self, pressure: Pressure) -> Result<(), TestCaseError> {
         let half = &mut self.fixture.half;
-        if half.poll_ack(self.fixture.now, pressure) != Acknowledgment::Now {
+        if half.poll_ack(self.fixture.now, pressure) != AckDue::Now {
             return Ok(());
         }
         let field = u32::from(half.window_field(pressure)) << self.shift;
@@ -160,7 +160,7 @@ impl Model {
         let half = &mut self.fixture.half;
         half.ack_sent(false);
         let after = half.poll_ack(self.fixture.now, pressure);
-        prop_assert_eq!(after, Acknowledgment::None);
+        prop_assert_eq!(after, AckDue::None);
         Ok(())
     }
 
