@@ -105,8 +105,8 @@ pub enum CloseCause {
 pub(super) enum Transmitted {
     /// There is nothing more to send now.
     All,
-    /// The budget is used up.
-    Budget,
+    /// As much as was allowed; there may be more.
+    Allowed,
     /// There was no buffer, or no room, for the next segment.
     NoBuffer,
 }
@@ -213,17 +213,17 @@ impl<B: PacketBuf> Connection<B> {
         result
     }
 
-    /// Sends what there is to send, at most `budget` segments.
+    /// Sends what there is to send, at most `allowed` segments.
     pub(super) fn poll_transmit<O: Output<Buf = B>>(
         &mut self,
         context: &mut Context,
         now: Instant,
         flow: &Flow,
         out: &mut O,
-        budget: usize,
+        allowed: usize,
     ) -> Transmitted {
         let Some(done) = self.called(now, flow, |engine, call| {
-            engine.poll_transmit(context, call, out, budget)
+            engine.poll_transmit(context, call, out, allowed)
         }) else {
             return Transmitted::All;
         };

@@ -127,18 +127,18 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
-    /// Sends at most `budget` segments.
+    /// Sends at most `allowed` segments.
     pub(super) fn poll_transmit<O: Output<Buf = B>>(
         &mut self,
         context: &mut Context,
         call: &Call<'_>,
         out: &mut O,
-        budget: usize,
+        allowed: usize,
     ) -> Transmitted {
         match self {
-            Self::Native(engine) => engine.poll_transmit(&mut context.budget, call, out, budget),
+            Self::Native(engine) => engine.poll_transmit(&mut context.budget, call, out, allowed),
             Self::Smoltcp(engine) => {
-                engine.poll_transmit(&mut context.smoltcp, call.now, out, budget)
+                engine.poll_transmit(&mut context.smoltcp, call.now, out, allowed)
             }
         }
     }

@@ -63,7 +63,7 @@ impl<B: PacketBuf> Endpoint<B> {
                 self.bury(id, now);
             }
             (Transmitted::All, _) => self.arm(id, now),
-            (Transmitted::Budget, _) => self.postpone(id, now, now),
+            (Transmitted::Allowed, _) => self.postpone(id, now, now),
             (Transmitted::NoBuffer, _) => self.postpone(id, now, now + BUFFER_RETRY),
         }
     }

@@ -59,7 +59,7 @@ impl<P: Payload> Open<P> {
         let mut sent = 0;
         while let Some(part) = self.next_part(call, out) {
             if sent == allowed {
-                return Transmitted::Budget;
+                return Transmitted::Allowed;
             }
             if !self.send_part(call, pressure, part, out) {
                 return Transmitted::NoBuffer;
