@@ -194,11 +194,11 @@ impl<P: Payload> Open<P> {
     }
 
     /// A segment larger than the path is known to take, if it is time for one and there is so much
-    /// to send.
-    pub(super) fn path_probe(&mut self, now: Instant) -> Option<Part> {
+    /// to send. SACK blocks take `report_len` octets of its options.
+    pub(super) fn path_probe(&mut self, now: Instant, report_len: u32) -> Option<Part> {
         let size = self.segment_room();
         let larger = self.search.as_ref()?.due(now, size)?;
-        let len = u32::from(larger - self.spent()) - self.sack_len();
+        let len = u32::from(larger - self.spent()) - report_len;
         let (send, nxt) = (&self.send, self.send.nxt);
         let calm = matches!(send.phase, Phase::Open) && send.board.lost() == 0 && !send.probe;
         let room = send.unsent().min(send.usable()) >= len;
