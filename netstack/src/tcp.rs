@@ -150,11 +150,6 @@ pub trait Output {
         0
     }
 
-    /// Whether payloads are to be attached, and not copied.
-    fn can_attach(&self) -> bool {
-        self.attach_limit() > 0
-    }
-
     /// Whether it helps to know the sum of a packet's payload: some port leaves checksums to us.
     fn wants_sums(&self) -> bool {
         false

@@ -39,7 +39,6 @@ pub struct TimerWheel {
     occupied: [u64; LEVELS],
     /// A slot that time has reached, and whose timers have not all moved to lower levels yet.
     cascading: Option<u16>,
-    armed: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +91,6 @@ impl TimerWheel {
             slots: vec![list; LEVELS * SLOTS].into_boxed_slice(),
             occupied: [0; LEVELS],
             cascading: None,
-            armed: 0,
         }
     }
 
@@ -109,12 +107,11 @@ impl TimerWheel {
         let timer = &mut self.timers[token as usize];
         timer.tick = tick;
         let linked = timer.slot;
-        if linked == NO_SLOT {
-            self.armed += 1;
-        } else if linked <= self.slot_of(tick) {
+        if linked != NO_SLOT {
             // Slots come in the order of time, the current one first.
-            return;
-        } else {
+            if linked <= self.slot_of(tick) {
+                return;
+            }
             self.unlink(token);
         }
         self.link(token);
@@ -128,16 +125,12 @@ impl TimerWheel {
         let armed = self.is_armed(token);
         if armed {
             self.unlink(token);
-            self.armed -= 1;
         }
         armed
     }
 
     /// Whether the timer of `token` is armed.
-    ///
-    /// # Panics
-    /// If `token` is not less than the capacity.
-    pub fn is_armed(&self, token: u32) -> bool {
+    fn is_armed(&self, token: u32) -> bool {
         self.timers[token as usize].slot != NO_SLOT
     }
 
@@ -160,25 +153,11 @@ impl TimerWheel {
         }
     }
 
-    /// When the timer of `token` fires, at a whole tick; `None` if it is not armed.
-    ///
-    /// # Panics
-    /// If `token` is not less than the capacity.
-    pub fn deadline(&self, token: u32) -> Option<Instant> {
-        self.is_armed(token)
-            .then(|| self.time_of(self.timers[token as usize].tick))
-    }
-
-    /// How many timers are armed.
-    pub fn armed(&self) -> usize {
-        self.armed
-    }
-
     /// Takes the next timer that is due at `now`, which it disarms; earlier ticks first. To be
     /// called until it returns `None`, once a turn. A `now` earlier than that of a previous call
     /// counts as that.
     ///
-    /// The work of one call is bounded: it moves at most [`MOVES_PER_CALL`] timers to lower levels.
+    /// The work of one call is bounded: it moves at most [`MOVES_PER_CALL`] timers to other slots.
     /// So `None` may come while timers are due; then [`Self::next_deadline`] is not after `now`,
     /// and the next turn goes on.
     pub fn poll_expired(&mut self, now: Instant) -> Option<u32> {
@@ -194,7 +173,8 @@ impl TimerWheel {
             match self.next_slot() {
                 Some((slot, start)) if start <= now => {
                     self.current = start;
-                    // A slot of level 0 holds a single tick: its timers are due as they are.
+                    // A slot of level 0 holds a single tick: its timers are due, or were moved to
+                    // a later time.
                     self.cascading = (slot as usize >= SLOTS).then_some(slot);
                 }
                 _ => {
@@ -340,7 +320,7 @@ impl TimerWheel {
     }
 }
 
-/// The most timers that one call of [`TimerWheel::poll_expired`] moves to lower levels.
+/// The most timers that one call of [`TimerWheel::poll_expired`] moves to other slots.
 pub const MOVES_PER_CALL: usize = 256;
 
 const SLOT_BITS: u32 = 6;

@@ -2,10 +2,11 @@
 //!
 //! Contract, in the words of quinn: `handle_segment` takes events in, `poll_transmit` and
 //! `poll_timeout` give actions out, the rest belongs to the session that reads and writes. After
-//! any `handle_*`, [`Connection::send`], [`Connection::consume`], [`Connection::close`] or
-//! [`Connection::abort`], call `poll_transmit` until it says that it is done, then re-arm the timer
-//! by `poll_timeout`. Received octets are seen as [`Chunk`]s and are acknowledged as window only
-//! when consumed; so whoever does not consume slows the peer down.
+//! any `handle_*`, [`Connection::send`], [`Connection::consume`], [`Connection::pass_to`] (of both
+//! connections), [`Connection::close`] or [`Connection::abort`], call `poll_transmit` until it says
+//! that it is done, then re-arm the timer by `poll_timeout`. Received octets are seen as [`Chunk`]s
+//! and are acknowledged as window only when consumed or passed on; so whoever does neither slows
+//! the peer down.
 //!
 //! What no engine should have to know is here: the checks of RFC 5961 against blind resets and
 //! SYNs, the bookkeeping for deadlines, and the containment of an engine that panics.
@@ -104,8 +105,8 @@ pub enum CloseCause {
 pub(super) enum Transmitted {
     /// There is nothing more to send now.
     All,
-    /// The budget is used up.
-    Budget,
+    /// As much as was allowed; there may be more.
+    Allowed,
     /// There was no buffer, or no room, for the next segment.
     NoBuffer,
 }
@@ -212,17 +213,17 @@ impl<B: PacketBuf> Connection<B> {
         result
     }
 
-    /// Sends what there is to send, at most `budget` segments.
+    /// Sends what there is to send, at most `allowed` segments.
     pub(super) fn poll_transmit<O: Output<Buf = B>>(
         &mut self,
         context: &mut Context,
         now: Instant,
         flow: &Flow,
         out: &mut O,
-        budget: usize,
+        allowed: usize,
     ) -> Transmitted {
         let Some(done) = self.called(now, flow, |engine, call| {
-            engine.poll_transmit(context, call, out, budget)
+            engine.poll_transmit(context, call, out, allowed)
         }) else {
             return Transmitted::All;
         };
@@ -378,27 +379,21 @@ impl<B: PacketBuf> Connection<B> {
     }
 
     /// Octets of the largest packet that the connection sends.
-    pub(super) fn packet_len<I: Ip>(&self, now: Instant) -> usize {
+    pub(super) fn packet_len<I: Ip>(&self) -> usize {
         let stamps = if self.engine.stamps().is_some() {
             TIMESTAMPS_LEN
         } else {
             0
         };
-        let segment = self.engine.info(now).smss as usize;
-        I::HEADER_LEN + HEADER_LEN + usize::from(stamps) + segment
+        I::HEADER_LEN + HEADER_LEN + usize::from(stamps) + self.engine.smss() as usize
     }
 
-    /// The network says that a packet with the octet `seq` of ours was too large for a path of
+    /// The network says that a packet of ours, which is in flight, was too large for a path of
     /// this MTU, in octets. Returns whether that changed anything.
-    pub(super) fn handle_packet_too_big<I: Ip>(
-        &mut self,
-        now: Instant,
-        seq: u32,
-        mtu: usize,
-    ) -> bool {
+    pub(super) fn handle_packet_too_big<I: Ip>(&mut self, now: Instant, mtu: usize) -> bool {
         let mss = mtu.saturating_sub(I::HEADER_LEN + HEADER_LEN);
         let mss = u16::try_from(mss).unwrap_or(u16::MAX);
-        self.guarded(|engine| engine.handle_packet_too_big(now, seq, mss))
+        self.guarded(|engine| engine.handle_packet_too_big(now, mss))
             .unwrap_or(false)
     }
 
@@ -439,8 +434,8 @@ impl<B: PacketBuf> Connection<B> {
         self.engine.take_starved()
     }
 
-    pub(super) fn take_retransmitted(&mut self) -> u32 {
-        self.engine.take_retransmitted()
+    pub(super) fn take_retransmits(&mut self) -> u32 {
+        self.engine.take_retransmits()
     }
 
     pub(super) fn take_tally(&mut self) -> Option<Tally> {

@@ -1,6 +1,6 @@
 //! All TCP connections of one worker.
 //!
-//! In: segments ([`Endpoint::handle_segment`]), time ([`Endpoint::handle_timeouts`]), and what
+//! In: segments ([`Endpoint::handle_run`]), time ([`Endpoint::handle_timeouts`]), and what
 //! the sessions want (`connect`, [`Connection`]'s methods, [`Endpoint::flush`],
 //! [`Endpoint::release`]). Out: packets, and [`Event`]s for the sessions.
 //!
@@ -376,26 +376,6 @@ impl<B: PacketBuf> Endpoint<B> {
     /// Handshakes of clients that have not finished.
     pub fn half_open(&self) -> usize {
         self.half_open
-    }
-
-    /// Gives up all handshakes of clients that have not finished. Looks at every connection: for
-    /// the end of a worker only.
-    pub fn reset_handshakes(&mut self) {
-        if self.half_open == 0 {
-            return;
-        }
-        let handshakes: Vec<ConnId> = self
-            .connections
-            .iter_mut()
-            .filter(|(_, entry)| matches!(entry.holder, Holder::Handshake(_)))
-            .map(|(index, entry)| {
-                entry.connection.abort();
-                ConnId(index as u32)
-            })
-            .collect();
-        for id in handshakes {
-            self.enqueue_news(id);
-        }
     }
 
     /// Refuses all new connections of clients from now on.

@@ -127,18 +127,18 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
-    /// Sends at most `budget` segments.
+    /// Sends at most `allowed` segments.
     pub(super) fn poll_transmit<O: Output<Buf = B>>(
         &mut self,
         context: &mut Context,
         call: &Call<'_>,
         out: &mut O,
-        budget: usize,
+        allowed: usize,
     ) -> Transmitted {
         match self {
-            Self::Native(engine) => engine.poll_transmit(&mut context.budget, call, out, budget),
+            Self::Native(engine) => engine.poll_transmit(&mut context.budget, call, out, allowed),
             Self::Smoltcp(engine) => {
-                engine.poll_transmit(&mut context.smoltcp, call.now, out, budget)
+                engine.poll_transmit(&mut context.smoltcp, call.now, out, allowed)
             }
         }
     }
@@ -247,11 +247,11 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
-    /// A packet with the octet `seq` was too large for the path, which takes segments of `mss`
-    /// octets of payload. Returns whether that changed anything.
-    pub(super) fn handle_packet_too_big(&mut self, now: Instant, seq: u32, mss: u16) -> bool {
+    /// A packet in flight was too large for the path, which takes segments of `mss` octets of
+    /// payload. Returns whether that changed anything.
+    pub(super) fn handle_packet_too_big(&mut self, now: Instant, mss: u16) -> bool {
         match self {
-            Self::Native(engine) => engine.handle_packet_too_big(now, seq, mss),
+            Self::Native(engine) => engine.handle_packet_too_big(now, mss),
             // smoltcp knows no path MTU; its segments stay as small as the MSS option says.
             Self::Smoltcp(_) => false,
         }
@@ -337,6 +337,14 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
+    /// The largest payload of a segment that is sent, in octets; 0 if nobody knows.
+    pub(super) fn smss(&self) -> u32 {
+        match self {
+            Self::Native(engine) => engine.smss(),
+            Self::Smoltcp(_) => 0,
+        }
+    }
+
     /// What is known of the connection.
     pub(super) fn info(&self, now: Instant) -> Info {
         match self {
@@ -372,10 +380,10 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
-    pub(super) fn take_retransmitted(&mut self) -> u32 {
+    pub(super) fn take_retransmits(&mut self) -> u32 {
         match self {
-            Self::Native(engine) => engine.take_retransmitted(),
-            Self::Smoltcp(engine) => engine.take_retransmitted(),
+            Self::Native(engine) => engine.take_retransmits(),
+            Self::Smoltcp(engine) => engine.take_retransmits(),
         }
     }
 

@@ -147,7 +147,7 @@ pub(super) fn stateless_answer(
 pub(super) struct Engine<B: PacketBuf> {
     phase: Phase<B::Payload>,
     /// Segments sent again since somebody asked.
-    retransmitted: u32,
+    retransmits: u32,
     /// Resets sent since somebody asked.
     resets: u32,
     /// Buffers that the worker's budget knows of.
@@ -194,7 +194,7 @@ impl<B: PacketBuf> Engine<B> {
     fn new(phase: Phase<B::Payload>) -> Self {
         Self {
             phase,
-            retransmitted: 0,
+            retransmits: 0,
             resets: 0,
             budgeted: 0,
             pressure: Pressure::None,
@@ -339,9 +339,8 @@ impl<B: PacketBuf> Engine<B> {
                 self.send_syn(call, syn_ack, out)
             }
             Phase::Open(open) => {
-                let before = open.retransmissions();
                 let transmitted = open.poll_transmit(call, budget.pressure(), out, allowed);
-                self.retransmitted += open.retransmissions().wrapping_sub(before);
+                self.retransmits += open.take_retransmits();
                 self.unanswered |= open.take_asked();
                 let rests_at = open.rests_at(call.heard_at);
                 if transmitted == Transmitted::All && rests_at.is_some_and(|at| at <= now) {
@@ -382,7 +381,7 @@ impl<B: PacketBuf> Engine<B> {
         if !send_bare(call.flow, header, out) {
             return Transmitted::NoBuffer;
         }
-        self.retransmitted += u32::from(attempts.made_any());
+        self.retransmits += u32::from(attempts.made_any());
         attempts.sent(call.now);
         self.unanswered = true;
         Transmitted::All

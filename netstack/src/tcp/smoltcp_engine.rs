@@ -162,13 +162,13 @@ impl Engine {
         );
     }
 
-    /// Sends at most `budget` segments.
+    /// Sends at most `allowed` segments.
     pub(super) fn poll_transmit<O: Output>(
         &mut self,
         context: &mut Context,
         now: Instant,
         out: &mut O,
-        budget: usize,
+        allowed: usize,
     ) -> Transmitted {
         // smoltcp forgets a socket, with what was received on it, 10 s after it entered TIME-WAIT,
         // but the session may still have to read. So its clock stops there, when the ACK that
@@ -176,7 +176,7 @@ impl Engine {
         let now = self
             .time_wait_since
             .map_or(now, |since| since + DELAYED_ACK);
-        for _ in 0..budget {
+        for _ in 0..allowed {
             if self.poll_timeout(context, now).is_none_or(|at| at > now) {
                 return Transmitted::All;
             }
@@ -201,7 +201,7 @@ impl Engine {
                 return Transmitted::All;
             }
         }
-        Transmitted::Budget
+        Transmitted::Allowed
     }
 
     /// When `poll_transmit` must be called again at the latest.
@@ -332,8 +332,8 @@ impl Engine {
     }
 
     /// Segments sent again since this was last asked.
-    pub(super) fn take_retransmitted(&mut self) -> u32 {
-        core::mem::take(&mut self.wire.retransmitted)
+    pub(super) fn take_retransmits(&mut self) -> u32 {
+        core::mem::take(&mut self.wire.retransmits)
     }
 
     /// Resets sent since this was last asked.

@@ -187,9 +187,9 @@ impl<I: Ip> TimeWaitTable<I> {
         }
     }
 
-    /// Forgets what has expired by `now`, at most `budget` entries.
-    pub(super) fn expire(&mut self, now: Instant, budget: usize) {
-        for _ in 0..budget {
+    /// Forgets what has expired by `now`, at most `most` entries.
+    pub(super) fn expire(&mut self, now: Instant, most: usize) {
+        for _ in 0..most {
             match self.poll_timeout() {
                 Some(at) if at <= now => self.pop_oldest(),
                 _ => return,

@@ -187,11 +187,11 @@ impl<B: PacketBuf> Endpoint<B> {
             return false;
         };
         let connection = &mut self.connections[id.index()].connection;
-        let len = connection.packet_len::<I>(now);
-        // RFC 5927 section 7: the engine believes it only about octets in flight, and only if it
-        // makes segments smaller.
-        let lowered = path_mtu::believed::<I>(error.mtu, len)
-            .is_some_and(|mtu| connection.handle_packet_too_big::<I>(now, error.seq, mtu));
+        // RFC 5927 section 7: it is believed only about octets in flight, and only if it makes
+        // segments smaller.
+        let lowered = connection.is_in_flight(error.seq)
+            && path_mtu::believed::<I>(error.mtu, connection.packet_len::<I>())
+                .is_some_and(|mtu| connection.handle_packet_too_big::<I>(now, mtu));
         if lowered {
             self.counters.increment(Event::TcpPathMtuLowered);
             self.enqueue(id);

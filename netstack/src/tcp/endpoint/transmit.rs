@@ -41,7 +41,7 @@ impl<B: PacketBuf> Endpoint<B> {
         }
         let entry = &mut self.connections[id.index()];
         for (event, sent) in [
-            (Event::TcpRetransmits, entry.connection.take_retransmitted()),
+            (Event::TcpRetransmits, entry.connection.take_retransmits()),
             (Event::TcpResetsSent, entry.connection.take_resets()),
         ] {
             if sent > 0 {
@@ -63,7 +63,7 @@ impl<B: PacketBuf> Endpoint<B> {
                 self.bury(id, now);
             }
             (Transmitted::All, _) => self.arm(id, now),
-            (Transmitted::Budget, _) => self.postpone(id, now, now),
+            (Transmitted::Allowed, _) => self.postpone(id, now, now),
             (Transmitted::NoBuffer, _) => self.postpone(id, now, now + BUFFER_RETRY),
         }
     }

@@ -6,7 +6,7 @@
 //! one, a duplicate, a FIN, a probe); or while the sender's congestion window is small and grows
 //! with every ACK: at the beginning, after a pause, and after a loss.
 //!
-//! In: what arrived, and that an ACK went out with whatever segment. Out: [`Acknowledgment`], to
+//! In: what arrived, and that an ACK went out with whatever segment. Out: [`AckDue`], to
 //! be asked for after a whole burst has been taken in, so that a burst causes one ACK. Also here:
 //! the echo of congestion marks (RFC 3168 section 6.1.3).
 
@@ -17,7 +17,7 @@ use crate::time::Instant;
 
 /// Whether an ACK is to be sent by itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Acknowledgment {
+pub(super) enum AckDue {
     /// There is nothing to acknowledge.
     None,
     /// At this time, unless a segment has carried it until then.
@@ -43,7 +43,6 @@ pub(super) struct Acknowledge {
     segment_len: u16,
     /// Octets in the last segment.
     last_len: u16,
-    max_delay_millis: u16,
     /// How many full segments will still be acknowledged one by one.
     quick: u8,
     immediate: bool,
@@ -59,7 +58,6 @@ pub(super) struct RestingAcknowledge {
     last_sent: u32,
     mss: u16,
     segment_len: u16,
-    max_delay_millis: u16,
     interactive: bool,
     congestion: CongestionEcho,
 }
@@ -79,6 +77,9 @@ enum CongestionEcho {
 /// with a small congestion window: after a timeout, which no sender has sooner, or a rest.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// How long an ACK waits for company at most. RFC 9293 3.8.6.3: less than half a second.
+const MAX_DELAY: Duration = Duration::from_millis(40);
+
 /// An ACK is never delayed by less, or it would meet no answer even of a fast session.
 const MIN_DELAY: Duration = Duration::from_millis(5);
 
@@ -91,13 +92,7 @@ const QUICK: core::ops::RangeInclusive<u32> = 2..=16;
 impl Acknowledge {
     /// Begins when `rcv_nxt` has been acknowledged by the handshake, with a window of `window`
     /// octets. `ecn`: congestion marks were negotiated.
-    pub(super) fn new(
-        now: Instant,
-        (rcv_nxt, window): (u32, u32),
-        mss: u16,
-        max_delay: Duration,
-        ecn: bool,
-    ) -> Self {
+    pub(super) fn new(now: Instant, (rcv_nxt, window): (u32, u32), mss: u16, ecn: bool) -> Self {
         let mss = mss.max(1);
         Self {
             last_arrival: now,
@@ -107,8 +102,6 @@ impl Acknowledge {
             mss,
             segment_len: DEFAULT_SEGMENT.min(mss),
             last_len: 0,
-            // RFC 9293 3.8.6.3: less than half a second.
-            max_delay_millis: max_delay.as_millis().min(499) as u16,
             quick: quick_for(window, mss),
             immediate: false,
             delayed: false,
@@ -127,7 +120,6 @@ impl Acknowledge {
             last_sent: self.last_sent,
             mss: self.mss,
             segment_len: self.segment_len,
-            max_delay_millis: self.max_delay_millis,
             interactive: self.interactive,
             congestion: self.congestion,
         }
@@ -143,7 +135,6 @@ impl Acknowledge {
             mss: rest.mss,
             segment_len: rest.segment_len,
             last_len: 0,
-            max_delay_millis: rest.max_delay_millis,
             quick: *QUICK.start() as u8,
             immediate: false,
             delayed: false,
@@ -231,18 +222,18 @@ impl Acknowledge {
     }
 
     /// Whether an ACK is to be sent by itself. To be asked after a burst.
-    pub(super) fn poll(&self, now: Instant, rcv_nxt: u32) -> Acknowledgment {
+    pub(super) fn poll(&self, now: Instant, rcv_nxt: u32) -> AckDue {
         let unacknowledged = rcv_nxt.wrapping_sub(self.last_sent);
         // RFC 9293 3.8.6.3 (MUST-58, SHLD-18): two full segments, by octets.
         if self.immediate || unacknowledged >= 2 * u32::from(self.segment_len) {
-            return Acknowledgment::Now;
+            return AckDue::Now;
         }
         if !self.delayed {
-            return Acknowledgment::None;
+            return AckDue::None;
         }
         match self.due.near(now) {
-            due if due <= now => Acknowledgment::Now,
-            due => Acknowledgment::At(due),
+            due if due <= now => AckDue::Now,
+            due => AckDue::At(due),
         }
     }
 
@@ -270,12 +261,11 @@ impl Acknowledge {
     /// How long an ACK waits for company: about as long as it takes a segment to follow, or an
     /// answer to our last ACK to arrive.
     fn delay(&self, rtt_micros: u32) -> Duration {
-        let max = Duration::from_millis(u64::from(self.max_delay_millis));
         if rtt_micros == 0 {
-            return max;
+            return MAX_DELAY;
         }
         let micros = u64::from(rtt_micros).max(2 * u64::from(self.interval));
-        Duration::from_micros(micros).max(MIN_DELAY).min(max)
+        Duration::from_micros(micros).clamp(MIN_DELAY, MAX_DELAY)
     }
 
     /// The largest segment so far; a smaller size if it comes twice in a row, because then the
@@ -309,7 +299,7 @@ mod tests {
 
     /// A connection that has acknowledged 100 and is past its quick beginning.
     fn settled() -> Acknowledge {
-        let mut ack = Acknowledge::new(START, (100, 65_535), MSS, millis(40), true);
+        let mut ack = Acknowledge::new(START, (100, 65_535), MSS, true);
         ack.quick = 0;
         ack.segment_len = MSS;
         ack
@@ -318,11 +308,11 @@ mod tests {
     #[test]
     fn nothing_is_acknowledged_twice() {
         let mut ack = settled();
-        assert_eq!(ack.poll(START, 100), Acknowledgment::None);
+        assert_eq!(ack.poll(START, 100), AckDue::None);
         ack.arrived(START, 10, 65_535, 0);
-        assert_ne!(ack.poll(START, 110), Acknowledgment::None);
+        assert_ne!(ack.poll(START, 110), AckDue::None);
         ack.sent(110, false);
-        assert_eq!(ack.poll(START + millis(500), 110), Acknowledgment::None);
+        assert_eq!(ack.poll(START + millis(500), 110), AckDue::None);
     }
 
     /// RFC 9293 section 3.8.6.3.
@@ -331,19 +321,19 @@ mod tests {
         let mut ack = settled();
         ack.arrived(START, 1460, 65_535, 0);
         let due = START + millis(40);
-        assert_eq!(ack.poll(START, 1560), Acknowledgment::At(due));
-        assert_eq!(ack.poll(due, 1560), Acknowledgment::Now);
+        assert_eq!(ack.poll(START, 1560), AckDue::At(due));
+        assert_eq!(ack.poll(due, 1560), AckDue::Now);
         ack.arrived(START + millis(1), 1459, 65_535, 0);
-        assert_eq!(ack.poll(START, 3019), Acknowledgment::At(due));
+        assert_eq!(ack.poll(START, 3019), AckDue::At(due));
         ack.arrived(START + millis(1), 1, 65_535, 0);
-        assert_eq!(ack.poll(START, 3020), Acknowledgment::Now);
+        assert_eq!(ack.poll(START, 3020), AckDue::Now);
     }
 
     #[test]
     fn a_segment_that_a_device_joined_counts_by_its_octets() {
         let mut ack = settled();
         ack.arrived(START, 2920, 65_535, 0);
-        assert_eq!(ack.poll(START, 3020), Acknowledgment::Now);
+        assert_eq!(ack.poll(START, 3020), AckDue::Now);
     }
 
     #[test]
@@ -352,9 +342,9 @@ mod tests {
         for nth in 1..=4 {
             ack.arrived(START, 1000, 65_535, 0);
             let expected = if nth < 2 {
-                Acknowledgment::At(START + millis(40))
+                AckDue::At(START + millis(40))
             } else {
-                Acknowledgment::Now
+                AckDue::Now
             };
             assert_eq!(ack.poll(START, 100 + nth * 1000), expected, "{nth}");
         }
@@ -362,46 +352,46 @@ mod tests {
 
     #[test]
     fn the_first_full_segments_are_acknowledged_one_by_one() {
-        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, millis(40), false);
+        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, false);
         for nth in 1..=16 {
             ack.arrived(START, 1460, 65_535, 0);
-            assert_eq!(ack.poll(START, nth * 1460), Acknowledgment::Now, "{nth}");
+            assert_eq!(ack.poll(START, nth * 1460), AckDue::Now, "{nth}");
             ack.sent(nth * 1460, false);
         }
         ack.arrived(START, 1460, 65_535, 0);
-        assert_ne!(ack.poll(START, 17 * 1460), Acknowledgment::Now);
+        assert_ne!(ack.poll(START, 17 * 1460), AckDue::Now);
     }
 
     #[test]
     fn a_small_request_waits_for_its_answer_from_the_beginning() {
-        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, millis(40), false);
+        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, false);
         ack.arrived(START, 300, 65_535, 0);
         let due = START + millis(40);
-        assert_eq!(ack.poll(START, 300), Acknowledgment::At(due));
+        assert_eq!(ack.poll(START, 300), AckDue::At(due));
     }
 
     #[test]
     fn who_answers_with_data_leaves_the_quick_mode_until_a_gap() {
-        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, millis(40), false);
+        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, false);
         ack.arrived(START, 1460, 65_535, 0);
         ack.sent(1460, true);
         ack.arrived(START, 1460, 65_535, 0);
-        assert_ne!(ack.poll(START, 2920), Acknowledgment::Now);
+        assert_ne!(ack.poll(START, 2920), AckDue::Now);
         ack.disordered(65_535);
-        assert_eq!(ack.poll(START, 2920), Acknowledgment::Now);
+        assert_eq!(ack.poll(START, 2920), AckDue::Now);
         ack.sent(2920, false);
         ack.arrived(START, 1460, 65_535, 0);
-        assert_eq!(ack.poll(START, 4380), Acknowledgment::Now);
+        assert_eq!(ack.poll(START, 4380), AckDue::Now);
     }
 
     #[test]
     fn a_pause_brings_the_quick_mode_back() {
         let mut ack = settled();
         assert!(!ack.arrived(START + PAUSE, 1460, 65_535, 0));
-        assert_ne!(ack.poll(START + PAUSE, 1560), Acknowledgment::Now);
+        assert_ne!(ack.poll(START + PAUSE, 1560), AckDue::Now);
         let later = START + PAUSE * 2 + millis(1);
         assert!(ack.arrived(later, 1460, 65_535, 0));
-        assert_eq!(ack.poll(later, 3020), Acknowledgment::Now);
+        assert_eq!(ack.poll(later, 3020), AckDue::Now);
     }
 
     #[test]
@@ -420,7 +410,7 @@ mod tests {
             let mut ack = settled();
             ack.arrived(START, 1, 65_535, rtt_micros);
             let due = START + millis(expected);
-            assert_eq!(ack.poll(START, 101), Acknowledgment::At(due));
+            assert_eq!(ack.poll(START, 101), AckDue::At(due));
         }
         let mut ack = settled();
         let mut now = START;
@@ -429,7 +419,7 @@ mod tests {
             ack.sent(100 + nth, false);
             ack.arrived(now, 1, 65_535, 200);
         }
-        let Acknowledgment::At(due) = ack.poll(now, 200) else {
+        let AckDue::At(due) = ack.poll(now, 200) else {
             panic!("one octet waits");
         };
         let delay = due.saturating_duration_since(now);
@@ -439,10 +429,10 @@ mod tests {
     #[test]
     fn the_delay_holds_across_the_wrap_of_the_stamp() {
         let now = Instant::from_micros((1 << 32) - 10);
-        let mut ack = Acknowledge::new(now, (0, 1000), MSS, millis(40), false);
+        let mut ack = Acknowledge::new(now, (0, 1000), MSS, false);
         ack.arrived(now, 1, 1000, 0);
-        assert_eq!(ack.poll(now, 1), Acknowledgment::At(now + millis(40)));
-        assert_eq!(ack.poll(now + millis(40), 1), Acknowledgment::Now);
+        assert_eq!(ack.poll(now, 1), AckDue::At(now + millis(40)));
+        assert_eq!(ack.poll(now + millis(40), 1), AckDue::Now);
     }
 
     /// RFC 3168 section 6.1.3.
@@ -450,11 +440,11 @@ mod tests {
     fn a_congestion_mark_is_echoed_until_the_peer_responds() {
         let mut ack = settled();
         ack.congestion_bits(true, false);
-        assert_eq!(ack.poll(START, 100), Acknowledgment::Now);
+        assert_eq!(ack.poll(START, 100), AckDue::Now);
         ack.sent(100, false);
         assert!(ack.echoes_congestion());
         ack.congestion_bits(true, false);
-        assert_eq!(ack.poll(START, 100), Acknowledgment::None);
+        assert_eq!(ack.poll(START, 100), AckDue::None);
         ack.congestion_bits(true, true);
         assert!(ack.echoes_congestion());
         ack.congestion_bits(false, true);
@@ -463,7 +453,7 @@ mod tests {
 
     #[test]
     fn marks_mean_nothing_unless_negotiated() {
-        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, millis(40), false);
+        let mut ack = Acknowledge::new(START, (0, 65_535), MSS, false);
         ack.congestion_bits(true, false);
         assert!(!ack.echoes_congestion());
     }

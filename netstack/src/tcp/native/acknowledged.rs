@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::congestion::Acked;
 use super::recovery::Progress;
+use super::rto::MAX_RTT_MILLIS;
 use super::sack::Delivery;
 use super::transmit::{Fin, SendHalf};
 use crate::io::Payload;
@@ -206,8 +207,7 @@ impl<P: Payload> SendHalf<P> {
         }
         let (echo, clock) = ack.echo.filter(|_| advanced && delivery.octets() > 0)?;
         let millis = clock.wrapping_sub(echo);
-        // An echo of what was never sent, or of long ago.
-        if millis > 60_000 {
+        if millis > MAX_RTT_MILLIS {
             return None;
         }
         // Good enough for the timeout. For whoever wants to know the path it is too coarse: a round

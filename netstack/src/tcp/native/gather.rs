@@ -14,7 +14,7 @@ pub(super) const SMALL: usize = 256;
 /// Puts `payload` behind all others.
 pub(super) fn push_back<P: Payload>(queue: &mut Queue<P>, payload: P) {
     if let Some(last) = queue.back_mut()
-        && gathered(last, &payload)
+        && gathered(last, payload.octets())
     {
         return;
     }
@@ -24,7 +24,7 @@ pub(super) fn push_back<P: Payload>(queue: &mut Queue<P>, payload: P) {
 /// Puts `payload` before all others.
 pub(super) fn push_front<P: Payload>(queue: &mut Queue<P>, mut payload: P) {
     if let Some(first) = queue.front_mut()
-        && gathered(&mut payload, first)
+        && gathered(&mut payload, first.octets())
     {
         *first = payload;
         return;
@@ -35,16 +35,15 @@ pub(super) fn push_front<P: Payload>(queue: &mut Queue<P>, mut payload: P) {
 /// Puts all of `behind` behind all of `queue`.
 pub(super) fn append<P: Payload>(queue: &mut Queue<P>, mut behind: Queue<P>) {
     if let (Some(last), Some(next)) = (queue.back_mut(), behind.front())
-        && gathered(last, next)
+        && gathered(last, next.octets())
     {
         behind.pop_front();
     }
     queue.append(behind);
 }
 
-/// Copies `next` behind `payload` if it is small and there is room.
-fn gathered<P: Payload>(payload: &mut P, next: &P) -> bool {
-    let octets = next.octets();
+/// Copies `octets` behind `payload` if they are few and there is room.
+pub(super) fn gathered<P: Payload>(payload: &mut P, octets: &[u8]) -> bool {
     octets.len() < SMALL && payload.append(octets)
 }
 

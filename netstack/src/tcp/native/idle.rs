@@ -12,7 +12,7 @@ use core::time::Duration;
 use super::activity::Activity;
 use super::congestion::{Controller, Window};
 use super::open::Open;
-use super::options::Negotiated;
+use super::options::InUse;
 use super::pacing::Pacer;
 use super::rack::{Rack, RestingRack};
 use super::rate::{RateEstimator, Throughput};
@@ -42,14 +42,14 @@ pub(super) struct Idle {
     wnd: u32,
     wl1: u32,
     max_wnd: u32,
+    smss: u32,
     cwnd: u32,
     ssthresh: u32,
     retransmitted: u32,
     duplicated: u32,
     stamp_offset: u32,
-    retransmissions: u32,
     undone: u16,
-    negotiated: Negotiated,
+    in_use: InUse,
     rack: RestingRack,
     paced: bool,
     reduced: bool,
@@ -78,7 +78,6 @@ impl Idle {
 
     /// The connection again.
     pub(super) fn resume<P: Payload>(&self) -> Open<P> {
-        let smss = u32::from(self.negotiated.send_mss);
         let send = SendHalf {
             una: self.una,
             nxt: self.una,
@@ -87,7 +86,7 @@ impl Idle {
             wl2: self.una,
             max_wnd: self.max_wnd,
             dup_acks: 0,
-            sack: self.negotiated.sack,
+            sack: self.in_use.sack,
             paced: self.paced,
             fin: Fin::Open,
             recovered: false,
@@ -102,7 +101,7 @@ impl Idle {
             window: Window {
                 cwnd: self.cwnd,
                 ssthresh: self.ssthresh,
-                smss,
+                smss: self.smss,
             },
             controller: self.controller.clone(),
             phase: Phase::Open,
@@ -111,7 +110,7 @@ impl Idle {
             throughput: Throughput::default(),
             activity: Activity::default(),
             short_of_room: false,
-            pacer: Pacer::new(smss),
+            pacer: Pacer::new(self.smss),
             timer: Timer::Off,
             loss_probe: None,
             tally: Tally::default(),
@@ -124,9 +123,8 @@ impl Idle {
         Open::joined(
             send,
             ReceiveHalf::resume(&self.receive),
-            self.negotiated,
+            self.in_use,
             self.stamp_offset,
-            self.retransmissions,
         )
     }
 }
@@ -184,14 +182,14 @@ impl<P: Payload> Open<P> {
             wnd: send.wnd,
             wl1: send.wl1,
             max_wnd: send.max_wnd,
+            smss: send.window.smss,
             cwnd: send.window.cwnd,
             ssthresh: send.window.ssthresh,
             retransmitted: send.retransmitted,
             duplicated: send.duplicated,
             stamp_offset: self.stamp_offset(),
-            retransmissions: self.retransmissions(),
             undone: send.undone,
-            negotiated: self.negotiated,
+            in_use: self.in_use,
             rack: send.rack.rest(),
             paced: send.paced,
             reduced: send.reduced,

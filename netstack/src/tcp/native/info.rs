@@ -58,7 +58,7 @@ pub struct Info {
     pub lost: u32,
     /// Of these, sent again.
     pub resent: u32,
-    /// Sent again, ever.
+    /// Octets sent again, ever.
     pub retransmitted: u32,
     /// How many segments late the path has delivered one, at most 255; zero if it was not seen to
     /// reorder.

@@ -9,30 +9,18 @@ mod input;
 mod output;
 
 use core::hint::black_box;
-use core::time::Duration;
 
 use super::Call;
 use super::connect::Agreement;
-use super::options::Negotiated;
+use super::options::InUse;
 use super::path_mtu::Search;
-use super::receive::{FinState, ReceiveHalf, ReceiveOptions};
+use super::receive::{ReceiveHalf, ReceiveOptions};
 use super::transmit::{Fin, SendHalf, SendOptions};
 use super::window::Pressure;
 use crate::io::{PacketBuf, Payload};
 use crate::tcp::{ConnectionOptions, Output, State};
 use crate::time::Instant;
 use crate::wire::tcp::{self, Timestamps};
-
-/// How long an acknowledgment waits for company at most.
-const MAX_ACK_DELAY: Duration = Duration::from_millis(40);
-
-/// Gaps in what arrives that are kept track of. A sender that overshoots at the end of slow start
-/// loses every second segment of a window or more; what is refused then is sent twice for nothing.
-const MAX_GAPS: u16 = 2048;
-
-/// Chunks shorter than this are copied behind the one before, if that has room: many small ones
-/// would each hold a whole buffer.
-const WORTH_SHARING: usize = 256;
 
 /// How far ahead of the acknowledgments the session may write, as a multiple of what is in flight.
 const AHEAD: u32 = 2;
@@ -45,7 +33,7 @@ const AHEAD_MIN: u32 = 64 << 10;
 pub(super) struct Open<P> {
     pub(super) send: SendHalf<P>,
     pub(super) receive: ReceiveHalf<P>,
-    pub(super) negotiated: Negotiated,
+    pub(super) in_use: InUse,
     /// What is added to the time in milliseconds to give our time stamps.
     stamp_offset: u32,
     /// Keepalive probes sent since the peer was last heard.
@@ -58,8 +46,8 @@ pub(super) struct Open<P> {
     passive: bool,
     /// The path takes less than was agreed on.
     pub(super) search: Option<Box<Search>>,
-    /// Segments sent again.
-    retransmissions: u32,
+    /// Segments sent again since somebody asked.
+    retransmits: u32,
 }
 
 impl<P: Payload> Open<P> {
@@ -94,32 +82,29 @@ impl<P: Payload> Open<P> {
             sack: negotiated.sack,
             timestamp: agreement.stamp.filter(|_| negotiated.timestamps),
             ecn: negotiated.ecn,
-            max_ack_delay: MAX_ACK_DELAY,
-            max_gaps: MAX_GAPS,
         };
         let receive = ReceiveHalf::new(call.now, agreement.irs, &receive);
-        Self::joined(send, receive, *negotiated, start.stamp_offset, 0)
+        Self::joined(send, receive, negotiated.in_use(), start.stamp_offset)
     }
 
     /// The connection of two halves in which nothing is under way.
     pub(super) fn joined(
         send: SendHalf<P>,
         receive: ReceiveHalf<P>,
-        negotiated: Negotiated,
+        in_use: InUse,
         stamp_offset: u32,
-        retransmissions: u32,
     ) -> Self {
         Self {
             send,
             receive,
-            negotiated,
+            in_use,
             stamp_offset,
             probes: 0,
             ask_window: false,
             asked: false,
             passive: false,
             search: None,
-            retransmissions,
+            retransmits: 0,
         }
     }
 
@@ -166,7 +151,7 @@ impl<P: Payload> Open<P> {
         if len == 0 {
             return 0;
         }
-        if len < WORTH_SHARING && self.send.queue.append(&octets[..len]) {
+        if self.send.queue.gather(&octets[..len]) {
             return len;
         }
         let mut part = payload.share();
@@ -182,11 +167,9 @@ impl<P: Payload> Open<P> {
         let mut moved = 0;
         while let Some(payload) = self.receive.take(room - moved) {
             moved += payload.octets().len();
-            let small = payload.octets().len() < WORTH_SHARING;
-            if !small || !to.send.queue.append(payload.octets()) {
-                to.send.queue.push(payload);
-            }
+            to.send.queue.push_gathered(payload);
         }
+        to.send.short_of_room = self.receive.queued() > 0;
         moved
     }
 
@@ -204,7 +187,7 @@ impl<P: Payload> Open<P> {
         let all = octets.len();
         let octets = &octets[..all.min(self.room(options))];
         self.send.short_of_room = octets.len() < all;
-        if !octets.is_empty() && octets.len() < WORTH_SHARING && self.send.queue.append(octets) {
+        if self.send.queue.gather(octets) {
             return octets.len();
         }
         let mut rest = octets;
@@ -254,7 +237,7 @@ impl<P: Payload> Open<P> {
 
     /// Whether the peer has ended its direction and everything before that has arrived.
     pub(super) fn fin_received(&self) -> bool {
-        self.receive.fin_state() == FinState::Finished
+        self.receive.is_finished()
     }
 
     pub(super) fn snd_una(&self) -> u32 {
@@ -301,7 +284,6 @@ impl<P: Payload> Open<P> {
             send.rack.multiplier(),
             send.window.cwnd,
             send.timer.at(),
-            self.negotiated.send_mss,
         ));
         black_box((
             receive.rcv_nxt(),
@@ -322,9 +304,9 @@ impl<P: Payload> Open<P> {
         self.stamp_offset
     }
 
-    /// Segments sent again, ever.
-    pub(super) fn retransmissions(&self) -> u32 {
-        self.retransmissions
+    /// Segments sent again since this was last asked.
+    pub(super) fn take_retransmits(&mut self) -> u32 {
+        core::mem::take(&mut self.retransmits)
     }
 
     /// Packet buffers held.

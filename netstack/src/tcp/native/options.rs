@@ -92,6 +92,19 @@ pub(super) struct Negotiated {
     pub(super) small_mss: bool,
 }
 
+/// Of this, by what each segment is written and read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InUse {
+    /// How far the peer's windows are shifted.
+    pub(super) send_shift: u8,
+    /// Segments carry time stamps.
+    pub(super) timestamps: bool,
+    /// Acknowledgments carry SACK blocks.
+    pub(super) sack: bool,
+    /// Congestion is marked, not only felt.
+    pub(super) ecn: bool,
+}
+
 impl Negotiated {
     /// What comes of our offer and the peer's SYN or SYN-ACK.
     pub(super) fn new(offer: &Offer, syn: &Header) -> Self {
@@ -114,6 +127,16 @@ impl Negotiated {
             sack: offer.sack && syn.options.sack_permitted,
             ecn: offer.ecn && agreed,
             small_mss: wanted < SMALLEST_MSS,
+        }
+    }
+
+    /// What is of use as long as the connection lives.
+    pub(super) fn in_use(&self) -> InUse {
+        InUse {
+            send_shift: self.send_shift,
+            timestamps: self.timestamps,
+            sack: self.sack,
+            ecn: self.ecn,
         }
     }
 

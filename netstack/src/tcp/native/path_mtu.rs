@@ -145,11 +145,10 @@ impl Search {
 impl<P: Payload> Open<P> {
     /// A smaller path MTU (RFC 1191 section 6.3, RFC 8201 section 5.2): the segments that were too
     /// large are sent again in smaller ones. Returns whether that is news.
-    pub(super) fn handle_packet_too_big(&mut self, now: Instant, seq: u32, mss: u16) -> bool {
-        let in_flight = seq::le(self.send.una, seq) && seq::lt(seq, self.send.nxt);
+    pub(super) fn handle_packet_too_big(&mut self, now: Instant, mss: u16) -> bool {
         let mss = mss.max(SMALLEST_MSS);
         let size = self.segment_room();
-        if !in_flight || mss >= size {
+        if mss >= size {
             return false;
         }
         let ceiling = self.search.as_ref().map_or(size, |search| search.ceiling());
@@ -187,7 +186,6 @@ impl<P: Payload> Open<P> {
             return;
         };
         let done = size >= search.ceiling();
-        self.negotiated.send_mss = size - spent;
         self.send.window.smss = u32::from(size - spent);
         self.send.tally.path_raised = self.send.tally.path_raised.saturating_add(1);
         if done {
@@ -196,11 +194,11 @@ impl<P: Payload> Open<P> {
     }
 
     /// A segment larger than the path is known to take, if it is time for one and there is so much
-    /// to send.
-    pub(super) fn path_probe(&mut self, now: Instant) -> Option<Part> {
+    /// to send. SACK blocks take `report_len` octets of its options.
+    pub(super) fn path_probe(&mut self, now: Instant, report_len: u32) -> Option<Part> {
         let size = self.segment_room();
         let larger = self.search.as_ref()?.due(now, size)?;
-        let len = u32::from(larger - self.spent()) - self.sack_len();
+        let len = u32::from(larger - self.spent()) - report_len;
         let (send, nxt) = (&self.send, self.send.nxt);
         let calm = matches!(send.phase, Phase::Open) && send.board.lost() == 0 && !send.probe;
         let room = send.unsent().min(send.usable()) >= len;
@@ -226,19 +224,17 @@ impl<P: Payload> Open<P> {
     }
 
     fn shrink(&mut self, now: Instant, size: u16) {
-        let mss = size - self.spent();
-        self.negotiated.send_mss = mss;
-        self.send.path_shrank(now, u32::from(mss));
+        self.send.path_shrank(now, u32::from(size - self.spent()));
     }
 
     /// Octets of payload and options that segments have.
     fn segment_room(&self) -> u16 {
-        self.negotiated.send_mss + self.spent()
+        self.send.window.smss as u16 + self.spent()
     }
 
     /// Octets of options in every segment.
     fn spent(&self) -> u16 {
-        if self.negotiated.timestamps {
+        if self.in_use.timestamps {
             TIMESTAMPS_LEN
         } else {
             0

@@ -136,7 +136,7 @@ impl Rack {
         let rtt = now.saturating_duration_since(newest.sent_at);
         // RFC 8985 section 6.2 step 2: an acknowledgment that came too soon after a retransmission,
         // or echoes a time before it, is for the first sending.
-        if newest.retransmitted {
+        if newest.resent {
             let millis = |at: Instant| at.as_micros() / 1000;
             let sent_ago = millis(now).saturating_sub(millis(newest.sent_at));
             let older = echo_age.is_some_and(|age| u64::from(age) > sent_ago);

@@ -16,11 +16,12 @@ mod run;
 
 use core::time::Duration;
 
-use super::acknowledge::{Acknowledge, Acknowledgment};
+use super::acknowledge::{AckDue, Acknowledge};
 use super::gather;
 use super::paws::{Paws, Verdict};
 use super::queue::Queue;
 use super::reassembly::{Inserted, Limits, Reassembly, Refusal};
+use super::rto::MAX_RTT_MILLIS;
 use super::window::{Pressure, Window};
 use crate::io::Payload;
 use crate::tcp::seq;
@@ -47,10 +48,6 @@ pub(super) struct ReceiveOptions {
     pub(super) timestamp: Option<u32>,
     /// Congestion marks were negotiated (RFC 3168).
     pub(super) ecn: bool,
-    /// The longest that an ACK is delayed; less than half a second.
-    pub(super) max_ack_delay: Duration,
-    /// Gaps in what arrived that are kept track of.
-    pub(super) max_gaps: u16,
 }
 
 /// A segment, as far as it concerns the receive half.
@@ -111,17 +108,6 @@ pub(super) struct Received {
     pub(super) class: Class,
 }
 
-/// How far the peer is with ending its direction.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum FinState {
-    /// It has not.
-    Open,
-    /// Its FIN, with this sequence number, has arrived ahead of a gap.
-    Queued(u32),
-    /// It has, and everything has arrived.
-    Finished,
-}
-
 /// The receive half; see the module.
 #[derive(Debug)]
 pub(super) struct ReceiveHalf<P> {
@@ -130,7 +116,6 @@ pub(super) struct ReceiveHalf<P> {
     queue: Queue<P>,
     /// Octets in `queue`.
     queued: u32,
-    max_gaps: u16,
     sack: bool,
     finished: bool,
     reassembly: Reassembly<P>,
@@ -152,9 +137,6 @@ pub(super) struct ReceiveHalf<P> {
 /// or probe interval.
 const STRAY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Round trips are not longer than this; whatever echo says so is not one of ours. Milliseconds.
-const MAX_RTT_MILLIS: u32 = 60_000;
-
 impl<P: Payload> ReceiveHalf<P> {
     /// Begins after the peer's SYN, whose sequence number is `irs`.
     pub(super) fn new(now: Instant, irs: u32, options: &ReceiveOptions) -> Self {
@@ -165,14 +147,12 @@ impl<P: Payload> ReceiveHalf<P> {
             now,
             (rcv_nxt, window.open(rcv_nxt)),
             options.mss,
-            options.max_ack_delay,
             options.ecn,
         );
         Self {
             rcv_nxt,
             queue: Queue::default(),
             queued: 0,
-            max_gaps: options.max_gaps,
             sack: options.sack,
             finished: false,
             reassembly: Reassembly::default(),
@@ -312,13 +292,10 @@ impl<P: Payload> ReceiveHalf<P> {
         self.octets
     }
 
-    /// How far the peer is with ending its direction. What was received before stays readable.
-    pub(super) fn fin_state(&self) -> FinState {
-        match self.reassembly.fin() {
-            _ if self.finished => FinState::Finished,
-            Some(seq) => FinState::Queued(seq),
-            None => FinState::Open,
-        }
+    /// Whether the peer has ended its direction, and everything has arrived. What was received
+    /// stays readable.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
     }
 
     /// The round-trip time as the receiver sees it.
@@ -335,11 +312,11 @@ impl<P: Payload> ReceiveHalf<P> {
 
     /// Whether an ACK is to be sent by itself; to be asked after a burst, and after the session
     /// has read.
-    pub(super) fn poll_ack(&mut self, now: Instant, pressure: Pressure) -> Acknowledgment {
+    pub(super) fn poll_ack(&mut self, now: Instant, pressure: Pressure) -> AckDue {
         self.window.tune(now, pressure);
         let update = !self.finished && self.window.update_due(self.rcv_nxt, self.queued, pressure);
         if update {
-            return Acknowledgment::Now;
+            return AckDue::Now;
         }
         self.acknowledge.poll(now, self.rcv_nxt)
     }

@@ -124,9 +124,9 @@ impl Prr {
     }
 
     /// How many octets may be sent now, in answer to an acknowledgment that delivered `delivered`.
-    fn budget(&mut self, delivered: u32, pipe: u32, ssthresh: u32, safe: bool, smss: u32) -> u32 {
+    fn allowed(&mut self, delivered: u32, pipe: u32, ssthresh: u32, safe: bool, smss: u32) -> u32 {
         self.delivered = self.delivered.saturating_add(delivered);
-        let budget = if pipe > ssthresh {
+        let allowed = if pipe > ssthresh {
             let share = u64::from(self.delivered) * u64::from(ssthresh);
             let due = share.div_ceil(u64::from(self.flight));
             u32::try_from(due)
@@ -142,9 +142,9 @@ impl Prr {
         };
         // The first retransmission goes out whatever is in flight.
         if self.out == 0 {
-            budget.max(smss)
+            allowed.max(smss)
         } else {
-            budget
+            allowed
         }
     }
 }
@@ -325,8 +325,8 @@ impl<P: Payload> SendHalf<P> {
         let (ssthresh, smss) = (self.window.ssthresh, self.window.smss);
         if let Phase::Recovery(prr) | Phase::Reducing(prr) = &mut self.phase {
             let safe = progress.advanced && !more_lost;
-            let budget = prr.budget(progress.delivered, pipe, ssthresh, safe, smss);
-            self.window.cwnd = pipe.saturating_add(budget).max(smss);
+            let allowed = prr.allowed(progress.delivered, pipe, ssthresh, safe, smss);
+            self.window.cwnd = pipe.saturating_add(allowed).max(smss);
         }
     }
 

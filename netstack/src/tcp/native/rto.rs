@@ -21,6 +21,10 @@ const FALLBACK: Duration = Duration::from_secs(3);
 /// Never longer than this, however often it was doubled (RFC 6298 section 2.5 allows it).
 pub(super) const CEILING: Duration = Duration::from_mins(1);
 
+/// Round trips are not longer than this: an echo that says so is of what was never sent, or of long
+/// ago.
+pub(super) const MAX_RTT_MILLIS: u32 = 60_000;
+
 /// How long the smallest round-trip time counts.
 const MINIMUM_LIVES: Duration = Duration::from_mins(5);
 

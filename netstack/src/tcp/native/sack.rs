@@ -53,7 +53,7 @@ pub(super) struct Sent {
     /// What is believed of it.
     pub(super) fate: Fate,
     /// Whether it was sent more than once.
-    pub(super) retransmitted: bool,
+    pub(super) resent: bool,
     /// If the peer has it: so far, it has everything that follows as well. It may have more.
     run_end: u32,
 }
@@ -67,7 +67,7 @@ impl Sent {
             sent_at,
             rate,
             fate: Fate::InFlight,
-            retransmitted: false,
+            resent: false,
             run_end: seq,
         }
     }
@@ -97,8 +97,6 @@ pub(super) struct Delivery<'a> {
     pub(super) last_sent_once: Option<Instant>,
     /// The lowest sequence number delivered by a segment that was sent only once.
     pub(super) lowest_sent_once: Option<u32>,
-    /// Whether a segment was delivered that was sent again since.
-    pub(super) retransmitted: bool,
     /// The length of the segment inside of which the cumulative acknowledgment ended.
     pub(super) divided: Option<u32>,
 }
@@ -116,7 +114,6 @@ impl<'a> Delivery<'a> {
             first_sent_once: None,
             last_sent_once: None,
             lowest_sent_once: None,
-            retransmitted: false,
             divided: None,
         }
     }
@@ -141,8 +138,7 @@ impl<'a> Delivery<'a> {
         if newer {
             self.newest = Some(*sent);
         }
-        if sent.retransmitted {
-            self.retransmitted = true;
+        if sent.resent {
             return;
         }
         let earliest = self.first_sent_once.unwrap_or(sent.sent_at);
@@ -215,7 +211,7 @@ impl Scoreboard {
 
     /// Octets that were sent again and are under way. Looks at every segment.
     pub(super) fn resent_octets(&self) -> u32 {
-        let resent = |sent: &&Sent| sent.retransmitted && sent.fate == Fate::InFlight;
+        let resent = |sent: &&Sent| sent.resent && sent.fate == Fate::InFlight;
         self.iter().filter(resent).map(|sent| sent.len).sum()
     }
 
@@ -428,9 +424,8 @@ impl Scoreboard {
     }
 
     /// Believes everything lost that was not selectively acknowledged. With `renege`, the peer may
-    /// have dropped that as well (RFC 2018 section 8). Returns the octets that are newly lost.
-    pub(super) fn mark_all_lost(&mut self, renege: bool) -> u32 {
-        let before = self.lost;
+    /// have dropped that as well (RFC 2018 section 8).
+    pub(super) fn mark_all_lost(&mut self, renege: bool) {
         self.again = Queue::default();
         self.lost_from = self.sent.front().map_or(0, |first| first.seq);
         for sent in self.sent.iter_mut() {
@@ -447,7 +442,6 @@ impl Scoreboard {
         if renege {
             self.highest_sacked = None;
         }
-        self.lost - before
     }
 
     /// Believes of all that is lost that it is under way after all.
@@ -459,7 +453,7 @@ impl Scoreboard {
             }
         }
         self.first_from = self.sent.front().map_or(0, |first| first.seq);
-        let resent = |sent: &&Sent| sent.retransmitted && sent.fate == Fate::InFlight;
+        let resent = |sent: &&Sent| sent.resent && sent.fate == Fate::InFlight;
         let again = self.iter().filter(resent).map(|sent| Again {
             end: sent.end(),
             sent_at: sent.sent_at,
@@ -499,7 +493,7 @@ impl Scoreboard {
             }
             sent.sent_at = now;
             sent.rate = rate;
-            sent.retransmitted = true;
+            sent.resent = true;
             let end = sent.end();
             self.again.push_back(Again { end, sent_at: now });
         }

@@ -1,10 +1,11 @@
 //! What is to be sent: chunks of payload, held until the peer has acknowledged them.
 //!
-//! In: chunks from the session, by reference. Out: pieces of them by sequence number, for a
-//! segment sent first or again. Nothing is copied here.
+//! In: chunks from the session, by reference; small ones are copied behind the one before. Out:
+//! pieces of them by sequence number, for a segment sent first or again.
 
 use core::ops::Range;
 
+use super::gather;
 use super::queue::Queue;
 use crate::io::Payload;
 use crate::tcp::seq;
@@ -74,16 +75,22 @@ impl<P: Payload> SendQueue<P> {
         }
     }
 
-    /// Adds a few octets behind the last chunk, if its buffer has room and is nobody else's.
-    pub(super) fn append(&mut self, octets: &[u8]) -> bool {
-        let appended = self
-            .chunks
-            .back_mut()
-            .is_some_and(|last| last.payload.append(octets));
-        if appended {
+    /// Adds a chunk at the end, or its octets behind the last chunk if they can be gathered there.
+    pub(super) fn push_gathered(&mut self, payload: P) {
+        if !self.gather(payload.octets()) {
+            self.push(payload);
+        }
+    }
+
+    /// Copies octets behind the last chunk, if they are few and its buffer has room and is nobody
+    /// else's.
+    pub(super) fn gather(&mut self, octets: &[u8]) -> bool {
+        let last = self.chunks.back_mut();
+        let gathered = last.is_some_and(|last| gather::gathered(&mut last.payload, octets));
+        if gathered {
             self.end = self.end.wrapping_add(octets.len() as u32);
         }
-        appended
+        gathered
     }
 
     /// Lets go of everything before `una`.
@@ -164,13 +171,20 @@ mod tests {
 
     #[test]
     fn few_octets_join_a_buffer_that_has_room() {
-        let pool = MemPool::new(1, 100);
+        let pool = MemPool::new(1, 1000);
         let mut first = pool.alloc().unwrap();
         first.append(3).unwrap().copy_from_slice(b"abc");
         let mut queue = SendQueue::new(0);
-        assert!(!queue.append(b"x"));
+        assert!(!queue.gather(b"x"));
         queue.push(first.into_payload());
-        assert!(queue.append(b"de"));
-        assert_eq!(read(&queue, 1, 9), b"bcde");
+        assert!(queue.gather(b"de"));
+        queue.push_gathered(payload(b"f"));
+        assert_eq!(read(&queue, 1, 9), b"bcdef");
+        assert_eq!(queue.buffers(), 1);
+        queue.push_gathered(payload(&[0; gather::SMALL]));
+        assert_eq!(
+            (queue.buffers(), queue.len()),
+            (2, 6 + gather::SMALL as u32)
+        );
     }
 }

@@ -127,16 +127,11 @@ impl<B: PacketBuf> Engine<B> {
         self.phase = Phase::Closed(reset);
     }
 
-    /// The network says that a packet of ours, which contained the octet `seq`, was too large for
-    /// an MTU that leaves `mss` octets of payload.
-    pub(in crate::tcp) fn handle_packet_too_big(
-        &mut self,
-        now: Instant,
-        seq: u32,
-        mss: u16,
-    ) -> bool {
+    /// The network says that a packet of ours, which is in flight, was too large for an MTU that
+    /// leaves `mss` octets of payload.
+    pub(in crate::tcp) fn handle_packet_too_big(&mut self, now: Instant, mss: u16) -> bool {
         match &mut self.phase {
-            Phase::Open(open) => open.handle_packet_too_big(now, seq, mss),
+            Phase::Open(open) => open.handle_packet_too_big(now, mss),
             _ => false,
         }
     }
@@ -255,8 +250,8 @@ impl<B: PacketBuf> Engine<B> {
     }
 
     /// Segments sent again since this was last asked.
-    pub(in crate::tcp) fn take_retransmitted(&mut self) -> u32 {
-        core::mem::take(&mut self.retransmitted)
+    pub(in crate::tcp) fn take_retransmits(&mut self) -> u32 {
+        core::mem::take(&mut self.retransmits)
     }
 
     /// What else has happened since this was last asked; mostly nothing.
@@ -270,6 +265,11 @@ impl<B: PacketBuf> Engine<B> {
     /// Resets sent since this was last asked.
     pub(in crate::tcp) fn take_resets(&mut self) -> u32 {
         core::mem::take(&mut self.resets)
+    }
+
+    /// The largest payload of a segment that is sent, in octets; 0 while no octets flow.
+    pub(in crate::tcp) fn smss(&self) -> u32 {
+        self.open().map_or(0, |open| open.send.window.smss)
     }
 
     /// What is known of the connection.

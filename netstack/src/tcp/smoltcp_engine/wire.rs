@@ -37,7 +37,7 @@ pub(super) struct Wire {
     /// Since the peer was last heard, it was sent something that it has to answer: a segment that
     /// occupies sequence space, or a probe.
     pub(super) unanswered: bool,
-    pub(super) retransmitted: u32,
+    pub(super) retransmits: u32,
     pub(super) resets: u32,
 }
 
@@ -56,7 +56,7 @@ impl Wire {
             mss: options.mss,
             send_buffer: u32::try_from(options.send_buffer).unwrap_or(u32::MAX),
             unanswered: false,
-            retransmitted: 0,
+            retransmits: 0,
             resets: 0,
         }
     }
@@ -175,7 +175,7 @@ impl Wire {
             self.snd_max = end;
         } else if len > 0 && seq::lt(self.snd_una, end) {
             // A keepalive ends at snd_una; it repeats nothing that is missing.
-            self.retransmitted += 1;
+            self.retransmits += 1;
         }
     }
 

@@ -431,7 +431,8 @@ impl<I: TcpIp> Rig<I> {
     /// Nothing is left: no connection, no timer, no port, no buffer.
     pub(super) fn assert_empty(&mut self) {
         assert!(self.endpoint.is_empty(), "a connection is left");
-        assert_eq!(self.endpoint.timers.armed(), 0, "a timer is left");
+        let timer = self.endpoint.timers.next_deadline();
+        assert_eq!(timer, None, "a timer is left");
         assert_eq!((self.endpoint.accepted, self.endpoint.half_open), (0, 0));
         assert!(self.endpoint.demux.connections.is_empty(), "a flow is left");
         self.lane.sent.clear();

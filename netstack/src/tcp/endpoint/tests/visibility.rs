@@ -11,6 +11,7 @@ use crate::wire::tcp::{Options, SackBlocks};
 ip_tests! {
     the_delivery_rate_is_what_arrives
     times_say_what_limits
+    room_for_all_that_is_passed_on_ends_the_wait_for_it
     late_segments_are_told_and_counted
 }
 
@@ -85,6 +86,35 @@ fn times_say_what_limits<I: TcpIp>() {
     assert_eq!(times.buffer_limited, millis(50));
     assert_eq!(times.window_limited, millis(40));
     assert_eq!(times.busy, millis(100 + 50 + 40 + 5));
+}
+
+/// What passes by whole payloads says whether there was room, as what is written does.
+fn room_for_all_that_is_passed_on_ends_the_wait_for_it<I: TcpIp>() {
+    let (mut rig, to, mut peer) = established::<I>();
+    rig.write(to, &[7; SEND_BUFFER - 3000]);
+    rig.take(&peer);
+    let (from, mut source) = rig.establish(5001);
+    for _ in 0..4 {
+        rig.inject(&source, ACK, &[7; 1000]).unwrap();
+        source.seq = source.seq.wrapping_add(1000);
+    }
+    let pass = |rig: &mut Rig<I>| {
+        let (a, b) = rig.endpoint.pair(from, to).unwrap();
+        let moved = a.pass_to(b, &mut rig.lane);
+        rig.flush(from);
+        rig.flush(to);
+        rig.lane.sent.clear();
+        moved
+    };
+    assert_eq!(pass(&mut rig), 3000);
+    rig.pass(millis(50));
+    acknowledge(&mut rig, &mut peer, SEND_BUFFER as u32);
+    assert_eq!(pass(&mut rig), 1000);
+    rig.pass(millis(40));
+    acknowledge(&mut rig, &mut peer, 1000);
+    let times = info(&mut rig, to).times;
+    assert_eq!(times.buffer_limited, millis(50));
+    assert_eq!(times.busy, millis(50 + 40));
 }
 
 fn late_segments_are_told_and_counted<I: TcpIp>() {

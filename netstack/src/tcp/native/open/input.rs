@@ -35,10 +35,7 @@ impl<P: Payload> Open<P> {
         segment: Segment<B>,
     ) -> Result<(), Rejected> {
         let header = segment.header;
-        let stamps = header
-            .options
-            .timestamps
-            .filter(|_| self.negotiated.timestamps);
+        let stamps = header.options.timestamps.filter(|_| self.in_use.timestamps);
         let len = segment.payload_len();
         self.check_age(call, stamps, len == 0 && !header.flags.contains(Flags::FIN))?;
         let placed = self.check_sequence(&header, len);
@@ -56,10 +53,10 @@ impl<P: Payload> Open<P> {
         let ack = Acknowledgment {
             seq: header.seq,
             ack: header.ack,
-            wnd: u32::from(header.window) << self.negotiated.send_shift,
+            wnd: u32::from(header.window) << self.in_use.send_shift,
             blocks: &header.options.sack_blocks,
             echo: stamps.map(|stamps| (stamps.echo, self.stamp(call.now))),
-            congested: self.negotiated.ecn && header.flags.contains(Flags::ECE),
+            congested: self.in_use.ecn && header.flags.contains(Flags::ECE),
             occupies: len > 0 || header.flags.contains(Flags::FIN),
         };
         let una = self.send.una;

@@ -5,8 +5,9 @@
 
 use super::Open;
 use crate::io::{PacketBuf, Payload};
+use crate::ip::{Ip, V6};
 use crate::tcp::connection::Transmitted;
-use crate::tcp::native::acknowledge::Acknowledgment as AckDue;
+use crate::tcp::native::acknowledge::AckDue;
 use crate::tcp::native::segment::{Attaching, Emitted, Outgoing};
 use crate::tcp::native::timer::Fired;
 use crate::tcp::native::transmit::{Part, Room};
@@ -18,6 +19,23 @@ use crate::wire::tcp::{self, Flags, HEADER_LEN, Header, Timestamps};
 
 /// RFC 3168 section 5: the field of a packet that may be marked.
 const ECT_0: u8 = 2;
+
+/// What segments say of the other direction.
+struct Report {
+    pressure: Pressure,
+    /// What arrived beyond gaps, and twice.
+    blocks: tcp::SackBlocks,
+}
+
+impl Report {
+    /// Octets that the blocks take in the options.
+    fn len(&self) -> u32 {
+        match self.blocks.as_slice().len() {
+            0 => 0,
+            blocks => 4 + 8 * blocks as u32,
+        }
+    }
+}
 
 impl<P: Payload> Open<P> {
     /// Sends at most `allowed` segments.
@@ -55,19 +73,24 @@ impl<P: Payload> Open<P> {
             Fired::Nothing => {}
         }
         self.restart_after_idle(call);
+        let mut report = self.report(pressure);
         let mut sent = 0;
-        while let Some(part) = self.next_part(call, out) {
+        while let Some(part) = self.next_part(call, &report, out) {
             if sent == allowed {
-                return Transmitted::Budget;
+                return Transmitted::Allowed;
             }
-            if !self.send_part(call, pressure, part, out) {
+            if !self.send_part(call, &report, part, out) {
                 return Transmitted::NoBuffer;
+            }
+            // What arrived twice is reported once.
+            if report.len() > 0 {
+                report = self.report(pressure);
             }
             sent += 1;
         }
         self.send.timer_when_held_back(now);
         let asks = self.ask_window || self.keepalive_due(call).is_some_and(|at| at <= now);
-        if asks && !self.send_probe(call, pressure, out) {
+        if asks && !self.send_probe(call, &report, out) {
             return Transmitted::NoBuffer;
         }
         let due = match self.receive.poll_ack(now, pressure) {
@@ -75,64 +98,59 @@ impl<P: Payload> Open<P> {
             AckDue::At(at) => at <= now,
             AckDue::None => false,
         };
-        if due && !self.send_ack(call, pressure, out) {
+        if due && !self.send_ack(call, &report, out) {
             return Transmitted::NoBuffer;
         }
         Transmitted::All
     }
 
     /// What is to be sent next.
-    fn next_part<O: Output>(&mut self, call: &Call<'_>, out: &O) -> Option<Part> {
-        if let Some(part) = self.path_probe(call.now) {
+    fn next_part<O: Output>(&mut self, call: &Call<'_>, report: &Report, out: &O) -> Option<Part> {
+        if let Some(part) = self.path_probe(call.now, report.len()) {
             return Some(part);
         }
-        let mss = self.mss();
+        let mss = self.mss(report);
         let version = call.flow.version();
         let most = out.segmentation_limit(version).map_or(mss, |limit| {
-            let headers = 40 + HEADER_LEN + tcp::MAX_OPTIONS_LEN;
+            let headers = V6::HEADER_LEN + HEADER_LEN + tcp::MAX_OPTIONS_LEN;
             let segments = limit.saturating_sub(headers) as u32 / mss;
             segments.max(1) * mss
         });
         self.send.poll(call.now, Room { mss, most })
     }
 
-    /// What the next segment reports beyond its acknowledgment.
-    fn sack_blocks(&self) -> tcp::SackBlocks {
-        let room = if self.negotiated.timestamps { 3 } else { 4 };
-        self.receive.sack_blocks(room)
-    }
-
-    /// Octets that SACK blocks take in the options of the next segment.
-    pub(in super::super) fn sack_len(&self) -> u32 {
-        match self.sack_blocks().as_slice().len() {
-            0 => 0,
-            blocks => 4 + 8 * blocks as u32,
+    /// What the next segment reports.
+    fn report(&self, pressure: Pressure) -> Report {
+        let room = if self.in_use.timestamps { 3 } else { 4 };
+        Report {
+            pressure,
+            blocks: self.receive.sack_blocks(room),
         }
     }
 
     /// Sends a part of the stream.
-    fn send_part<O>(&mut self, call: &Call<'_>, pressure: Pressure, part: Part, out: &mut O) -> bool
+    fn send_part<O>(&mut self, call: &Call<'_>, report: &Report, part: Part, out: &mut O) -> bool
     where
         O: Output,
         O::Buf: PacketBuf<Payload = P>,
     {
         let now = call.now;
         let mut part = part;
-        let mut emitted = self.emit_part(call, pressure, part, out, Attaching::Allowed);
+        let mut emitted = self.emit_part(call, report, part, out, Attaching::Allowed);
         if emitted == Emitted::TooManyPieces {
             // Many small pieces: one segment of them fits a buffer.
-            let mss = self.mss();
+            let mss = self.mss(report);
             if part.len > mss {
                 part.len = mss;
                 part.fin = false;
             }
-            emitted = self.emit_part(call, pressure, part, out, Attaching::Never);
+            emitted = self.emit_part(call, report, part, out, Attaching::Never);
         }
         if emitted != Emitted::Sent {
             return false;
         }
         if part.again.is_some() {
-            self.retransmissions = self.retransmissions.wrapping_add(1);
+            self.retransmits += 1;
             self.send.note_stamp(self.stamp(now));
             if let Some(search) = &mut self.search {
                 search.sent_again(now, part.seq);
@@ -150,7 +168,7 @@ impl<P: Payload> Open<P> {
     fn emit_part<O>(
         &mut self,
         call: &Call<'_>,
-        pressure: Pressure,
+        report: &Report,
         part: Part,
         out: &mut O,
         attaching: Attaching,
@@ -159,7 +177,7 @@ impl<P: Payload> Open<P> {
         O: Output,
         O::Buf: PacketBuf<Payload = P>,
     {
-        let mss = self.mss();
+        let mss = self.mss(report);
         let last = part.seq.wrapping_add(part.len) == self.send.queue.end();
         let mut flags = Flags::ACK;
         if part.len > 0 && last {
@@ -170,14 +188,14 @@ impl<P: Payload> Open<P> {
         }
         // RFC 3168 section 6.1.2: the first new octets after a reduction say so.
         let new = part.again.is_none() && part.len > 0;
-        if new && self.negotiated.ecn && self.send.reduced {
+        if new && self.in_use.ecn && self.send.reduced {
             flags = flags | Flags::CWR;
         }
         let segment = Outgoing {
             flow: call.flow,
-            header: self.header(call.now, part.seq, flags, pressure),
+            header: self.header(call.now, part.seq, flags, report),
             // RFC 3168 section 6.1.5: what is sent again must not be marked.
-            ecn: if self.negotiated.ecn && new { ECT_0 } else { 0 },
+            ecn: if self.in_use.ecn && new { ECT_0 } else { 0 },
             len: part.len as usize,
             segment_size: (part.len > mss && !self.is_path_probe(part.seq)).then_some(mss as u16),
         };
@@ -186,17 +204,17 @@ impl<P: Payload> Open<P> {
     }
 
     /// Octets of payload that the next segment has room for.
-    fn mss(&self) -> u32 {
-        u32::from(self.negotiated.send_mss) - self.sack_len()
+    fn mss(&self, report: &Report) -> u32 {
+        self.send.window.smss - report.len()
     }
 
     /// Sends an acknowledgment.
-    fn send_ack<O>(&mut self, call: &Call<'_>, pressure: Pressure, out: &mut O) -> bool
+    fn send_ack<O>(&mut self, call: &Call<'_>, report: &Report, out: &mut O) -> bool
     where
         O: Output,
         O::Buf: PacketBuf<Payload = P>,
     {
-        let header = self.header(call.now, self.send.nxt, Flags::ACK, pressure);
+        let header = self.header(call.now, self.send.nxt, Flags::ACK, report);
         let sent = native::send_bare(call.flow, header, out);
         if sent {
             self.receive.ack_sent(false);
@@ -206,13 +224,13 @@ impl<P: Payload> Open<P> {
 
     /// Sends a segment that the peer has to answer though it says nothing: its number is one that
     /// was acknowledged (RFC 9293 section 3.8.4).
-    fn send_probe<O>(&mut self, call: &Call<'_>, pressure: Pressure, out: &mut O) -> bool
+    fn send_probe<O>(&mut self, call: &Call<'_>, report: &Report, out: &mut O) -> bool
     where
         O: Output,
         O::Buf: PacketBuf<Payload = P>,
     {
         let seq = self.send.una.wrapping_sub(1);
-        let header = self.header(call.now, seq, Flags::ACK, pressure);
+        let header = self.header(call.now, seq, Flags::ACK, report);
         if !native::send_bare(call.flow, header, out) {
             return false;
         }
@@ -225,20 +243,20 @@ impl<P: Payload> Open<P> {
     }
 
     /// The header of a segment that is sent now.
-    fn header(&mut self, now: Instant, seq: u32, flags: Flags, pressure: Pressure) -> Header {
+    fn header(&mut self, now: Instant, seq: u32, flags: Flags, report: &Report) -> Header {
         let stamp = self.stamp(now);
         let mut flags = flags;
         if self.receive.echoes_congestion() {
             flags = flags | Flags::ECE;
         }
         let mut header = native::header(seq, self.receive.rcv_nxt(), flags);
-        header.window = self.receive.window_field(pressure);
+        header.window = self.receive.window_field(report.pressure);
         header.options = tcp::Options {
             timestamps: self
                 .receive
                 .timestamp_echo()
                 .map(|echo| Timestamps { value: stamp, echo }),
-            sack_blocks: self.sack_blocks(),
+            sack_blocks: report.blocks,
             ..tcp::Options::default()
         };
         header

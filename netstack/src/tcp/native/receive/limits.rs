@@ -8,7 +8,11 @@ use crate::io::Payload;
 use crate::tcp::native::gather;
 
 /// Gaps that are kept track of whatever the window is.
-const MIN_GAPS: usize = 64;
+pub(super) const MIN_GAPS: usize = 64;
+
+/// Gaps that are kept track of at most. A sender that overshoots at the end of slow start loses
+/// every second segment of a window or more; what is refused then is sent twice for nothing.
+pub(super) const MAX_GAPS: usize = 2048;
 
 /// Payloads that are held in any case, in order or ahead of gaps.
 const MIN_PAYLOADS: usize = 64;
@@ -21,7 +25,7 @@ impl<P: Payload> ReceiveHalf<P> {
     /// What is not explained by that gets no memory.
     pub(super) fn max_gaps(&self) -> usize {
         let segments = self.window.target() / u32::from(self.acknowledge.segment_len()).max(1);
-        usize::from(self.max_gaps).min(MIN_GAPS + segments as usize)
+        MAX_GAPS.min(MIN_GAPS + segments as usize)
     }
 
     /// Payloads that may be held ahead of gaps; twice as many in order.

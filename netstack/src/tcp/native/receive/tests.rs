@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::limits::{MAX_GAPS, MIN_GAPS};
 use super::*;
 use crate::io::PacketBuf;
 use crate::io::mem::{MemPayload, MemPool};
@@ -21,8 +22,6 @@ const OPTIONS: ReceiveOptions = ReceiveOptions {
     sack: true,
     timestamp: None,
     ecn: false,
-    max_ack_delay: Duration::from_millis(40),
-    max_gaps: 256,
 };
 
 struct Fixture {
@@ -78,7 +77,7 @@ impl Fixture {
 
     /// What the ACK says that is due after a burst, if it is due at once.
     fn ack(&mut self) -> Option<(u32, Vec<(u32, u32)>)> {
-        if self.half.poll_ack(self.now, Pressure::None) != Acknowledgment::Now {
+        if self.half.poll_ack(self.now, Pressure::None) != AckDue::Now {
             return None;
         }
         let blocks = self.half.sack_blocks(3).as_slice().to_vec();
@@ -230,7 +229,7 @@ fn what_sticks_out_of_the_window_is_cut_off() {
     let both_sides = [&b"ABcd"[..], &[b'x'; 200]].concat();
     let expected = received(98, Class::InOrder);
     assert_eq!(fixture.fin(3000, &both_sides), expected);
-    assert_eq!(fixture.half.fin_state(), FinState::Open);
+    assert!(!fixture.half.is_finished() && fixture.half.reassembly.fin().is_none());
     assert_eq!(fixture.read(), [&b"abcd"[..], &[b'x'; 96]].concat());
 }
 
@@ -392,7 +391,8 @@ fn a_burst_is_acknowledged_once() {
 fn a_fin_ends_the_stream_once_everything_has_arrived() {
     let mut fixture = Fixture::new(OPTIONS);
     assert_eq!(fixture.fin(3003, b"def"), received(0, Class::Ahead));
-    assert_eq!(fixture.half.fin_state(), FinState::Queued(3006));
+    assert!(!fixture.half.is_finished());
+    assert_eq!(fixture.half.reassembly.fin(), Some(3006));
     assert_eq!(fixture.ack(), Some((3000, vec![(3003, 3007)])));
     assert_eq!(fixture.fin(3003, b"def"), received(0, Class::Duplicate));
     let received_all = Received {
@@ -401,7 +401,7 @@ fn a_fin_ends_the_stream_once_everything_has_arrived() {
         class: Class::Filling,
     };
     assert_eq!(fixture.octets(3000, b"abc"), received_all);
-    assert_eq!(fixture.half.fin_state(), FinState::Finished);
+    assert!(fixture.half.is_finished());
     assert_eq!(fixture.half.rcv_nxt(), 3007);
     assert!(fixture.ack().is_some());
     assert_eq!(fixture.fin(3003, b"def").class, Class::Duplicate);
@@ -442,7 +442,7 @@ fn a_fin_in_order_ends_the_stream_whatever_is_held_beyond_it() {
     fixture.octets(3010, b"later");
     let end = fixture.fin(3000, b"ab");
     assert_eq!((end.advanced, end.fin), (2, true));
-    assert_eq!(fixture.half.fin_state(), FinState::Finished);
+    assert!(fixture.half.is_finished());
     assert_eq!(fixture.ack(), Some((3003, vec![])));
     assert_eq!(fixture.read(), b"ab");
     assert_eq!(fixture.half.buffers_held(), 0);
@@ -461,17 +461,28 @@ fn a_fin_in_order_does_not_move_one_that_is_held() {
 
 #[test]
 fn too_many_gaps_are_refused_but_not_what_is_next() {
-    let options = ReceiveOptions {
-        max_gaps: 2,
-        ..OPTIONS
-    };
-    let mut fixture = Fixture::new(options);
-    fixture.octets(3010, b"x");
-    fixture.octets(3020, b"x");
+    let mut fixture = Fixture::new(OPTIONS);
+    // The peer's segments are taken to be of 536 octets.
+    let most = MIN_GAPS as u32 + OPTIONS.max_window / 536;
+    for nth in 0..most {
+        let class = fixture.octets(3010 + 10 * nth, b"x").class;
+        assert_eq!(class, Class::Ahead, "{nth}");
+    }
     let refused = Class::Refused(Refusal::TooManyGaps);
-    assert_eq!(fixture.octets(3030, b"x").class, refused);
+    assert_eq!(fixture.octets(3010 + 10 * most, b"x").class, refused);
     assert_eq!(fixture.octets(3000, b"x"), received(1, Class::Filling));
     assert_eq!(fixture.octets(3001, b"x"), received(1, Class::Filling));
+}
+
+#[test]
+fn a_large_window_explains_no_end_of_gaps() {
+    let options = ReceiveOptions {
+        initial_window: 1 << 30,
+        max_window: 1 << 30,
+        shift: 14,
+        ..OPTIONS
+    };
+    assert_eq!(Fixture::new(options).half.max_gaps(), MAX_GAPS);
 }
 
 const fn timestamps(value: u32, echo: u32) -> Timestamps {

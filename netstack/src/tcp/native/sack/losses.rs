@@ -45,8 +45,7 @@ impl Scoreboard {
         let (mut lost, mut wait, mut looked_at) = (0, None, 0);
         let mut index = self.index_of(self.first_from);
         while let Some(sent) = self.sent.get(index) {
-            let judgement =
-                (sent.fate == Fate::InFlight && !sent.retransmitted).then(|| judge(sent));
+            let judgement = (sent.fate == Fate::InFlight && !sent.resent).then(|| judge(sent));
             if judgement == Some(Judgement::TooEarly) {
                 break;
             }
