@@ -9,6 +9,7 @@
 //! A [`Guest`] runs one command and ends. [`run_inside`] has a test run itself again in a guest.
 //! The test is skipped if there is no user-mode Linux; a guest that does not boot is a failure.
 
+mod filters;
 mod init;
 mod net_tap;
 mod xsave;
@@ -26,6 +27,7 @@ use nix::unistd::Pid;
 
 use crate::rig::{self, Process, RigError};
 
+pub use filters::{Fate, Filter};
 pub use net_tap::NetTap;
 
 /// A kernel that is about to run a command.
