@@ -59,13 +59,13 @@ impl Filter {
 
 fn parse(json: &str) -> Option<Vec<Filter>> {
     let filters: Vec<Value> = serde_json::from_str(json).ok()?;
-    // Of each preference there is an entry without options, too.
-    let filters = filters
-        .iter()
-        .filter(|filter| filter.get("options").is_some());
+    // Of each preference there is an entry without options, too; and the driver leaves BPF programs
+    // of each queue where it was asked for a rule that spreads.
+    let of_rules = |filter: &&Value| filter["kind"] == "flower" && filter["options"].is_object();
+    let filters = filters.iter().filter(of_rules);
     let filters = filters.map(parse_one).collect::<Option<Vec<_>>>()?;
-    let of_rules = |filter: &Filter| filter.preference < DRIVER_PREFERENCES;
-    Some(filters.into_iter().filter(of_rules).collect())
+    let before = |filter: &Filter| filter.preference < DRIVER_PREFERENCES;
+    Some(filters.into_iter().filter(before).collect())
 }
 
 fn parse_one(filter: &Value) -> Option<Filter> {
@@ -107,7 +107,10 @@ mod tests {
             )
         };
         let drop = r#""kind":"gact","control_action":{"type":"drop"}"#;
+        let bpf = r#"{"protocol":"all","pref":1,"kind":"bpf","chain":0,"options":{"handle":"0x1",
+            "bpf_name":"cls_q0","actions":[]}}"#;
         let json = [
+            bpf.to_owned(),
             filter(
                 18,
                 r#""dst_mac":"02:00:00:00:00:01","eth_type":"ipv4","ip_proto":"tcp","dst_port":80"#,
