@@ -74,6 +74,14 @@ pub enum Quirk {
     SpreadElsewhere,
     /// The device chooses the queue by a key or a table that it does not tell.
     HashHidden,
+    /// The port says that it has more queues than it starts with.
+    FewerQueues,
+    /// What it says to a rule before it is installed does not count.
+    RefusesLate,
+    /// A pattern has to begin with `eth`.
+    EthFirst,
+    /// A VLAN without what is behind it matches nothing.
+    VlanNotLast,
 }
 
 impl fmt::Display for Quirk {
@@ -138,6 +146,19 @@ impl Quirk {
             Self::SpreadElsewhere => {
                 "Something else chooses the queue of a packet, \
                  so replies are not foreseen: they may be handed over between workers."
+            }
+            Self::FewerQueues => {
+                "Its ports start with no more queues than its profile says, whatever they say \
+                 themselves: with more, DPDK ends the process."
+            }
+            Self::RefusesLate => {
+                "Asked beforehand, it accepts rules that it refuses when they are installed: \
+                 only installing them shows what it takes."
+            }
+            Self::EthFirst => "A pattern has to begin with the Ethernet header.",
+            Self::VlanNotLast => {
+                "A rule that names a VLAN has to say what is behind the tag: \
+                 an EtherType, or a header of IP."
             }
             Self::HashHidden => {
                 "It does not tell the key or the table by which it spreads packets, \

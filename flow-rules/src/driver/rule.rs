@@ -177,6 +177,12 @@ impl Profile {
                 Quirk::VlanNotWithIp if names_vlan_and_more(items) => {
                     return Err(Unsupported::VlanWithIp { driver });
                 }
+                Quirk::EthFirst if !begins_with_eth(items) => {
+                    return Err(Unsupported::NoEth { driver });
+                }
+                Quirk::VlanNotLast if ends_with_vlan(items) => {
+                    return Err(Unsupported::VlanLast { driver });
+                }
                 _ => {}
             }
         }
@@ -211,6 +217,22 @@ fn names_vlan_and_more(items: &[Item]) -> bool {
         && names(&[ItemKind::Ipv4, ItemKind::Ipv6, ItemKind::Tcp, ItemKind::Udp])
 }
 
+/// Whether a pattern begins at the Ethernet header.
+fn begins_with_eth(items: &[Item]) -> bool {
+    let mut layers = items.iter().filter(|item| item.kind().is_layer());
+    layers
+        .next()
+        .is_some_and(|item| item.kind() == ItemKind::Eth)
+}
+
+/// Whether a pattern ends with a VLAN tag, and does not even say what is behind it.
+fn ends_with_vlan(items: &[Item]) -> bool {
+    let mut layers = items.iter().filter(|item| item.kind().is_layer());
+    layers
+        .next_back()
+        .is_some_and(|item| item.kind() == ItemKind::Vlan && item.field("inner_type").is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,11 +253,18 @@ mod tests {
         let rule = "ingress pattern eth / ipv4 / tcp / end actions rss types ipv4-tcp end \
                     queues 0 1 end / end";
         assert_eq!(ask(Driver::Mlx5, rule), Ok(vec![]));
-        let conditions = ask(Driver::Tap, rule).expect(rule);
+        let tap = Driver::Tap.profile();
+        let rule: FlowRule = rule.parse().expect(rule);
+        let conditions = tap.supports_rule(Release::LISTED, &rule, 8).expect("then");
         let conditions: Vec<_> = conditions.iter().map(ToString::to_string).collect();
         assert_eq!(
             conditions,
             ["net_tap has action `rss` only if the kernel lets the driver load BPF programs"]
+        );
+        let refusal = tap.supports_rule(Release::OLDEST_SUPPORTED, &rule, 8);
+        assert_eq!(
+            refusal.expect_err("the kernel does not").to_string(),
+            "net_tap has no `rss` action in DPDK 22.11"
         );
     }
 
@@ -295,6 +324,32 @@ mod tests {
             ),
             "nothing is known of net_mlx5 matching packet_id of `ipv4`"
                 .replace("net_mlx5", "mlx5_pci")
+        );
+    }
+
+    #[test]
+    fn a_tap_device_wants_to_know_what_is_around_a_tag() {
+        let drop = |pattern| {
+            let rule = format!("ingress pattern {pattern} / end actions drop / end");
+            ask(Driver::Tap, &rule).map_err(|refusal| refusal.to_string())
+        };
+        let taken = Ok(vec![]);
+        assert_eq!(drop("eth / vlan inner_type is 0x800"), taken);
+        assert_eq!(drop("eth / vlan vid is 5 / ipv4"), taken);
+        assert_eq!(
+            drop("eth / vlan vid is 5"),
+            Err(
+                "net_tap matches no packet by a VLAN alone: name its inner_type, or a header of IP"
+                    .into()
+            )
+        );
+        assert_eq!(
+            drop("ipv4 / tcp"),
+            Err("net_tap takes no pattern without the Ethernet header: begin it with `eth`".into())
+        );
+        assert_eq!(
+            drop("eth / vlan pcp is 5 / ipv4"),
+            Err("net_tap does not match pcp of `vlan`: it matches vid, inner_type".into())
         );
     }
 

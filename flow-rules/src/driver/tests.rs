@@ -204,10 +204,14 @@ fn agrees(profile: &Profile, release: Release, quirk: Quirk) -> bool {
         Quirk::PriorityNotWithUdpPort => profile.attributes.priorities > 1,
         Quirk::SpreadElsewhere => matches!(profile.rss.spread, Spread::Elsewhere { .. }),
         Quirk::HashHidden => hides_hash(profile),
-        Quirk::VlanNotWithIp => profile.item(release, ItemKind::Vlan).is_ok(),
-        Quirk::RssOwnKey | Quirk::RssUndocumented | Quirk::SameFields | Quirk::KernelClassifier => {
-            true
-        }
+        Quirk::VlanNotWithIp | Quirk::VlanNotLast => profile.item(release, ItemKind::Vlan).is_ok(),
+        Quirk::FewerQueues => profile.limits.rx_queues.is_some(),
+        Quirk::EthFirst => profile.item(release, ItemKind::Eth).is_ok(),
+        Quirk::RssOwnKey
+        | Quirk::RssUndocumented
+        | Quirk::SameFields
+        | Quirk::KernelClassifier
+        | Quirk::RefusesLate => true,
     }
 }
 
@@ -240,6 +244,21 @@ fn what_is_odd_about_the_drivers_of_the_table() {
         .filter(|driver| driver.profile().isolates(TABLE))
         .collect();
     assert_eq!(isolating, [Driver::Mlx4, Driver::Mlx5]);
+}
+
+#[test]
+fn what_a_live_tap_device_is_known_for() {
+    let tap = Driver::Tap.profile();
+    assert_eq!(tap.limits.rx_queues.map(|known| known.value), Some(4));
+    assert!(tap.supports_rss(TABLE, &[0, 1], 2).is_ok());
+    assert!(tap.supports_rss(TODAY, &[0, 1], 2).is_err());
+    let pcp = FieldSet::of(&[FieldName::Pcp]);
+    assert!(tap.supports_item(TABLE, ItemKind::Vlan, pcp).is_ok());
+    assert!(tap.supports_item(TODAY, ItemKind::Vlan, pcp).is_err());
+    for quirk in [Quirk::FewerQueues, Quirk::RefusesLate] {
+        assert!(tap.quirks(TODAY).any(|each| each == quirk));
+        assert!(tap.quirks(TABLE).all(|each| each != quirk));
+    }
 }
 
 #[test]

@@ -139,6 +139,18 @@ pub enum Unsupported {
         /// Whose profile was asked.
         driver: Driver,
     },
+    /// A pattern that begins with another header.
+    #[error("{driver} takes no pattern without the Ethernet header: begin it with `eth`")]
+    NoEth {
+        /// Whose profile was asked.
+        driver: Driver,
+    },
+    /// A VLAN tag, and nothing on what is behind it.
+    #[error("{driver} matches no packet by a VLAN alone: name its inner_type, or a header of IP")]
+    VlanLast {
+        /// Whose profile was asked.
+        driver: Driver,
+    },
 }
 
 fn later(release: Option<Release>) -> String {
