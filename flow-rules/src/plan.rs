@@ -12,6 +12,9 @@
 //! - A class is steered if a rule can name it and spread it over all workers. If a rule could only
 //!   lead to a single queue, the port's own RSS serves better: a packet costs less to classify than
 //!   to hand over. Then rules take ARP and ICMP out of the way, if they can.
+//! - Not so on an isolated port, which lets in only what a rule leads somewhere, and where something
+//!   else chooses the queues of what no rule matches (net_tap: the kernel), also those of a class.
+//!   There each class has one queue; workers take turns, and those that receive distribute.
 //! - A rule is for all of a protocol where the device can; otherwise, and if other addresses are
 //!   dropped, there is one for each address of ours. Ports are not named: backends reply to any.
 //! - What no rule matches goes to the queues that the redirection table names. Where there is none,

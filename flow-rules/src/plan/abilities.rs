@@ -80,6 +80,18 @@ impl Abilities {
         Ok(width)
     }
 
+    /// Whether a class that rules cannot spread is better led to a queue of one worker than left to
+    /// the port: an isolated port lets in only what rules lead somewhere, and where something else
+    /// chooses queues it would choose those of the other classes, too.
+    pub(super) fn leads_to_one(&self, isolated: bool) -> bool {
+        let mut rulers = self.rulers.iter();
+        let queue = |profile: &&Profile| profile.supports_action(self.release, ActionKind::Queue);
+        // Members spread by themselves, and better than a single worker.
+        let by_members = self.own.driver.follows_members();
+        let elsewhere = !by_members && matches!(self.own.rss.spread, Spread::Elsewhere { .. });
+        self.wanted && (isolated || elsewhere) && rulers.all(|profile| queue(profile).is_ok())
+    }
+
     /// The driver that takes consecutive queues only, a power of two.
     pub(super) fn region(&self) -> Option<(Driver, RuleQueues)> {
         let mut rulers = self.rulers.iter();
@@ -165,9 +177,15 @@ impl Abilities {
         matches!(self.own.driver, Driver::AfPacket | Driver::AfXdp)
     }
 
-    /// Receive queues that the profile knows of.
-    pub(super) fn known_queues(&self) -> Option<u16> {
-        self.own.limits.rx_queues.map(|known| known.value)
+    /// Receive queues of a port that says that it has `told`.
+    pub(super) fn queues(&self, told: Option<u16>) -> Option<u16> {
+        let known = self.own.limits.rx_queues.map(|known| known.value);
+        let mut quirks = self.own.quirks(self.release);
+        let overstated = quirks.any(|quirk| quirk == Quirk::FewerQueues);
+        match (told, known) {
+            (Some(told), Some(known)) if overstated => Some(told.min(known)),
+            (told, known) => told.or(known),
+        }
     }
 }
 

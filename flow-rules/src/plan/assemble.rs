@@ -303,19 +303,28 @@ impl Planner<'_> {
 
     fn queues(&self, layout: &Layout, rest: &Rest) -> Vec<Queue> {
         let mut queues: Vec<Queue> = Vec::new();
-        let mut add = |classes: &[Class], count: usize| {
-            let workers = (0..self.workers()).cycle().take(count);
+        let mut add = |first: usize, classes: &[Class], count: usize| {
+            let workers = (0..self.workers()).cycle().skip(first).take(count);
             queues.extend(workers.map(|worker| Queue {
                 worker,
                 classes: classes.to_vec(),
             }));
         };
-        for group in &layout.groups {
-            add(&group.classes, group.queues.len());
+        // Where one worker receives a class, workers take turns.
+        let turn = |index: usize| match self.one_receives {
+            Some(_) => index % usize::from(self.workers()),
+            None => 0,
+        };
+        for (index, group) in layout.groups.iter().enumerate() {
+            add(turn(index), &group.classes, group.queues.len());
         }
         let unsteered = self.unsteered(layout);
-        add(&unsteered, layout.rest.len());
-        add(&[Class::Other], layout.other.iter().count());
+        let first = match unsteered[..] {
+            [Class::Other] => 0,
+            _ => turn(layout.groups.len()),
+        };
+        add(first, &unsteered, layout.rest.len());
+        add(0, &[Class::Other], layout.other.iter().count());
         for &number in &rest.queues {
             let classes = &mut queues[usize::from(number)].classes;
             let missing = unsteered.iter().filter(|class| !classes.contains(class));
@@ -415,9 +424,9 @@ impl Planner<'_> {
 
     /// Quirks of the rules that no fall-back tells of.
     fn notes(&self, sketches: &[Sketch]) -> Vec<Quirk> {
-        let noted = Quirk::KernelClassifier;
-        let has = !sketches.is_empty() && self.can.quirk(noted).is_some();
-        has.then_some(noted).into_iter().collect()
+        let noted = [Quirk::KernelClassifier, Quirk::RefusesLate].into_iter();
+        let has = |quirk: &Quirk| !sketches.is_empty() && self.can.quirk(*quirk).is_some();
+        noted.filter(has).collect()
     }
 
     /// Gives priorities to the tiers that there are.

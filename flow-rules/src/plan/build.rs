@@ -13,6 +13,7 @@ use crate::driver::{Condition, Driver, Quirk, Spread, Unsupported};
 
 pub(super) fn plan(request: &Request, port: &Port) -> Plan {
     let mut planner = Planner::new(request, port);
+    planner.decide_width();
     planner.decide_isolation();
     planner.decide_drops();
     let steering = planner.steer();
@@ -31,6 +32,10 @@ pub(super) struct Planner<'a> {
     pub(super) classes: Vec<Class>,
     /// Receive queues that the port can have.
     pub(super) available: u16,
+    /// Queues of a class with a rule, or why no rule brings it to the workers.
+    width: Result<u16, Unsupported>,
+    /// Why a class with a rule comes to one worker, which distributes it to the others.
+    pub(super) one_receives: Option<Unsupported>,
     /// Priorities beyond the one of the classes that are not spoken for.
     pub(super) tiers_left: u32,
     pub(super) isolated: bool,
@@ -46,6 +51,7 @@ pub(super) struct Planner<'a> {
 /// What can be steered, before it is known whether there are queues for it.
 #[derive(Default)]
 struct Steering {
+    /// Queues of each class.
     width: u16,
     steered: Vec<Class>,
     enclosed: Vec<(Class, Why)>,
@@ -56,11 +62,10 @@ impl<'a> Planner<'a> {
     fn new(request: &'a Request, port: &'a Port) -> Self {
         let can = Abilities::of(request, port);
         let ours = request.addresses_on(port);
-        let known = port.rx_queues.or_else(|| can.known_queues());
         let available = if can.spread() == Spread::None {
             1
         } else {
-            known.unwrap_or(u16::MAX)
+            can.queues(port.rx_queues).unwrap_or(u16::MAX)
         };
         let mut fallbacks = Vec::new();
         let driver = port.driver;
@@ -75,6 +80,8 @@ impl<'a> Planner<'a> {
             port,
             classes: request.classes_for(&ours),
             tiers_left: can.priorities().saturating_sub(1),
+            width: can.width(request.workers),
+            one_receives: None,
             can,
             ours,
             available,
@@ -115,6 +122,24 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Where rules cannot spread, a class may have a queue of one worker, if another rule keeps the
+    /// rest out of it.
+    fn decide_width(&mut self) {
+        let isolated = self.request.options.isolation && self.can.isolates();
+        let Err(why) = self.width else {
+            return;
+        };
+        if !self.can.leads_to_one(isolated) {
+            return;
+        }
+        self.width = Ok(1);
+        if self.rest_possible(isolated).is_ok() {
+            self.one_receives = Some(why);
+        } else {
+            self.width = Err(why);
+        }
+    }
+
     /// A rule for the rest is needed on an isolated port, and where nothing else keeps the rest
     /// from the queues of the classes.
     fn decide_isolation(&mut self) {
@@ -136,7 +161,7 @@ impl<'a> Planner<'a> {
 
     /// Whether there can be rules for the rest, after all others.
     fn rest_possible(&self, isolated: bool) -> Result<(), Why> {
-        let width = self.can.width(self.workers()).map_err(Why::Unsupported)?;
+        let width = self.width.map_err(Why::Unsupported)?;
         let queues: Vec<_> = (0..width).collect();
         let sketches = self.rest_sketches(isolated, &queues, 0);
         self.takes_all(&sketches).map_err(Why::Unsupported)?;
@@ -177,7 +202,7 @@ impl<'a> Planner<'a> {
             let pairs = classes.iter().map(|&class| (class, why));
             pairs.collect::<Vec<_>>()
         };
-        match self.can.width(self.workers()) {
+        match self.width {
             Ok(width) => steering.width = width,
             Err(unsupported) => {
                 steering.others = all(&self.classes, Why::Unsupported(unsupported));
@@ -300,6 +325,7 @@ impl<'a> Planner<'a> {
                     }
                     self.note_classified(&others);
                     self.note_sharing(steering, &layout, wanted.needed_unshared());
+                    self.note_one_receiver(&layout);
                     return layout;
                 }
                 Err(needed) => {
@@ -325,17 +351,23 @@ impl<'a> Planner<'a> {
     fn lay_out_without_classes(&mut self, control: bool) -> Layout {
         let (workers, driver) = (self.workers(), self.port.driver);
         let needs_spread = !self.classes.is_empty();
+        let one_receives = self.one_receives.filter(|_| self.isolated);
         let rest = if self.can.has_fixed_queues() && self.port.rx_queues.is_some() {
             self.available
-        } else if needs_spread {
+        } else if needs_spread && one_receives.is_none() {
             workers.min(self.available)
         } else {
             1
         };
         if rest < workers && needs_spread {
-            let receiving = rest;
-            let fallback = Fallback::Distributed { receiving, workers };
-            self.fallbacks.push(fallback);
+            let (needed, available) = (workers.into(), self.available);
+            let why = one_receives.filter(|_| available >= workers);
+            self.fallbacks.push(Fallback::Distributed {
+                classes: self.classes.clone(),
+                receiving: rest,
+                workers,
+                why: why.map_or(Why::Queues { needed, available }, Why::Unsupported),
+            });
         } else if rest % workers != 0 && rest > workers {
             self.fallbacks.push(Fallback::Uneven {
                 queues: rest,
@@ -402,6 +434,25 @@ impl<'a> Planner<'a> {
             self.fallbacks
                 .push(Fallback::ForeignArrive { families, why });
         }
+    }
+
+    /// Notes classes that come to one worker each.
+    fn note_one_receiver(&mut self, layout: &Layout) {
+        let Some(why) = self.one_receives else {
+            return;
+        };
+        let steered = |class: &Class| {
+            let mut groups = layout.groups.iter();
+            groups.any(|group| group.classes.contains(class))
+        };
+        let classes = self.classes.iter().copied();
+        let classes = classes.filter(|class| layout.rest.len() == 1 || steered(class));
+        self.fallbacks.push(Fallback::Distributed {
+            classes: classes.collect(),
+            receiving: 1,
+            workers: self.workers(),
+            why: Why::Unsupported(why),
+        });
     }
 
     fn note_sharing(&mut self, steering: &Steering, layout: &Layout, needed: u32) {

@@ -35,10 +35,14 @@ pub enum Fallback {
     },
     /// Workers that receive hand packets to workers that do not.
     Distributed {
-        /// Workers that receive.
+        /// Of these classes.
+        classes: Vec<Class>,
+        /// Workers that receive each of them.
         receiving: u16,
         /// Workers.
         workers: u16,
+        /// Why.
+        why: Why,
     },
     /// The queue of a reply is not known beforehand.
     RepliesHandedOver {
@@ -216,12 +220,19 @@ impl Fallback {
                 "{queues} queues of a class for {workers} workers: {why}. Some workers serve one \
                  queue more than others, and get as much more of new flows."
             ),
-            Self::Distributed { receiving, workers } => write!(
+            Self::Distributed {
+                classes,
+                receiving,
+                workers,
+                why,
+            } => write!(
                 f,
-                "{receiving} of {workers} workers receive, as there are no more queues: they leave \
-                 known flows where they are and hand new ones to the worker with the least to do. \
-                 It costs up to {HAND_OVER_NS} ns for each packet that is handed over, and the \
-                 port is no faster than those that receive."
+                "{receiving} of {workers} workers receive {}{}: {why}. They leave known flows \
+                 where they are and hand new ones to the worker with the least to do. It costs up \
+                 to {HAND_OVER_NS} ns for each packet that is handed over, and a class is no \
+                 faster than those that receive it.",
+                if classes.len() > 1 { "each of " } else { "" },
+                Listed(classes)
             ),
             Self::RestAnywhere { why } => write!(
                 f,
@@ -271,6 +282,10 @@ impl fmt::Display for Why {
                 "rules of {driver} switch off its RSS, which is needed for other classes"
             ),
             Self::NoKey(driver) => write!(f, "{driver} takes no RSS key"),
+            Self::Queues {
+                needed,
+                available: 1,
+            } => write!(f, "there is 1 queue, and {needed} would be needed"),
             Self::Queues { needed, available } => {
                 write!(
                     f,

@@ -235,11 +235,17 @@ fn check_classes(request: &Request, plan: &Plan) -> Result<(), TestCaseError> {
     prop_assert!(plan.queues.len() <= available.into());
     let refused = |each: &Fallback| matches!(each, Fallback::Refused { .. });
     let refused = plan.fallbacks.iter().any(refused);
-    let receiving = plan.fallbacks.iter().find_map(|each| match each {
-        Fallback::Distributed { receiving, .. } => Some(*receiving),
-        _ => None,
-    });
     for class in &plan.classes {
+        let distributed = plan.fallbacks.iter().find_map(|each| match each {
+            Fallback::Distributed {
+                classes, receiving, ..
+            } => classes.contains(&class.class).then_some(*receiving),
+            _ => None,
+        });
+        let own = |how: &&Destination| matches!(how, Destination::Queues(_));
+        let receiving = class.destinations.iter().filter(own).count();
+        let distributed = distributed.map(usize::from);
+        prop_assert!(distributed.is_none_or(|said| refused || said == receiving));
         prop_assert_eq!(class.destinations.len(), usize::from(plan.workers));
         for (worker, how) in (0..).zip(&class.destinations) {
             match how {
@@ -254,7 +260,7 @@ fn check_classes(request: &Request, plan: &Plan) -> Result<(), TestCaseError> {
                 Destination::HandedOver => {
                     let known = class.class == Class::Other
                         || refused && !class.by_rule
-                        || receiving.is_some_and(|receiving| receiving <= worker);
+                        || distributed.is_some();
                     prop_assert!(known, "{} does not reach {worker}", class.class);
                 }
             }
@@ -491,9 +497,62 @@ fn fewer_queues_than_workers_are_shared_out() {
     assert_eq!(tcp.destinations[1..], handed);
     let text = plan.to_string();
     assert!(
-        text.contains("1 of 3 workers receive, as there are no more queues"),
+        text.contains("# - 1 of 3 workers receive each of ipv4-tcp,"),
         "{text}"
     );
+}
+
+/// Which worker serves each queue, and the queue of TCP over IPv4 and over IPv6.
+fn dealt(plan: &Plan) -> (Vec<u16>, [Vec<u16>; 2]) {
+    let workers = plan.queues.iter().map(|queue| queue.worker);
+    let tcp = [Class::Ipv4Tcp, Class::Ipv6Tcp];
+    let queues = tcp.map(|class| plan.class(class).expect("a plan").queues.clone());
+    (workers.collect(), queues)
+}
+
+#[test]
+fn where_rules_cannot_spread_workers_take_turns() {
+    let tap = |workers, change: &dyn Fn(&mut Request)| {
+        let mut request = request(port(Driver::Tap), workers);
+        request.classes = vec![Class::Ipv4Tcp, Class::Ipv6Tcp];
+        change(&mut request);
+        plan_of(&request)
+    };
+    let one = tap(1, &|_| ());
+    assert_eq!(dealt(&one), (vec![0, 0, 0], [vec![0], vec![1]]));
+    let told = |plan: &Plan| plan.fallbacks.iter().any(is_distributed);
+    assert!(!told(&one), "{:?}", one.fallbacks);
+    let two = tap(2, &|_| ());
+    assert_eq!(dealt(&two), (vec![0, 1, 0], [vec![0], vec![1]]));
+    let tcp = two.class(Class::Ipv6Tcp).expect("a plan");
+    let queues = Destination::Queues(vec![1]);
+    assert_eq!(tcp.destinations, [Destination::HandedOver, queues]);
+    assert!(tcp.by_rule && told(&two));
+    // A class without a rule is the third in turn; it says itself that it has 16 queues.
+    let rest = tap(3, &|request| {
+        request.without_rules = vec![request.classes.remove(1)];
+        request.classes.push(Class::Ipv4Udp);
+        request.ports[0].rx_queues = Some(16);
+    });
+    assert_eq!(dealt(&rest), (vec![0, 1, 2], [vec![0], vec![2]]));
+    // Without rules the kernel spreads, over no more queues than there can be.
+    let off = tap(6, &|request| request.options.rules = false);
+    assert_eq!((off.queues.len(), off.rules.len()), (4, 0));
+    let none = tap(2, &|request| {
+        request.without_rules = core::mem::take(&mut request.classes);
+    });
+    assert_eq!(dealt(&none), (vec![0, 1], [vec![0, 1], vec![0, 1]]));
+    // But an isolated port needs a rule for all, which leads to one queue.
+    let isolated = tap(2, &|request| {
+        request.without_rules = core::mem::take(&mut request.classes);
+        request.options.isolation = true;
+    });
+    assert!(isolated.isolated && told(&isolated));
+    assert_eq!(dealt(&isolated), (vec![0], [vec![0], vec![0]]));
+}
+
+fn is_distributed(fallback: &Fallback) -> bool {
+    matches!(fallback, Fallback::Distributed { .. })
 }
 
 #[test]
