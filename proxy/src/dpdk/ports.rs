@@ -47,15 +47,11 @@ pub(super) fn plan(config: &Config, eal: &Eal) -> Result<Planned, RunError> {
     let workers = config.workers() as u16;
     let queues = plans.iter().zip(&devices).map(|(plan, device)| {
         let rx = plan.queues.len() as u16;
-        // This driver has as many of either direction.
-        let most = if plan.driver == Driver::Tap {
-            rx
-        } else {
-            device.max_tx_queues
-        };
+        let tx = workers.min(device.max_tx_queues.max(1));
         QueueCounts {
             rx,
-            tx: workers.min(most.max(1)),
+            // This driver has as many of either direction, and buffers are needed for all.
+            tx: if plan.driver == Driver::Tap { rx } else { tx },
         }
     });
     Ok(Planned {
