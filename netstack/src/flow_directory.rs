@@ -34,21 +34,28 @@ pub trait Rings {
     /// redirection table of that size would have it.
     fn by_hash(&self, hash: u32) -> u8;
 
-    /// The number of the next packet to this worker. They count up one by one, and wrap. A packet
-    /// that found no room in the ring has taken no number.
+    /// The number of the next packet to this worker. They count up one by one, and wrap.
+    ///
+    /// Packets that wait for the rest of their burst to be pushed count, up to [`MAX_STAGED`] of
+    /// them. Those that then find no room give their numbers back.
     fn next_position(&self, worker: u8) -> u16;
 
-    /// How many of the packets before that are still on their way to this worker.
+    /// How many of the packets before that are still on their way to this worker; fewer than 65,536
+    /// less [`MAX_STAGED`].
     fn waiting(&self, worker: u8) -> u16;
 }
 
 /// Whether the worker has consumed the packet with this number, and all before it. An old number
-/// that came round again may look as if it was waiting. One that was never taken waits as long as
-/// any: its packet was dropped, and earlier ones of the flow may be on their way.
+/// that came round again may look as if it was waiting.
 #[inline]
 fn is_consumed(rings: &impl Rings, worker: u8, position: u16) -> bool {
-    let behind = rings.next_position(worker).wrapping_sub(position).max(1);
-    behind > rings.waiting(worker)
+    let waiting = rings.waiting(worker);
+    match rings.next_position(worker).wrapping_sub(position) {
+        // A number that was given back. Its packet was dropped, and where among those on their way
+        // the ones before it are, nobody knows.
+        behind if behind.wrapping_neg() <= MAX_STAGED => waiting == 0,
+        behind => behind > waiting,
+    }
 }
 
 /// What a packet does to its flow.
@@ -357,6 +364,9 @@ pub const CLOSED_IDLE: u16 = 5;
 /// Seconds for which a flow that began must have been quiet: a handshake, and one SYN sent again
 /// (RFC 6298 2: after a second), take less.
 pub const NEW_IDLE: u16 = 3;
+
+/// The most packets to one worker that may be placed before they are pushed.
+pub const MAX_STAGED: u16 = 1024;
 
 /// Records of a bucket.
 const RECORDS: usize = 8;

@@ -30,9 +30,11 @@ const HELD_PER_WORKER: u64 = 3072;
 /// What the allocator needs for itself.
 const POOL_OVERHEAD: u64 = 16 << 20;
 
-/// Buffers of a queue of either direction besides its descriptors: a burst, and those it keeps to
-/// lend.
-const BURST_AND_SPARE: u64 = BURST_SIZE as u64 + 32;
+/// Buffers of a queue of either direction besides its descriptors: a burst.
+const BURST: u64 = BURST_SIZE as u64;
+
+/// Buffers that a receive queue keeps to lend; so does a worker without one, for each port.
+const SPARE: u64 = 32;
 
 /// AF_XDP fixes the size of its rings: 2048 each way, and as many to refill or to complete.
 const AF_XDP_RINGS: u64 = 2 * 2048;
@@ -85,7 +87,8 @@ impl PacketBudget {
         // One ring into each worker may be full. Where several are, it is overloaded, and what
         // comes to it is better lost than kept.
         let handed_over = u64::from(threads.handover);
-        let per_worker = ports.len() as u64 * HELD_PER_PORT + HELD_PER_WORKER + handed_over;
+        let per_port = HELD_PER_PORT + SPARE;
+        let per_worker = ports.len() as u64 * per_port + HELD_PER_WORKER + handed_over;
         let held = workers * per_worker;
         // The control thread is one of DPDK's too.
         let threads = workers + others + 1;
@@ -153,15 +156,16 @@ impl PacketBudget {
 
 /// The most buffers that the queues of a port can hold.
 fn in_queues(port: &PortConfig, queues: QueueCounts) -> u64 {
-    let of_direction = |queues: u16, descriptors: u16| {
+    let of_direction = |queues: u16, descriptors: u16, besides: u64| {
         let rings = if port.device.starts_with("net_af_xdp") {
             u64::from(descriptors).max(AF_XDP_RINGS)
         } else {
             u64::from(descriptors)
         };
-        u64::from(queues) * (rings + BURST_AND_SPARE)
+        u64::from(queues) * (rings + besides)
     };
-    of_direction(queues.rx, port.rx_descriptors) + of_direction(queues.tx, port.tx_descriptors)
+    of_direction(queues.rx, port.rx_descriptors, BURST + SPARE)
+        + of_direction(queues.tx, port.tx_descriptors, BURST)
 }
 
 fn saturated(figure: u64) -> u32 {
@@ -200,15 +204,16 @@ mod tests {
     fn all_that_can_hold_a_buffer_is_counted() {
         let ports = [port("net_af_packet0", 1500), port("net_af_xdp0", 9000)];
         let budget = budget(2, &ports);
-        let queues = 2 * (512 + 256 + 192 + 4 * 2048 + 192);
+        let queues = 2 * (512 + 256 + 160 + 4 * 2048 + 160);
+        let held = 2 * (2 * (1024 + 32) + 3072 + 1024);
         let expected = PacketBudget {
             mtu: 9000,
             workers: 2,
             threads: 3,
             cache: 128,
-            held: 2 * (2 * 1024 + 3072 + 1024),
+            held: held as u32,
             connections: 0,
-            buffers: 3 * 192 + 2 * (2 * 1024 + 3072 + 1024) + queues,
+            buffers: (3 * 192 + held + queues) as u32,
         };
         assert_eq!(budget, expected);
     }
@@ -226,7 +231,7 @@ mod tests {
         };
         let one = with(0, 1, 1);
         assert_eq!(with(0, 3, 1).buffers, one.buffers + 2 * (512 + 96));
-        assert_eq!(with(0, 1, 2).buffers, one.buffers + 256 + 96);
+        assert_eq!(with(0, 1, 2).buffers, one.buffers + 256 + 64);
         let two = with(1, 1, 1);
         assert_eq!((two.workers, two.threads), (1, 3));
         assert_eq!(two.buffers, one.buffers + 192);

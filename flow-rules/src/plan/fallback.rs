@@ -146,7 +146,7 @@ pub enum Why {
 pub const CLASSIFY_NS: u32 = 10;
 /// Nanoseconds that a packet costs to hand to another worker at most, in bursts of 32. The same
 /// benchmark has this as its aim and measures, on the same machine, 2 on a single core
-/// (`handover_ns`), which is what the instructions cost, and 8 on each of two cores
+/// (`handover_ns`), which is what the instructions cost, and 8 to 11 on each of two
 /// (`handover_two_cores_ns`), between which the ring's cache lines move. What is left is for the
 /// packet's own, which the other core has to fetch.
 pub const HAND_OVER_NS: u32 = 25;

@@ -10,6 +10,8 @@ use crate::rss::{Toeplitz, symmetric_key};
 /// Rings that hold the hashes of what was pushed.
 struct Simulated {
     rings: Vec<VecDeque<u32>>,
+    /// What was placed and not pushed.
+    staged: Vec<Vec<u32>>,
     next: Vec<u16>,
     room: usize,
 }
@@ -18,19 +20,34 @@ impl Simulated {
     fn new(workers: usize, room: usize) -> Self {
         Self {
             rings: vec![VecDeque::new(); workers],
+            staged: vec![Vec::new(); workers],
             // So that they wrap soon.
             next: vec![u16::MAX - 5; workers],
             room,
         }
     }
 
+    /// Pushes what was staged, as far as there is room.
+    fn push_staged(&mut self) {
+        let staged = self.staged.iter_mut().zip(&mut self.next);
+        for (ring, (staged, next)) in self.rings.iter_mut().zip(staged) {
+            let room = self.room - ring.len();
+            let pushed = staged.len().min(room);
+            ring.extend(staged.drain(..).take(pushed));
+            *next = next.wrapping_add(pushed as u16);
+        }
+    }
+
     /// Pushes a packet, unless the ring is full.
     fn push(&mut self, worker: u8, hash: u32) {
+        self.staged[usize::from(worker)].push(hash);
+        self.push_staged();
+    }
+
+    /// Whether a packet with this hash is on its way to this worker.
+    fn holds(&self, worker: u8, hash: u32) -> bool {
         let worker = usize::from(worker);
-        if self.rings[worker].len() < self.room {
-            self.rings[worker].push_back(hash);
-            self.next[worker] = self.next[worker].wrapping_add(1);
-        }
+        self.rings[worker].contains(&hash) || self.staged[worker].contains(&hash)
     }
 
     fn consume(&mut self, worker: usize, packets: usize) {
@@ -54,11 +71,13 @@ impl Rings for Simulated {
     }
 
     fn next_position(&self, worker: u8) -> u16 {
-        self.next[usize::from(worker)]
+        let worker = usize::from(worker);
+        self.next[worker].wrapping_add(self.staged[worker].len() as u16)
     }
 
     fn waiting(&self, worker: u8) -> u16 {
-        self.rings[usize::from(worker)].len() as u16
+        let worker = usize::from(worker);
+        (self.rings[worker].len() + self.staged[worker].len()) as u16
     }
 }
 
@@ -78,9 +97,16 @@ impl Distributor {
         }
     }
 
-    fn place(&mut self, hash: u32, kind: Kind) -> Placement {
+    fn stage(&mut self, hash: u32, kind: Kind) -> Placement {
         let placement = self.directory.place(hash, kind, self.tick, &self.rings);
-        self.rings.push(placement.worker, hash);
+        self.rings.staged[usize::from(placement.worker)].push(hash);
+        placement
+    }
+
+    /// The same in a burst of one.
+    fn place(&mut self, hash: u32, kind: Kind) -> Placement {
+        let placement = self.stage(hash, kind);
+        self.rings.push_staged();
         placement
     }
 
@@ -412,6 +438,7 @@ struct Flow {
 enum Step {
     Packet { flow: usize, kind: Kind },
     Consume { worker: usize, packets: usize },
+    Push,
     Wait { seconds: u16 },
 }
 
@@ -426,6 +453,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => (0_usize..40, select(kinds)).prop_map(|(flow, kind)| Step::Packet { flow, kind }),
         4 => (0_usize..3, 0_usize..8).prop_map(|(worker, packets)| Step::Consume { worker, packets }),
+        5 => Just(Step::Push),
         1 => (1_u16..8).prop_map(|seconds| Step::Wait { seconds }),
     ]
 }
@@ -454,6 +482,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Consume { worker, packets } => distributor.rings.consume(worker, packets),
+                Step::Push => distributor.rings.push_staged(),
                 Step::Wait { seconds } => {
                     distributor.wait(seconds);
                     seconds_passed += u32::from(seconds);
@@ -461,10 +490,10 @@ proptest! {
                 Step::Packet { flow, kind } => {
                     let hash = hashes[flow];
                     let waiting: Vec<_> = (0_u8..3)
-                        .filter(|&worker| distributor.rings.rings[usize::from(worker)].contains(&hash))
+                        .filter(|&worker| distributor.rings.holds(worker, hash))
                         .collect();
                     let before = distributor.directory.counts();
-                    let placement = distributor.place(hash, kind);
+                    let placement = distributor.stage(hash, kind);
                     let counts = distributor.directory.counts();
                     // Order: whatever waits, waits for the same worker.
                     prop_assert!(waiting.iter().all(|&worker| worker == placement.worker));

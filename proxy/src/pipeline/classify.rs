@@ -9,7 +9,7 @@
 //!   here. Fragments have no ports, the first one neither, so that all of a packet go one way.
 //!   Everything that is cut short or contradicts itself is of the class "other".
 //!
-//! What differs between the IP versions is data ([`Layout`]), so that the processor has no branch
+//! What differs between the IP versions is data (`Layout`), so that the processor has no branch
 //! to guess where they are mixed.
 
 use core::num::NonZeroU16;

@@ -12,6 +12,7 @@
 mod arp;
 mod capture;
 mod checksum;
+mod classify;
 mod config;
 mod connection;
 mod ethernet;
@@ -30,6 +31,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("arp", arp::run),
     ("capture", capture::run),
     ("checksum", checksum::run),
+    ("classify", classify::run),
     ("config", config::run),
     ("connection_native", connection::native),
     ("connection_smoltcp", connection::smoltcp),

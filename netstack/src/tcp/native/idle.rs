@@ -203,6 +203,6 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(size_of::<Idle>() <= 232, "{}", size_of::<Idle>());
+        assert!(size_of::<Idle>() <= 224, "{}", size_of::<Idle>());
     }
 }

@@ -280,10 +280,15 @@ impl<P: Payload> Open<P> {
             send.una,
             send.queue.len(),
             send.board.is_empty(),
+            send.board.lost(),
+            send.activity,
+            send.loss_probe,
             send.rto.smoothed(),
             send.rack.multiplier(),
             send.window.cwnd,
             send.timer.at(),
+            send.silences,
+            self.in_use.send_shift,
         ));
         black_box((
             receive.rcv_nxt(),

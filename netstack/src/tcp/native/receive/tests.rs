@@ -115,7 +115,7 @@ fn an_idle_half_is_small() {
     assert_eq!(size_of::<MemPayload>(), 24);
     let size = size_of::<ReceiveHalf<MemPayload>>();
     println!("ReceiveHalf: {size} octets");
-    assert!(size <= 216, "{size}");
+    assert!(size <= 168, "{size}");
 }
 
 #[test]
