@@ -38,6 +38,19 @@ pub enum Fate {
 impl Filter {
     /// The filters of rules, first those that are asked first; without the driver's own.
     pub fn list(namespace: &Namespace) -> Result<Vec<Self>, RigError> {
+        let mut filters = Self::all(namespace)?;
+        filters.retain(|filter| filter.preference < DRIVER_PREFERENCES);
+        Ok(filters)
+    }
+
+    /// The filter that keeps an isolated port from what no rule is for.
+    pub fn of_isolation(namespace: &Namespace) -> Result<Option<Self>, RigError> {
+        let mut filters = Self::all(namespace)?.into_iter();
+        let last = |filter: &Self| filter.preference >= DRIVER_PREFERENCES;
+        Ok(filters.find(|filter| last(filter) && filter.fate == Fate::Drop))
+    }
+
+    fn all(namespace: &Namespace) -> Result<Vec<Self>, RigError> {
         let command = format!(
             "tc -json -statistics filter show dev {} parent 1:",
             NetTap::INTERFACE
@@ -63,9 +76,7 @@ fn parse(json: &str) -> Option<Vec<Filter>> {
     // of each queue where it was asked for a rule that spreads.
     let of_rules = |filter: &&Value| filter["kind"] == "flower" && filter["options"].is_object();
     let filters = filters.iter().filter(of_rules);
-    let filters = filters.map(parse_one).collect::<Option<Vec<_>>>()?;
-    let before = |filter: &Filter| filter.preference < DRIVER_PREFERENCES;
-    Some(filters.into_iter().filter(before).collect())
+    filters.map(parse_one).collect()
 }
 
 fn parse_one(filter: &Value) -> Option<Filter> {
@@ -97,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters_are_read_without_the_drivers_own() {
+    fn filters_of_flow_rules_are_read() {
         let filter = |pref: u32, keys: &str, action: &str| {
             format!(
                 r#"{{"protocol":"all","pref":{pref},"kind":"flower","chain":0}},
@@ -120,7 +131,7 @@ mod tests {
             filter(61455, "", drop),
         ];
         let filters = parse(&format!("[{}]", json.join(","))).unwrap();
-        let [steered, dropped] = &filters[..] else {
+        let [steered, dropped, isolation] = &filters[..] else {
             panic!("{filters:?}");
         };
         assert_eq!(
@@ -134,6 +145,8 @@ mod tests {
         ];
         assert!(steered.matches(&keys) && !steered.matches(&keys[..2]));
         assert_eq!(dropped.fate, Fate::Drop);
+        assert!(dropped.preference < DRIVER_PREFERENCES);
+        assert!(isolation.preference >= DRIVER_PREFERENCES && isolation.matches(&[]));
         assert!(dropped.matches(&[("eth_type", "ipv6")]));
         assert!(!dropped.matches(&[("eth_type", "ipv6"), ("dst_mac", "02:00:00:00:00:01")]));
     }
