@@ -20,6 +20,8 @@ pub(crate) struct Traits {
     pub(crate) sums_pieces_wrongly: bool,
     /// It must have as many TX queues as RX queues.
     pub(crate) pairs_queues: bool,
+    /// It isolates the port once its queues are set up; until then it says so and does nothing.
+    pub(crate) isolates_late: bool,
     /// Packets of IPv6 leave as they are when they should be cut.
     pub(crate) cuts_ipv4_only: bool,
 }
@@ -42,11 +44,13 @@ impl Traits {
             },
             // Does its work on frames in software. Seen in 22.11: sums up each piece as if it
             // started at an even offset, and DPDK's segmentation knows IPv4 only. A queue is one
-            // file of the kernel for both directions.
+            // file of the kernel for both directions, and without such a file the filter that
+            // isolates the port is not made.
             "net_tap" => Self {
                 sums_pieces_wrongly: true,
                 cuts_ipv4_only: true,
                 pairs_queues: true,
+                isolates_late: true,
                 ..Self::default()
             },
             _ => Self::default(),

@@ -181,9 +181,14 @@ impl Port {
             _rss_key: steering.key().cloned(),
             claim,
         });
-        steering.isolate(&shared, &mut config);
+        if !traits.isolates_late {
+            steering.isolate(&shared, &mut config);
+        }
         steering.configure(&shared, &config)?;
         set_up_queues(&shared, &info)?;
+        if traits.isolates_late {
+            steering.isolate(&shared, &mut config);
+        }
         if let Some(wanted) = config.mac {
             set_mac_address(&shared, &driver, wanted)?;
         }

@@ -153,7 +153,8 @@ impl Steering {
     }
 
     /// Isolates the port if that is configured, or makes that a fault and changes the configuration.
-    /// To be called before the port is configured: some drivers isolate it then only.
+    /// To be called before the port is configured, as some drivers isolate it then only, or, for
+    /// those that do not, once its queues are set up.
     pub(super) fn isolate(&mut self, port: &PortShared, config: &mut PortConfig) {
         if !config.isolated {
             return;
