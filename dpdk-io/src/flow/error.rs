@@ -233,7 +233,11 @@ fn advice(errno: Errno) -> &'static str {
         Errno::ENOTSUP | Errno::EINVAL => {
             ". The device cannot do this: leave that part out, or do it in software"
         }
-        Errno::EEXIST => ". There is such a rule already: destroy it first",
+        // net_tap says so of all that the kernel refuses, and why in a message of its own only.
+        Errno::EEXIST => {
+            ". If a rule for the same packets is there already, destroy it first; \
+             if none is, what the driver printed says more"
+        }
         Errno::ENOSPC | Errno::ENOMEM => ". The device has room for fewer rules",
         Errno::EBUSY => ". The device is in use in a way that forbids it: try before it is started",
         _ => "",
