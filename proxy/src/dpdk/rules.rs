@@ -98,7 +98,7 @@ pub(super) fn apply(port: &mut Port, plan: &mut Plan) -> LiveRules {
             port = plan.port,
             rule = refusal.rule,
             error = %refusal.error,
-            "the device refuses a flow rule. {}",
+            "{}",
             refusal.fallback
         );
     }
