@@ -275,6 +275,9 @@ impl Plan {
         }
         let gave_up_isolation = self.isolated && purpose == Purpose::Rest;
         self.isolated &= !gave_up_isolation;
+        if purpose == Purpose::Rest {
+            self.leave_rest_to_device();
+        }
         let fallback = Fallback::Refused {
             rule: refused.name,
             purpose,
@@ -283,6 +286,23 @@ impl Plan {
         };
         self.fallbacks.push(fallback.clone());
         fallback
+    }
+
+    /// Packets that no rule matches may come to any queue, and with them the classes without rules.
+    fn leave_rest_to_device(&mut self) {
+        if !self.purposes.contains(&Purpose::Rest) {
+            let by = "the device";
+            self.rest.by = RestBy::Fixed { by };
+        }
+        self.rest.queues = (0..self.queues.len() as u16).collect();
+        let with_rest = self.classes.iter().filter(|plan| !plan.by_rule);
+        let with_rest: Vec<_> = with_rest
+            .map(|plan| plan.class)
+            .chain([Class::Other])
+            .collect();
+        for class in with_rest {
+            self.reclassify(class);
+        }
     }
 
     /// Finds out anew where a class arrives of which a rule is gone, and VXLAN that came with it.

@@ -386,9 +386,8 @@ impl Planner<'_> {
         for by_rule in [true, false] {
             let unforeseen = |class: &&ClassPlan| {
                 let connects = class.class.hashed().is_some() && class.class.enclosing().is_none();
-                let by_rules = class.by_rule || plan.rest.by == RestBy::Rules;
                 connects
-                    && by_rules == by_rule
+                    && plan.is_by_rules(class) == by_rule
                     && plan.replies(class.class) == Some(Replies::Unforeseen)
             };
             let classes: Vec<_> = plan.classes.iter().filter(unforeseen).collect();

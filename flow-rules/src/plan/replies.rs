@@ -6,7 +6,7 @@
 //! (mlx5) the hash is not even Toeplitz's. What is not foreseen is handed over when it arrives.
 
 use super::class::Class;
-use super::{Plan, RestBy};
+use super::{ClassPlan, Plan, Purpose, RestBy};
 
 /// Where packets of a class arrive, as far as it can be foreseen.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -30,13 +30,19 @@ impl Plan {
         {
             return Some(Replies::Worker(first));
         }
-        let by_table = !plan.by_rule && self.rest.by != RestBy::Rules;
         let computable = self.driver.profile().rss.spread.is_computable();
-        Some(if by_table && computable {
+        Some(if computable && !self.is_by_rules(plan) {
             Replies::ByPort
         } else {
             Replies::Unforeseen
         })
+    }
+
+    /// Whether rules spread a class, be it with all that is for our addresses.
+    pub(super) fn is_by_rules(&self, plan: &ClassPlan) -> bool {
+        let ours = plan.class.family().map(Purpose::Ours);
+        let with_ours = ours.is_some_and(|ours| self.purposes.contains(&ours));
+        plan.by_rule || with_ours || self.rest.by == RestBy::Rules
     }
 
     /// Who serves a queue.

@@ -717,6 +717,28 @@ fn without_rules_the_port_spreads_all_classes() {
     assert_eq!(udp.replies(Class::Ipv4Tcp), Some(Replies::ByPort));
     assert_eq!(udp.replies(Class::Ipv4Udp), Some(Replies::Unforeseen));
     assert_eq!(udp.replies(Class::Ipv4Vxlan), None);
+    // The rule that lets pass what is ours spreads it, too.
+    let drops = plan(&|request| {
+        request.without_rules = core::mem::take(&mut request.classes);
+        request.options.drops = true;
+    });
+    assert!(drops.purposes.contains(&Purpose::Ours(Family::V4)));
+    assert_eq!(drops.replies(Class::Ipv4Tcp), Some(Replies::Unforeseen));
+}
+
+#[test]
+fn without_a_rule_for_the_rest_it_may_come_anywhere() {
+    let mut plan = plan(Driver::Tap, 2, None);
+    let rest = plan.purposes.iter().position(|each| *each == Purpose::Rest);
+    plan.refuse(rest.expect("a rule for the rest"));
+    assert_eq!(plan.rest.by, RestBy::Fixed { by: "the device" });
+    let queues = plan.class(Class::Other).expect("a plan").queues.clone();
+    assert_eq!(queues, [0, 1, 2]);
+    assert!(
+        plan.queues
+            .iter()
+            .all(|queue| queue.classes.contains(&Class::Other))
+    );
 }
 
 #[test]
