@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;
@@ -14,8 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use weirgate_tests::rig::{
-    FAMILIES, Family, GATE_V4, GATE_V6, Namespace, Page, Process, Weirgate, fetch,
-    temporary_directory, wait_until,
+    GATE_V4, GATE_V6, Namespace, Page, Process, Weirgate, temporary_directory, wait_until,
 };
 use weirgate_tests::uml::{Fate, Filter, NetTap, run_inside};
 
@@ -50,7 +49,7 @@ const TRAFFIC: [Traffic; 8] = [
             ("ip_proto", "tcp"),
             ("dst_ip", GATE_V4),
         ],
-        send: |tap| fetch_one(tap, Family::V4, NetTap::PORTS[0]),
+        send: |tap| fetch(tap, GATE_V4, 80, Page::One, 1),
     },
     Traffic {
         class: Some("ipv6-tcp"),
@@ -59,7 +58,7 @@ const TRAFFIC: [Traffic; 8] = [
             ("ip_proto", "tcp"),
             ("dst_ip", GATE_V6),
         ],
-        send: |tap| fetch_one(tap, Family::V6, NetTap::PORTS[0]),
+        send: |tap| fetch(tap, GATE_V6, 80, Page::One, 1),
     },
     Traffic {
         class: Some("ipv4-udp"),
@@ -122,23 +121,13 @@ fn rules_steer_each_class_to_the_promised_queue() {
         let filters = Filter::list(&tap.namespace).unwrap();
         assert_eq!(filters.len(), installed.count(), "{filters:#?}");
         assert!(!log.contains(" WARN "), "{log}");
-        for Traffic { class, keys, send } in TRAFFIC {
-            let fate = class.map_or(Fate::Drop, |class| Fate::Queue(promised[class]));
-            let before = packets(&tap, keys, fate);
-            send(&tap);
-            let after = packets(&tap, keys, fate);
-            assert!(after > before, "no filter counts {keys:?} for {fate:?}");
-        }
         frames_for_others_stay_out(&tap);
-        let filters = Filter::list(&tap.namespace).unwrap();
+        let filters = traffic_meets_its_filters(&tap, &TRAFFIC, &promised);
         let removed = removed_while_it_ends(&mut tap);
         let log = tap.weirgate.process().log();
         println!("{log}");
-        assert_eq!(
-            removed,
-            filters.len(),
-            "filters that the kernel reports as removed"
-        );
+        // The last is the one that isolates the port.
+        assert_eq!(removed, filters.len() + 1, "filters that are removed");
         queues_have_what_filters_promise(&filters, &log);
         let interface = format!("/sys/class/net/{}", NetTap::INTERFACE);
         let gone = tap.namespace.enter(|| !fs::exists(interface).unwrap());
@@ -154,12 +143,8 @@ fn both_workers_have_sessions_though_one_receives_a_class() {
         let promised = promised_queues(&tap.weirgate.process().log());
         assert_ne!(promised["ipv4-tcp"], promised["ipv6-tcp"]);
         for address in [GATE_V4, GATE_V6] {
-            let address: IpAddr = address.parse().unwrap();
-            let served = tap.namespace.enter(|| fetch_at_once(address, 6)).unwrap();
-            assert_eq!(served, 6, "pages of {address}");
-        }
-        for family in FAMILIES {
-            fetch_one(&tap, family, NetTap::PORTS[1]);
+            fetch(&tap, address, 80, Page::Medium, 6);
+            fetch(&tap, address, 8080, Page::One, 1);
         }
         let filters = Filter::list(&tap.namespace).unwrap();
         assert!(tap.weirgate.stop().unwrap().success());
@@ -207,12 +192,7 @@ fn software_does_what_the_device_refuses() {
             }
         }
         let promised = promised_queues(&log);
-        for Traffic { class, keys, send } in &TRAFFIC[..5] {
-            let fate = Fate::Queue(promised[class.unwrap()]);
-            let before = packets(&tap, keys, fate);
-            send(&tap);
-            assert!(packets(&tap, keys, fate) > before, "{keys:?}");
-        }
+        traffic_meets_its_filters(&tap, &TRAFFIC[..5], &promised);
         assert!(tap.weirgate.stop().unwrap().success());
         println!("{}", tap.weirgate.process().log());
         drop(tap);
@@ -224,14 +204,40 @@ fn software_does_what_the_device_refuses() {
         for rule in ["ipv4-tcp", "ipv6-tcp", "rest"] {
             warning_of(&log, rule);
         }
-        for family in FAMILIES {
+        for address in [GATE_V4, GATE_V6] {
             for port in NetTap::PORTS {
-                fetch_one(&tap, family, port);
+                fetch(&tap, address, port, Page::One, 2);
             }
         }
         assert!(tap.weirgate.stop().unwrap().success());
         println!("{}", tap.weirgate.process().log());
     });
+}
+
+/// Sends the traffic, and sees that the kernel counts each kind where it should; returns the
+/// filters in the end.
+fn traffic_meets_its_filters(
+    tap: &NetTap,
+    traffic: &[Traffic],
+    promised: &BTreeMap<String, u16>,
+) -> Vec<Filter> {
+    let mut before = Filter::list(&tap.namespace).unwrap();
+    for Traffic { class, keys, send } in traffic {
+        let fate = class.map_or(Fate::Drop, |class| Fate::Queue(promised[class]));
+        let packets = |filters: &[Filter]| -> u64 {
+            let wanted = |filter: &&Filter| filter.fate == fate && filter.matches(keys);
+            let filters = filters.iter().filter(wanted);
+            filters.map(|filter| filter.packets).sum()
+        };
+        send(tap);
+        let after = Filter::list(&tap.namespace).unwrap();
+        assert!(
+            packets(&after) > packets(&before),
+            "no filter counts {keys:?} for {fate:?}"
+        );
+        before = after;
+    }
+    before
 }
 
 /// Sends frames of an EtherType for experiments to another Ethernet address.
@@ -247,8 +253,8 @@ fn frames_for_others_stay_out(tap: &NetTap) {
     assert!(kept_out() >= before + 50);
 }
 
-/// Stops Weirgate, and counts the filters of which the kernel says meanwhile that they were
-/// removed. Of those that go with the device it does not speak.
+/// Stops Weirgate, and counts the filters that it removes: of filters that just go with the device
+/// the kernel does not tell.
 fn removed_while_it_ends(tap: &mut NetTap) -> usize {
     let mut command = tap.namespace.command("tc");
     let log = tap.directory.path().join("monitor.log");
@@ -324,17 +330,8 @@ fn warning_of(log: &str, rule: &str) -> String {
         .to_owned()
 }
 
-/// Packets that the filters with these keys and this fate matched.
-fn packets(tap: &NetTap, keys: &[(&str, &str)], fate: Fate) -> u64 {
-    let filters = Filter::list(&tap.namespace).unwrap();
-    let filters = filters
-        .iter()
-        .filter(|filter| filter.fate == fate && filter.matches(keys));
-    filters.map(|filter| filter.packets).sum()
-}
-
 fn ping(tap: &NetTap, address: &str) {
-    let ping = format!("ping -n -c 2 -i 0.2 -W 5 {address}");
+    let ping = format!("ping -n -c 1 -W 5 {address}");
     tap.namespace.exec(&ping).unwrap();
 }
 
@@ -349,35 +346,34 @@ fn datagrams(tap: &NetTap, to: &str) {
     sent.unwrap().unwrap();
 }
 
-fn fetch_one(tap: &NetTap, family: Family, port: u16) {
-    let url = family.url(port, Page::One.file_name());
-    let fetch = fetch(&tap.namespace, &url, tap.directory.path(), &[]).unwrap();
-    assert_eq!(fetch.exit_code, Some(0), "{url}: {}", fetch.errors);
-}
-
-/// Fetches a page over each of several connections that are open at the same time; returns how
-/// many arrived.
-fn fetch_at_once(address: IpAddr, count: usize) -> usize {
-    let mut streams: Vec<_> = (0..count)
-        .map(|_| {
-            let stream = TcpStream::connect((address, NetTap::PORTS[0])).unwrap();
-            stream
-                .set_read_timeout(Some(Duration::from_secs(10)))
-                .unwrap();
-            stream
-        })
-        .collect();
-    for stream in &mut streams {
-        let page = Page::Medium.file_name();
-        let request = format!("GET /{page} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-    }
-    let whole = streams.into_iter().filter_map(|mut stream| {
-        let mut answer = Vec::new();
-        let size = stream.read_to_end(&mut answer).unwrap() as u64;
-        (answer.starts_with(b"HTTP/1.1 200") && size > Page::Medium.size()).then_some(())
+/// Fetches a page over each of several connections that are open at the same time.
+fn fetch(tap: &NetTap, address: &str, port: u16, page: Page, connections: usize) {
+    let to: (IpAddr, u16) = (address.parse().unwrap(), port);
+    let answers = tap.namespace.enter(|| {
+        let streams: io::Result<Vec<_>> = (0..connections)
+            .map(|_| {
+                let mut stream = TcpStream::connect(to)?;
+                stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+                let page = page.file_name();
+                write!(
+                    stream,
+                    "GET /{page} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n"
+                )?;
+                Ok(stream)
+            })
+            .collect();
+        let answers = streams?.into_iter().map(|mut stream| {
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer)?;
+            Ok(answer)
+        });
+        answers.collect::<io::Result<Vec<_>>>()
     });
-    whole.count()
+    for answer in answers.unwrap().unwrap() {
+        let (head, body) = answer.split_at(answer.len() - page.size() as usize);
+        assert!(head.starts_with(b"HTTP/1.1 200"), "{to:?}");
+        assert!(head.ends_with(b"\r\n\r\n"), "{to:?}: {} octets", body.len());
+    }
 }
 
 /// What `weirgate flow apply` said.
