@@ -278,6 +278,7 @@ impl Plan {
         if purpose == Purpose::Rest {
             self.leave_rest_to_device();
         }
+        self.forget_distribution();
         let fallback = Fallback::Refused {
             rule: refused.name,
             purpose,
@@ -303,6 +304,22 @@ impl Plan {
         for class in with_rest {
             self.reclassify(class);
         }
+    }
+
+    /// Classes that reach all workers now are not distributed any more.
+    fn forget_distribution(&mut self) {
+        let classes = &self.classes;
+        let is_handed_over = |class: &Class| {
+            let mut plans = classes.iter().filter(|plan| plan.class == *class);
+            plans.any(|plan| plan.destinations.contains(&Destination::HandedOver))
+        };
+        self.fallbacks.retain_mut(|fallback| match fallback {
+            Fallback::Distributed { classes, .. } => {
+                classes.retain(is_handed_over);
+                !classes.is_empty()
+            }
+            _ => true,
+        });
     }
 
     /// Finds out anew where a class arrives of which a rule is gone, and VXLAN that came with it.

@@ -739,6 +739,12 @@ fn without_a_rule_for_the_rest_it_may_come_anywhere() {
             .iter()
             .all(|queue| queue.classes.contains(&Class::Other))
     );
+    let told = |plan: &Plan| plan.fallbacks.iter().any(is_distributed);
+    assert!(told(&plan));
+    while !plan.rules.is_empty() {
+        plan.refuse(0);
+    }
+    assert!(!told(&plan), "{:?}", plan.fallbacks);
 }
 
 #[test]
