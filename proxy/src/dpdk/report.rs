@@ -1,7 +1,7 @@
 //! What is said of ports in the log: how they were set up, and what they counted.
 
 use dpdk_io::{Port, Queue, QueueCounters};
-use flow_rules::plan::Plan;
+use flow_rules::plan::{Fallback, Plan};
 use proxy::config;
 
 /// Says how a port is set up now that it is started, and what of it is not as configured.
@@ -69,7 +69,9 @@ pub(super) fn log_plan(plan: &Plan) {
             "receive queue"
         );
     }
-    for fallback in &plan.fallbacks {
+    // Of what the device refused there was a warning.
+    let planned = |fallback: &&Fallback| !matches!(fallback, Fallback::Refused { .. });
+    for fallback in plan.fallbacks.iter().filter(planned) {
         tracing::info!(port = plan.port, "by software: {fallback}");
     }
 }
