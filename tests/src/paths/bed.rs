@@ -46,7 +46,7 @@ impl Bed {
         let turn = take_turn()?;
         let directory = temporary_directory()?;
         let config = config();
-        let topology = PathTopology::new(config.driver().queues())?;
+        let topology = PathTopology::new(config.queues())?;
         let path = ImpairedPath::start(&topology.road, PathTopology::NEAR, PathTopology::FAR)?;
         let behind = OctetServer::start(&topology.server, BACKEND_PORT, "cubic")?;
         let mut beside = Vec::new();
