@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use proxy::cpus::Cpus;
+
 use super::{Namespace, Process, RigError};
 
 /// A testpmd that carries frames between the gate's interfaces and Weirgate's net_memif ports, queue
@@ -23,14 +25,18 @@ impl Bridge {
 
     /// Starts it in `gate`, for ports of `queues` queues whose sockets are in `directory`, and waits
     /// until it has found Weirgate, which must run.
+    ///
+    /// # Panics
+    /// If the kernel does not say which CPUs this process may use.
     pub fn start(gate: &Namespace, directory: &Path, queues: u16) -> Result<Self, RigError> {
         // It polls for ever: whoever has something to do goes first.
         let mut command = gate.command("nice");
         command.args(["-n", "19", Self::PROGRAM, "--no-huge", "-m", "256"]);
         command.args(["--no-pci", "--no-telemetry"]);
         command.arg(format!("--file-prefix={}-bridge", gate.name()));
-        // One core for its commands, another that carries.
-        command.args(["--lcores", "0@0,1@(0-1023)"]);
+        // One thread for its commands, another that carries.
+        let cpus = Cpus::allowed().expect("the kernel says which CPUs may be used");
+        command.arg(format!("--lcores=0@({cpus}),1@({cpus})"));
         // Frames go between the first port and the second, the third and the fourth.
         for (index, interface) in [(0, "g0"), (1, "g1")] {
             let socket = Self::socket(directory, index);
