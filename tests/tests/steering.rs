@@ -188,7 +188,7 @@ fn two_queues_of_shared_memory_serve_two_workers() {
 /// about segments that it does not know, and no connection is lost.
 #[test]
 fn rings_that_run_over_lose_no_connection() {
-    let config = packet_sockets(2, 2).with_ring_frames(128);
+    let config = packet_sockets(2, 2).with_ring_frames(64);
     let Some(outcome) = serve_everybody(config) else {
         return;
     };
