@@ -74,6 +74,11 @@ impl<Io: PacketIo> PortQueues<Io> {
         &self.queues
     }
 
+    /// The same, to be changed.
+    pub fn queues_mut(&mut self) -> &mut [Io] {
+        &mut self.queues
+    }
+
     /// Gives the queues back, the one that sends first, after a last try to send what is left of
     /// the borrowers.
     pub fn into_queues(mut self) -> Vec<Io> {
