@@ -67,6 +67,11 @@ pub enum SpreadBy {
     Ports,
     /// By the Toeplitz hash, with a key and a table that the ports tell.
     Toeplitz,
+    /// Not at all: the first worker has the only queue in each direction. It hands out what it
+    /// receives, and lends the others its queue to send on.
+    OneQueue,
+    /// The same queue, but who receives is no worker.
+    Receiver,
 }
 
 /// A network to be made.

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use netstack::counters::Event;
+use netstack::io::impair::Impairment;
 use weirgate_tests::sim::{Close, EndId, Link, Script, Setup, SpreadBy, Variant, World};
 
 use crate::check::check_whole;
@@ -14,11 +15,19 @@ fn transfers(variant: Variant, spread: SpreadBy, workers: usize) -> World {
         .workers(workers, spread)
         .client_link(link)
         .server_link(link);
-    let mut world = World::new(&setup);
+    let world = run_transfers(&setup, 40);
+    let by_worker = |worker| world.count_of(worker, Event::SessionsOpened);
+    assert!((0..workers).all(|worker| by_worker(worker) > 3));
+    world
+}
+
+/// So many transfers, which all arrive whole.
+fn run_transfers(setup: &Setup, transfers: usize) -> World {
+    let mut world = World::new(setup);
     world
         .server
         .serve(world.addresses.backend(0), Script::sends(30_000));
-    let clients: Vec<EndId> = (0..40)
+    let clients: Vec<EndId> = (0..transfers)
         .map(|_| {
             let script = Script::sends(30_000).closes(Close::AfterSending);
             let client = world.client.connect(world.addresses.service(), script);
@@ -30,8 +39,6 @@ fn transfers(variant: Variant, spread: SpreadBy, workers: usize) -> World {
     for client in clients {
         check_whole(&world, client, 30_000, 30_000);
     }
-    let by_worker = |worker| world.count_of(worker, Event::SessionsOpened);
-    assert!((0..workers).all(|worker| by_worker(worker) > 3));
     world
 }
 
@@ -50,6 +57,49 @@ fn with_a_known_hash_nothing_is_handed_over(variant: Variant) {
     for workers in [2, 3] {
         let world = transfers(variant, SpreadBy::Toeplitz, workers);
         assert_eq!(world.count(Event::HandedOver), 0);
+        assert_eq!(world.count(Event::StraysAsked), 0);
+    }
+}
+
+/// Whoever has the only queue hands out what it receives, whatever happened to frames before.
+fn one_queue_serves_all_workers(variant: Variant) {
+    let good = Impairment {
+        delay: Duration::from_millis(5),
+        ..Impairment::default()
+    };
+    let bad = Impairment {
+        loss_ppm: 10_000,
+        reorder_ppm: 20_000,
+        reorder_delay: Duration::from_millis(1),
+        reorder_jitter: Duration::from_millis(5),
+        duplicate_ppm: 5_000,
+        ..good
+    };
+    for (spread, link) in [
+        (SpreadBy::OneQueue, good),
+        (SpreadBy::OneQueue, bad),
+        (SpreadBy::Receiver, bad),
+    ] {
+        let setup = Setup::new(variant)
+            .workers(2, spread)
+            .client_link(Link::both_ways(link))
+            .server_link(Link::both_ways(link));
+        let mut world = run_transfers(&setup, 100);
+        let endings = world.endings();
+        assert_eq!(endings.len(), 100);
+        assert!(endings.iter().all(|code| code == "--"), "{endings:?}");
+        for worker in 0..2 {
+            let sessions = world.count_of(worker, Event::SessionsOpened);
+            assert!((45..=55).contains(&sessions), "{worker}: {sessions}");
+        }
+        // A segment that is late for the end of its connection is unknown to all.
+        let handed_over = world.count(Event::HandedOver);
+        assert_eq!(handed_over, world.count(Event::StraysAsked));
+        assert!(handed_over < 20, "{handed_over}");
+        if link == good {
+            assert_eq!(handed_over, 0);
+            assert_eq!(world.count(Event::TcpResetsSent), 0);
+        }
     }
 }
 
@@ -71,5 +121,6 @@ fn draining_ends_all_workers(variant: Variant) {
 weirgate_tests::on_all_variants!(
     replies_at_the_wrong_worker_are_handed_over,
     with_a_known_hash_nothing_is_handed_over,
+    one_queue_serves_all_workers,
     draining_ends_all_workers,
 );
