@@ -2,13 +2,16 @@
 //! only receive. Whoever receives what, every connection works.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::thread;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use netstack::counters::Event;
 use netstack::drop::DropReason;
-use weirgate_tests::rig::{Config, Counts, Driver, EngineKind, FAMILIES, Family, Page, Rig};
+use nix::sys::signal::Signal;
+use weirgate_tests::rig::{
+    Config, Counts, Driver, EngineKind, FAMILIES, Family, Page, Rig, SERVER_V4, wait_until,
+};
 
 /// Longer than anything takes that works.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,6 +25,13 @@ const CONNECTIONS: usize = 50;
 const AT_ONCE: usize = 100;
 /// Requests on one connection.
 const REQUESTS: usize = 50;
+
+/// A port behind which everything comes back.
+const ECHO: u16 = 7;
+/// Blocks that are sent there on each connection, of 16 KiB.
+const BLOCKS: usize = 1000;
+/// Frames of the ring of a packet socket that runs over soon. The driver's default is 512.
+const FEW_FRAMES: u16 = 64;
 
 /// The native engine over packet sockets.
 fn packet_sockets(queues: u16, workers: u16) -> Config {
@@ -188,11 +198,93 @@ fn two_queues_of_shared_memory_serve_two_workers() {
 /// about segments that it does not know, and no connection is lost.
 #[test]
 fn rings_that_run_over_lose_no_connection() {
-    let config = packet_sockets(2, 2).with_ring_frames(64);
-    let Some(outcome) = serve_everybody(config) else {
+    serve_everybody(packet_sockets(2, 2).with_ring_frames(FEW_FRAMES));
+}
+
+/// The same with as much as will go through in both directions, and pauses in which nobody empties
+/// the rings: each of them runs over.
+#[test]
+fn pauses_lose_no_connection() {
+    let backend = format!("{SERVER_V4}:{ECHO}");
+    let config = packet_sockets(2, 2).with_ring_frames(FEW_FRAMES);
+    let config = config.serve("echo", ECHO, &[&backend]);
+    let Some(mut rig) = Rig::start(config, &[Page::One]) else {
         return;
     };
-    assert!(outcome.counts.sum(Event::StraysAsked) > 0, "none ran over");
+    let flows = 2 * FAMILIES.len();
+    let server = rig.topology.server.enter(|| TcpListener::bind(&backend));
+    let server = server.unwrap().unwrap();
+    server.set_nonblocking(true).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..flows {
+                let stream = accept(&server);
+                scope.spawn(move || echo(stream));
+            }
+        });
+        let client = &rig.topology.client;
+        let clients = FAMILIES.repeat(2).into_iter().map(|family| {
+            let address = SocketAddr::from((family.gate(), ECHO));
+            scope.spawn(move || client.enter(|| exchange(address)).unwrap())
+        });
+        let clients: Vec<_> = clients.collect();
+        let process = rig.weirgate.process();
+        while !clients.iter().all(ScopedJoinHandle::is_finished) {
+            thread::sleep(Duration::from_millis(20));
+            process.signal(Signal::SIGSTOP).unwrap();
+            thread::sleep(Duration::from_millis(10));
+            process.signal(Signal::SIGCONT).unwrap();
+        }
+    });
+    assert!(rig.weirgate.stop().unwrap().success());
+    let counts = rig.weirgate.counts();
+    report(&counts);
+    assert_eq!(counts.sum(Event::SessionsOpened), flows as u64);
+    assert!(counts.sum(Event::StraysAsked) > 0, "no ring ran over");
+}
+
+/// The next connection, if it comes in time.
+fn accept(server: &TcpListener) -> TcpStream {
+    let mut accepted = None;
+    wait_until("a connection", PATIENCE, || {
+        accepted = server.accept().ok();
+        Ok(accepted.is_some())
+    })
+    .unwrap();
+    let (stream, _) = accepted.unwrap();
+    stream.set_nonblocking(false).unwrap();
+    stream
+}
+
+/// Sends back what comes.
+fn echo(mut stream: TcpStream) {
+    let mut sender = stream.try_clone().unwrap();
+    std::io::copy(&mut stream, &mut sender).unwrap();
+    sender.shutdown(Shutdown::Write).unwrap();
+}
+
+/// Sends a lot, and reads that it all comes back.
+fn exchange(address: SocketAddr) {
+    let stream = connect(address);
+    // Octets that differ from those a block before and after.
+    let block = |number: usize| -> Vec<u8> {
+        let octets = (0..1 << 14).map(|octet| octet * 31 + number * 7);
+        octets.map(|octet: usize| octet.to_le_bytes()[0]).collect()
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..BLOCKS {
+                (&stream).write_all(&block(number)).unwrap();
+            }
+            stream.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut back = vec![0; 1 << 14];
+        for number in 0..BLOCKS {
+            (&stream).read_exact(&mut back).unwrap();
+            assert!(back == block(number), "block {number} differs");
+        }
+        assert_eq!((&stream).read(&mut back).unwrap(), 0);
+    });
 }
 
 fn connect(address: SocketAddr) -> TcpStream {

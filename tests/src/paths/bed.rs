@@ -180,7 +180,9 @@ impl Stack {
 /// Weirgate with a listener for each kind of connection, all with the same server behind.
 fn config() -> Config {
     let backend = format!("{SERVER_V4}:{BACKEND_PORT}");
+    // Only the path is to put packets in another order, and no ring of the kernel.
     let config = Config::new(Driver::AfPacket)
+        .with_ring_frames(4096)
         .serve("smoltcp", SMOLTCP_PORT, &[&backend])
         .engine(&[("engine", "smoltcp")]);
     ALGORITHMS

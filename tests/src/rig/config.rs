@@ -49,7 +49,8 @@ pub struct Config {
     queues: u16,
     workers: u16,
     receivers: u16,
-    ring_frames: u16,
+    /// The driver's default if `None`.
+    ring_frames: Option<u16>,
     /// Of every service whose own keys say nothing; the product's default if `None`.
     engine: Option<EngineKind>,
     services: Vec<Service>,
@@ -72,7 +73,7 @@ impl Config {
             queues: driver.usual_queues(),
             workers: driver.usual_queues(),
             receivers: 0,
-            ring_frames: AF_PACKET_FRAMES,
+            ring_frames: None,
             engine: None,
             services: Vec::new(),
             routes: Vec::new(),
@@ -149,11 +150,12 @@ impl Config {
         Self { receivers, ..self }
     }
 
-    /// Frames of each ring of a packet socket.
+    /// Frames of each ring of a packet socket. When one is three quarters full, the kernel puts frames
+    /// of a large flow into the ring of another queue.
     #[must_use]
-    pub fn with_ring_frames(self, ring_frames: u16) -> Self {
+    pub fn with_ring_frames(self, frames: u16) -> Self {
         Self {
-            ring_frames,
+            ring_frames: Some(frames),
             ..self
         }
     }
@@ -181,14 +183,12 @@ impl Config {
     /// that it needs is in `directory`.
     fn vdev(&self, index: usize, interface: &str, directory: &Path) -> String {
         let name = self.driver.name();
-        let Self {
-            queues,
-            ring_frames,
-            ..
-        } = self;
+        let queues = self.queues;
         match self.driver {
             Driver::AfPacket => {
-                format!("{name}{index},iface={interface},qpairs={queues},framecnt={ring_frames}")
+                let frames = self.ring_frames.map(|frames| format!(",framecnt={frames}"));
+                let frames = frames.unwrap_or_default();
+                format!("{name}{index},iface={interface},qpairs={queues}{frames}")
             }
             Driver::AfXdp => {
                 format!("{name}{index},iface={interface},start_queue=0,queue_count={queues}")
@@ -284,12 +284,6 @@ impl Service {
         [head].into_iter().chain(backends).collect()
     }
 }
-
-/// Frames of each ring of a packet socket. When one is three quarters full, the kernel gives frames
-/// of a large flow to the socket of another queue (`PACKET_FANOUT_FLAG_ROLLOVER`, which DPDK's driver
-/// asks for), whose worker does not know the connection and resets it. So a ring must hold what
-/// comes while a worker waits for its CPU: some windows of the kernel's TCP.
-const AF_PACKET_FRAMES: u16 = 4096;
 
 #[cfg(test)]
 mod tests {
