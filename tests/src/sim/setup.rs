@@ -7,6 +7,7 @@ use core::time::Duration;
 use netstack::io::impair::Impairment;
 use netstack::tcp::EngineKind;
 use proxy::config::EngineConfig;
+use proxy::layout::Layout;
 
 /// An IP version, of both links.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -85,6 +86,7 @@ pub struct Setup {
     pub(super) spread: SpreadBy,
     pub(super) seed: u64,
     pub(super) packets: usize,
+    pub(super) handover: usize,
     pub(super) host_buffer: usize,
     backends: Vec<SocketAddr>,
     settings: Vec<(&'static str, String)>,
@@ -198,6 +200,7 @@ impl Setup {
             spread: SpreadBy::Ports,
             seed: 1,
             packets: 8192,
+            handover: Layout::DEFAULT_HANDOVER,
             host_buffer: 64 << 10,
             backends: vec![family.addresses().backend(0)],
             settings: Vec::new(),
@@ -257,6 +260,12 @@ impl Setup {
     #[must_use]
     pub fn packets(self, packets: usize) -> Self {
         Self { packets, ..self }
+    }
+
+    /// Packets that each ring from one worker to another holds.
+    #[must_use]
+    pub fn handover(self, handover: usize) -> Self {
+        Self { handover, ..self }
     }
 
     /// Octets of each of the hosts' socket buffers.

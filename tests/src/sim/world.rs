@@ -69,6 +69,8 @@ pub struct World {
     /// When the workers want their next turn.
     next_turn: Option<Instant>,
     finished: bool,
+    /// The worker that has no turns at present.
+    absent: Option<usize>,
     /// Frames lost because a port had no buffer to receive them in.
     no_rx_buffer: u64,
 }
@@ -122,6 +124,7 @@ impl World {
             moved: true,
             next_turn: None,
             finished: false,
+            absent: None,
             no_rx_buffer: 0,
         }
     }
@@ -200,9 +203,9 @@ impl World {
         assert_eq!(self.sessions(), 0);
     }
 
-    /// How often something was counted, by all workers.
+    /// How often something was counted, by all workers and whoever receives for them.
     pub fn count(&self, event: Event) -> u64 {
-        let counters = self.control.counters.iter();
+        let counters = self.control.all_counters().into_iter();
         counters.map(|counters| counters.event(event)).sum()
     }
 
@@ -211,9 +214,9 @@ impl World {
         self.control.counters[worker].event(event)
     }
 
-    /// How many packets were dropped for a reason, by all workers.
+    /// How many packets were dropped for a reason, by all of them.
     pub fn drops(&self, reason: DropReason) -> u64 {
-        let counters = self.control.counters.iter();
+        let counters = self.control.all_counters().into_iter();
         counters.map(|counters| counters.drops(reason)).sum()
     }
 
@@ -246,6 +249,14 @@ impl World {
     /// Whether all workers have said that they are done.
     pub fn is_finished(&mut self) -> bool {
         self.finished
+    }
+
+    /// Lets so much time pass in which one worker has no turn, as if its core had something else to
+    /// do.
+    pub fn run_without(&mut self, worker: usize, time: Duration) {
+        self.absent = Some(worker);
+        self.run_for(time);
+        self.absent = None;
     }
 
     /// Changes what happens on the client's link.
@@ -316,6 +327,9 @@ impl World {
             }
         }
         for index in 0..self.workers.len() {
+            if self.absent == Some(index) {
+                continue;
+            }
             let worker = &mut self.workers[index];
             let turn = worker.poll_once(now);
             let (came, went) = conservation::balance(worker.counters(), worker.packets_held());
@@ -432,6 +446,7 @@ fn queues(setup: &Setup, pools: &[MemPool]) -> Queues<Io> {
     let mut queues = Queues::pairs(workers);
     let layout = &mut queues.layout;
     layout.flows = 1024;
+    layout.handover = setup.handover;
     match setup.spread {
         SpreadBy::Ports | SpreadBy::Toeplitz => {}
         SpreadBy::OneQueue => layout.ports.iter_mut().for_each(|port| port.shared = true),

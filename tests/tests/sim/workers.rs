@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use netstack::counters::Event;
+use netstack::drop::DropReason;
 use netstack::io::impair::Impairment;
 use weirgate_tests::sim::{Close, EndId, Link, Script, Setup, SpreadBy, Variant, World};
 
@@ -103,6 +104,49 @@ fn one_queue_serves_all_workers(variant: Variant) {
     }
 }
 
+/// A worker has no turns for a while: the ring to it runs over, and with it go the turns of the queue
+/// that the other borrows. What is lost is counted, and every transfer goes on.
+fn a_worker_that_is_away_costs_counted_packets(variant: Variant) {
+    let link = Link::lossy(0, Duration::from_millis(1));
+    for (spread, absent) in [
+        (SpreadBy::OneQueue, 1),
+        (SpreadBy::OneQueue, 0),
+        (SpreadBy::Receiver, 1),
+        (SpreadBy::Receiver, 0),
+    ] {
+        let setup = Setup::new(variant)
+            .workers(2, spread)
+            .handover(16)
+            .client_link(link)
+            .server_link(link);
+        let mut world = World::new(&setup);
+        world
+            .server
+            .serve(world.addresses.backend(0), Script::sends(300_000));
+        let clients: Vec<EndId> = (0..20)
+            .map(|_| {
+                let script = Script::sends(300_000).closes(Close::AfterSending);
+                world.client.connect(world.addresses.service(), script)
+            })
+            .collect();
+        for _ in 0..5 {
+            world.run_for(Duration::from_millis(5));
+            world.run_without(absent, Duration::from_millis(30));
+        }
+        // What comes while the receiving worker is away waits for it.
+        if spread == SpreadBy::Receiver || absent == 1 {
+            assert!(world.drops(DropReason::HandoverFull) > 0, "{spread:?}");
+        }
+        world.settle(Duration::from_mins(10));
+        for client in clients {
+            check_whole(&world, client, 300_000, 300_000);
+        }
+        assert_eq!(world.count(Event::TcpResetsSent), 0);
+        let handed_over = world.count(Event::HandedOver) + world.count(Event::Distributed);
+        assert_eq!(world.count(Event::TakenOver), handed_over);
+    }
+}
+
 fn draining_ends_all_workers(variant: Variant) {
     let mut world = World::new(&Setup::new(variant).workers(2, SpreadBy::Ports));
     world
@@ -122,5 +166,6 @@ weirgate_tests::on_all_variants!(
     replies_at_the_wrong_worker_are_handed_over,
     with_a_known_hash_nothing_is_handed_over,
     one_queue_serves_all_workers,
+    a_worker_that_is_away_costs_counted_packets,
     draining_ends_all_workers,
 );
