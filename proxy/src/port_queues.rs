@@ -74,6 +74,21 @@ impl<Io: PacketIo> PortQueues<Io> {
         &self.queues
     }
 
+    /// The same, to be changed.
+    pub fn queues_mut(&mut self) -> &mut [Io] {
+        &mut self.queues
+    }
+
+    /// Frames of borrowers that the queue has not taken yet.
+    pub fn lent(&self) -> usize {
+        match &self.sending {
+            Sending::Own { borrowers, waiting } => {
+                waiting.len() + borrowers.iter().map(Consumer::slots).sum::<usize>()
+            }
+            Sending::Borrowed(_) => 0,
+        }
+    }
+
     /// Gives the queues back, the one that sends first, after a last try to send what is left of
     /// the borrowers.
     pub fn into_queues(mut self) -> Vec<Io> {
@@ -151,9 +166,7 @@ impl<Io: PacketIo> PacketIo for PortQueues<Io> {
     }
 
     fn next_event(&self) -> Option<Instant> {
-        if let Sending::Own { borrowers, waiting } = &self.sending
-            && (!waiting.is_empty() || borrowers.iter().any(|ring| !ring.is_empty()))
-        {
+        if self.lent() > 0 {
             return Some(Instant::ZERO);
         }
         let events = self.queues.iter().filter_map(PacketIo::next_event);

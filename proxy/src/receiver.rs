@@ -57,7 +57,7 @@ impl<Io: PacketIo> Receiver<Io> {
             counters,
         } = &mut self.parts;
         let mut received = 0;
-        for (port, io) in (0..).zip(ios) {
+        for (port, io) in (0..).zip(&mut *ios) {
             io.begin_turn(now);
             let count = io.rx_burst(&mut self.burst);
             received += count;
@@ -76,7 +76,7 @@ impl<Io: PacketIo> Receiver<Io> {
         }
         Turn {
             busy: received > 0,
-            next: None,
+            next: ios.iter().filter_map(PacketIo::next_event).min(),
             finished: self.finished,
         }
     }
@@ -84,6 +84,11 @@ impl<Io: PacketIo> Receiver<Io> {
     /// What it counts.
     pub fn counters(&self) -> &Arc<Counters> {
         &self.parts.counters
+    }
+
+    /// Its queues of a port.
+    pub fn io_mut(&mut self, port: PortId) -> &mut Io {
+        &mut self.parts.ios[usize::from(port.0)]
     }
 
     /// Gives the queues back, in the order of the ports.

@@ -13,7 +13,9 @@
 //! is dropped, also when a test panics. A process that is killed outright cannot do that: its
 //! namespaces are removed by the next rig.
 
+mod bridge;
 mod config;
+mod counts;
 mod curl;
 mod iperf;
 mod namespace;
@@ -25,7 +27,9 @@ mod process;
 mod topology;
 mod weirgate;
 
+pub use bridge::Bridge;
 pub use config::{Config, Driver};
+pub use counts::Counts;
 pub use curl::{Fetch, fetch, fetch_all};
 pub use iperf::{Direction, IperfServer};
 pub use namespace::Namespace;
@@ -57,6 +61,8 @@ use tempfile::TempDir;
 pub struct Rig {
     /// The program under test.
     pub weirgate: Weirgate,
+    /// What is between it and the wires, for [`Driver::Memif`].
+    _bridge: Option<Bridge>,
     /// The backend of the group [`Config::NGINX`].
     pub nginx: Nginx,
     /// What Weirgate was told.
@@ -87,6 +93,10 @@ impl Rig {
                 return None;
             }
         };
+        if config.driver() == Driver::Memif && !is_installed(Bridge::PROGRAM) {
+            println!("skipped: needs {}, of Debian's dpdk-dev", Bridge::PROGRAM);
+            return None;
+        }
         match Self::try_start(&program, config, pages) {
             Ok(rig) => Some(rig),
             Err(error) => panic!("the rig does not start: {error}"),
@@ -118,11 +128,20 @@ impl Rig {
     fn try_start(program: &Path, config: Config, pages: &[Page]) -> Result<Self, RigError> {
         let turn = take_turn()?;
         let directory = temporary_directory()?;
-        let topology = Topology::new(Gate::Bare, config.driver().queues())?;
+        let topology = Topology::new(Gate::Bare, config.queues())?;
         let nginx = Nginx::start(&topology.server, &directory.path().join("nginx"), pages)?;
         let weirgate = Weirgate::start(program, &topology.gate, &config, directory.path())?;
+        let bridge = match config.driver() {
+            Driver::Memif => Some(Bridge::start(
+                &topology.gate,
+                directory.path(),
+                config.queues(),
+            )?),
+            Driver::AfPacket | Driver::AfXdp => None,
+        };
         Ok(Self {
             weirgate,
+            _bridge: bridge,
             nginx,
             config,
             topology,
@@ -213,6 +232,12 @@ pub fn take_turn() -> Result<File, RigError> {
 pub fn temporary_directory() -> Result<TempDir, RigError> {
     let builder = tempfile::Builder::new().prefix("weirgate-").tempdir();
     builder.map_err(RigError::io("a temporary directory"))
+}
+
+/// Whether a program is where programs are.
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
 /// Whether a test that needs no more than namespaces can run here; says why, if it cannot.

@@ -26,7 +26,7 @@ use netstack::tcp::EngineKind;
 use netstack::time::Instant;
 use proxy::assemble::{ControlEnds, Queues, assemble};
 use proxy::config::{Config, EngineConfig};
-use proxy::layout::Layout;
+use proxy::port_queues::PortQueues;
 use proxy::secret::Secrets;
 use proxy::worker::{Turn, Worker};
 
@@ -115,7 +115,7 @@ pub struct Station {
 
 /// A worker, and what passed between it and the test.
 struct Member {
-    worker: Worker<MemIo>,
+    worker: Worker<PortQueues<MemIo>>,
     injected: u64,
     taken: u64,
 }
@@ -126,29 +126,49 @@ impl Station {
     /// # Panics
     /// If it is not, or has not.
     pub fn new(config: &str, buffers: usize) -> Self {
-        Self::with_layout(config, buffers, |_| {})
+        Self::with_queues(config, buffers, |_| {})
     }
 
     /// The same with a port of which only the first worker has a receive queue.
     pub fn distributing(config: &str, buffers: usize) -> Self {
-        Self::with_layout(config, buffers, |layout| {
+        Self::with_queues(config, buffers, |Queues { layout, .. }| {
             layout.flows = 1024;
             layout.ports[0].shared = true;
         })
     }
 
-    fn with_layout(config: &str, buffers: usize, change: impl FnOnce(&mut Layout)) -> Self {
+    /// The same with a port of which only the first worker has a transmit queue.
+    ///
+    /// # Panics
+    /// If the configuration has one worker only.
+    pub fn lending(config: &str, buffers: usize) -> Self {
+        Self::with_queues(config, buffers, |Queues { workers, .. }| {
+            let (first, others) = workers.split_first_mut().expect("several workers");
+            for other in others {
+                assert!(other[0].borrow_from(&mut first[0]));
+            }
+        })
+    }
+
+    fn with_queues(
+        config: &str,
+        buffers: usize,
+        change: impl FnOnce(&mut Queues<PortQueues<MemIo>>),
+    ) -> Self {
         let (config, _) = Config::parse(config, Path::new("station.toml"))
             .unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(config.ports.len(), 1, "a station has one port");
         let engine = config.listeners[0].engine.engine;
         let pool = MemPool::new(buffers, MTU);
         let ios = (0..config.workers())
-            .map(|_| vec![MemIo::new(US_MAC, MTU, pool.clone())])
+            .map(|_| {
+                let queue = MemIo::new(US_MAC, MTU, pool.clone());
+                vec![PortQueues::new(queue, [])]
+            })
             .collect();
         let now = Instant::from_millis(1_000);
         let mut queues = Queues::pairs(ios);
-        change(&mut queues.layout);
+        change(&mut queues);
         let assembly = assemble(&config, &Secrets::from_seed(7), queues, now)
             .unwrap_or_else(|error| panic!("{error}"));
         let member = |worker| Member {
@@ -264,12 +284,20 @@ impl Station {
                 member.taken += 1;
                 frames.push(frame.data().to_vec());
             }
-            assert_eq!(
-                member.worker.counters().event(Event::TxFrames),
-                member.taken,
-                "frames counted as sent and frames sent"
-            );
         }
+        let members = self.workers.iter_mut();
+        let (counted, lent, taken) = members.fold((0, 0, 0), |(counted, lent, taken), member| {
+            (
+                counted + member.worker.counters().event(Event::TxFrames),
+                lent + member.worker.io_mut(PortId(0)).lent() as u64,
+                taken + member.taken,
+            )
+        });
+        assert_eq!(
+            counted,
+            taken + lent,
+            "frames counted as sent, and frames sent or on their way to who sends them"
+        );
         frames
     }
 
@@ -300,7 +328,7 @@ impl Station {
 
 impl Member {
     fn io(&mut self) -> &mut MemIo {
-        self.worker.io_mut(PortId(0))
+        &mut self.worker.io_mut(PortId(0)).queues_mut()[0]
     }
 
     fn check_conservation(&mut self) {

@@ -75,7 +75,7 @@ fn a_wrong_configuration_is_refused_with_its_line() {
     };
     let directory = temporary_directory().unwrap();
     let path = directory.path().join("wrong.toml");
-    let right = Config::new(Driver::AfPacket).to_toml("wrong");
+    let right = Config::new(Driver::AfPacket).to_toml("wrong", directory.path());
     let wrong = right.replace("backend_group = ", "backend_gruop = ");
     let line = 1 + wrong
         .lines()

@@ -140,12 +140,12 @@ fn nothing_is_left_behind() {
 fn the_configuration_is_the_same_for_both_drivers_but_for_the_devices() {
     let packet = Config::new(Driver::AfPacket)
         .timeout("idle", "5s")
-        .to_toml("x");
+        .to_toml("x", Path::new("/tmp"));
     let xdp = Config::new(Driver::AfXdp)
         .timeout("idle", "5s")
-        .to_toml("x");
+        .to_toml("x", Path::new("/tmp"));
     assert!(
-        packet.contains("\"net_af_packet0,iface=g0,qpairs=2,framecnt="),
+        packet.contains("\"net_af_packet0,iface=g0,qpairs=2\""),
         "{packet}"
     );
     assert!(

@@ -59,7 +59,7 @@ fn demonstrate(program: &Path, directory: &Path) -> Result<bool, RigError> {
         config.driver().name()
     ))?;
 
-    let topology = Topology::new(Gate::Bare, config.driver().queues())?;
+    let topology = Topology::new(Gate::Bare, config.queues())?;
     let pages = tempfile::tempdir().map_err(RigError::io("a temporary directory"))?;
     let nginx = Nginx::start(&topology.server, pages.path(), &Page::ALL)?;
     let mut weirgate = Weirgate::start(program, &topology.gate, &config, directory)?;

@@ -46,7 +46,7 @@ impl Bed {
         let turn = take_turn()?;
         let directory = temporary_directory()?;
         let config = config();
-        let topology = PathTopology::new(config.driver().queues())?;
+        let topology = PathTopology::new(config.queues())?;
         let path = ImpairedPath::start(&topology.road, PathTopology::NEAR, PathTopology::FAR)?;
         let behind = OctetServer::start(&topology.server, BACKEND_PORT, "cubic")?;
         let mut beside = Vec::new();
@@ -180,7 +180,9 @@ impl Stack {
 /// Weirgate with a listener for each kind of connection, all with the same server behind.
 fn config() -> Config {
     let backend = format!("{SERVER_V4}:{BACKEND_PORT}");
+    // Only the path is to put packets in another order, and no ring of the kernel.
     let config = Config::new(Driver::AfPacket)
+        .with_ring_frames(4096)
         .serve("smoltcp", SMOLTCP_PORT, &[&backend])
         .engine(&[("engine", "smoltcp")]);
     ALGORITHMS

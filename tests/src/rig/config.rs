@@ -1,9 +1,12 @@
 //! Weirgate's configuration, for the addresses of the rig.
 
+use std::path::Path;
+
 use netstack::tcp::EngineKind;
 use proxy::config::EngineConfig;
 use proxy::cpus::Cpus;
 
+use super::Bridge;
 use super::topology::{GATE_SERVER_V4, GATE_SERVER_V6, GATE_V4, GATE_V6, SERVER_V4, SERVER_V6};
 
 /// The DPDK driver that takes over the gate's interfaces.
@@ -14,6 +17,9 @@ pub enum Driver {
     /// An AF_XDP socket. DPDK's driver takes one queue of a veth and so serves one worker: it counts
     /// combined channels, which a veth does not report.
     AfXdp,
+    /// Shared memory. At its other end a [`super::Bridge`] carries frames to and from the gate's
+    /// interfaces.
+    Memif,
 }
 
 impl Driver {
@@ -22,38 +28,15 @@ impl Driver {
         match self {
             Self::AfPacket => "net_af_packet",
             Self::AfXdp => "net_af_xdp",
+            Self::Memif => "net_memif",
         }
     }
 
-    /// Queues of each port, and so workers. The veth must have as many: a packet on a queue that
-    /// nobody reads goes to the kernel.
-    pub fn queues(self) -> u16 {
+    /// Queues of each port, and workers, unless a test wants others.
+    fn usual_queues(self) -> u16 {
         match self {
-            Self::AfPacket => 2,
+            Self::AfPacket | Self::Memif => 2,
             Self::AfXdp => 1,
-        }
-    }
-
-    /// The CPUs of the workers, one for each queue: all of `cpus` in turn.
-    fn lcores(self, cpus: &Cpus) -> Vec<u16> {
-        let queues = usize::from(self.queues());
-        let once: Vec<u16> = cpus.iter().collect();
-        once.iter().copied().cycle().take(queues).collect()
-    }
-
-    /// The description of the device number `index` over `interface`, as DPDK takes it.
-    fn vdev(self, index: usize, interface: &str) -> String {
-        let name = self.name();
-        let queues = self.queues();
-        match self {
-            Self::AfPacket => {
-                format!(
-                    "{name}{index},iface={interface},qpairs={queues},framecnt={AF_PACKET_FRAMES}"
-                )
-            }
-            Self::AfXdp => {
-                format!("{name}{index},iface={interface},start_queue=0,queue_count={queues}")
-            }
         }
     }
 }
@@ -63,6 +46,11 @@ impl Driver {
 #[derive(Clone, Debug)]
 pub struct Config {
     driver: Driver,
+    queues: u16,
+    workers: u16,
+    receivers: u16,
+    /// The driver's default if `None`.
+    ring_frames: Option<u16>,
     /// Of every service whose own keys say nothing; the product's default if `None`.
     engine: Option<EngineKind>,
     services: Vec<Service>,
@@ -82,6 +70,10 @@ impl Config {
     pub fn new(driver: Driver) -> Self {
         let config = Self {
             driver,
+            queues: driver.usual_queues(),
+            workers: driver.usual_queues(),
+            receivers: 0,
+            ring_frames: None,
             engine: None,
             services: Vec::new(),
             routes: Vec::new(),
@@ -140,25 +132,91 @@ impl Config {
         self
     }
 
+    /// Gives each port so many queues in each direction.
+    #[must_use]
+    pub fn with_queues(self, queues: u16) -> Self {
+        Self { queues, ..self }
+    }
+
+    /// So many workers.
+    #[must_use]
+    pub fn with_workers(self, workers: u16) -> Self {
+        Self { workers, ..self }
+    }
+
+    /// So many lcores that only receive.
+    #[must_use]
+    pub fn with_receivers(self, receivers: u16) -> Self {
+        Self { receivers, ..self }
+    }
+
+    /// Frames of each ring of a packet socket. When one is three quarters full, the kernel puts frames
+    /// of a large flow into the ring of another queue.
+    #[must_use]
+    pub fn with_ring_frames(self, frames: u16) -> Self {
+        Self {
+            ring_frames: Some(frames),
+            ..self
+        }
+    }
+
     /// The driver of both ports.
     pub fn driver(&self) -> Driver {
         self.driver
     }
 
-    /// The file's text. Processes of DPDK that run side by side need different `file_prefix`es.
-    /// Where there are fewer CPUs than workers, workers share them.
+    /// Queues of each port. The veth must have as many: a packet on a queue that nobody reads goes
+    /// to the kernel.
+    pub fn queues(&self) -> u16 {
+        self.queues
+    }
+
+    /// The CPUs of the workers and of those that only receive: all of `cpus` in turn.
+    fn lcores(&self, cpus: &Cpus) -> (Vec<u16>, Vec<u16>) {
+        let once: Vec<u16> = cpus.iter().collect();
+        let mut turns = once.iter().copied().cycle();
+        let workers = turns.by_ref().take(self.workers.into()).collect();
+        (workers, turns.take(self.receivers.into()).collect())
+    }
+
+    /// The description of the device number `index` over `interface`, as DPDK takes it. A socket
+    /// that it needs is in `directory`.
+    fn vdev(&self, index: usize, interface: &str, directory: &Path) -> String {
+        let name = self.driver.name();
+        let queues = self.queues;
+        match self.driver {
+            Driver::AfPacket => {
+                let frames = self.ring_frames.map(|frames| format!(",framecnt={frames}"));
+                let frames = frames.unwrap_or_default();
+                format!("{name}{index},iface={interface},qpairs={queues}{frames}")
+            }
+            Driver::AfXdp => {
+                format!("{name}{index},iface={interface},start_queue=0,queue_count={queues}")
+            }
+            Driver::Memif => {
+                let socket = Bridge::socket(directory, index);
+                format!(
+                    "{name}{index},role=server,socket={},socket-abstract=no",
+                    socket.display()
+                )
+            }
+        }
+    }
+
+    /// The file's text. Processes of DPDK that run side by side need different `file_prefix`es;
+    /// sockets are in `directory`. Where there are fewer CPUs than workers, workers share them.
     ///
     /// # Panics
     /// If the kernel does not say which CPUs this process may use.
-    pub fn to_toml(&self, file_prefix: &str) -> String {
+    pub fn to_toml(&self, file_prefix: &str, directory: &Path) -> String {
         let cpus = Cpus::allowed().expect("the kernel says which CPUs may be used");
+        let (lcores, rx_lcores) = self.lcores(&cpus);
         let runtime = format!(
-            "[runtime]\nlcores = {:?}\nidle = \"adaptive\"\n\n\
+            "[runtime]\nlcores = {lcores:?}\nrx_lcores = {rx_lcores:?}\nidle = \"adaptive\"\n\n\
              [dpdk]\nmemory = \"256MiB\"\nhuge_pages = false\nfile_prefix = \"{file_prefix}\"\n\
              vdevs = [{:?}, {:?}]\n",
-            self.driver.lcores(&cpus),
-            self.driver.vdev(0, "g0"),
-            self.driver.vdev(1, "g1"),
+            self.vdev(0, "g0", directory),
+            self.vdev(1, "g1", directory),
         );
         let ports = [
             (0, "client", GATE_V4, GATE_V6, self.routes.join(", ")),
@@ -227,21 +285,16 @@ impl Service {
     }
 }
 
-/// Frames of each ring of a packet socket. When one is three quarters full, the kernel gives frames
-/// of a large flow to the socket of another queue (`PACKET_FANOUT_FLAG_ROLLOVER`, which DPDK's driver
-/// asks for), whose worker does not know the connection and resets it. So a ring must hold what
-/// comes while a worker waits for its CPU: some windows of the kernel's TCP.
-const AF_PACKET_FRAMES: u16 = 4096;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn workers_run_on_allowed_cpus_and_share_them_if_they_must() {
-        let lcores = |list| Driver::AfPacket.lcores(&Cpus::parse(list).unwrap());
-        assert_eq!(lcores("0-7"), [0, 1]);
-        assert_eq!(lcores("2,5"), [2, 5]);
-        assert_eq!(lcores("3"), [3, 3]);
+        let config = Config::new(Driver::AfPacket).with_receivers(1);
+        let lcores = |list| config.lcores(&Cpus::parse(list).unwrap());
+        assert_eq!(lcores("0-7"), (vec![0, 1], vec![2]));
+        assert_eq!(lcores("2,5"), (vec![2, 5], vec![2]));
+        assert_eq!(lcores("3"), (vec![3, 3], vec![3]));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::{Config, Namespace, Process, RigError};
+use super::{Config, Counts, Namespace, Process, RigError};
 
 /// A running Weirgate. Dropping it kills it; [`Weirgate::stop`] asks it to end.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Weirgate {
         directory: &Path,
     ) -> Result<Self, RigError> {
         // The namespace's name is unique, and so is what DPDK calls its files.
-        let config = config.to_toml(namespace.name());
+        let config = config.to_toml(namespace.name(), directory);
         Self::start_with(program, namespace, &config, directory)
     }
 
@@ -81,6 +81,11 @@ impl Weirgate {
     /// The process.
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// What it counted, once it has ended.
+    pub fn counts(&self) -> Counts {
+        Counts::of_log(&self.process.log())
     }
 
     /// The configuration file.

@@ -7,6 +7,7 @@ use core::time::Duration;
 use netstack::io::impair::Impairment;
 use netstack::tcp::EngineKind;
 use proxy::config::EngineConfig;
+use proxy::layout::Layout;
 
 /// An IP version, of both links.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,6 +68,11 @@ pub enum SpreadBy {
     Ports,
     /// By the Toeplitz hash, with a key and a table that the ports tell.
     Toeplitz,
+    /// Not at all: the first worker has the only queue in each direction. It hands out what it
+    /// receives, and lends the others its queue to send on.
+    OneQueue,
+    /// The same queue, but who receives is no worker.
+    Receiver,
 }
 
 /// A network to be made.
@@ -80,6 +86,7 @@ pub struct Setup {
     pub(super) spread: SpreadBy,
     pub(super) seed: u64,
     pub(super) packets: usize,
+    pub(super) handover: usize,
     pub(super) host_buffer: usize,
     backends: Vec<SocketAddr>,
     settings: Vec<(&'static str, String)>,
@@ -193,6 +200,7 @@ impl Setup {
             spread: SpreadBy::Ports,
             seed: 1,
             packets: 8192,
+            handover: Layout::DEFAULT_HANDOVER,
             host_buffer: 64 << 10,
             backends: vec![family.addresses().backend(0)],
             settings: Vec::new(),
@@ -252,6 +260,12 @@ impl Setup {
     #[must_use]
     pub fn packets(self, packets: usize) -> Self {
         Self { packets, ..self }
+    }
+
+    /// Packets that each ring from one worker to another holds.
+    #[must_use]
+    pub fn handover(self, handover: usize) -> Self {
+        Self { handover, ..self }
     }
 
     /// Octets of each of the hosts' socket buffers.

@@ -69,12 +69,17 @@ fn flow<I: Ip>(
 /// How a port spreads frames over the workers' queues.
 #[derive(Debug)]
 pub(super) struct Switch {
+    /// How many there are to choose from.
     queues: usize,
     steering: Option<Steering>,
 }
 
 impl Switch {
-    pub(super) fn new(queues: usize, by: SpreadBy) -> Self {
+    pub(super) fn new(workers: usize, by: SpreadBy) -> Self {
+        let queues = match by {
+            SpreadBy::Ports | SpreadBy::Toeplitz => workers,
+            SpreadBy::OneQueue | SpreadBy::Receiver => 1,
+        };
         Self {
             queues,
             steering: rss(queues, by).map(|rss| Steering::new(&rss).expect("the key is long")),
@@ -97,7 +102,7 @@ impl Switch {
 /// What the ports tell about how they spread.
 pub(super) fn rss(queues: usize, by: SpreadBy) -> Option<Rss> {
     match by {
-        SpreadBy::Ports => None,
+        SpreadBy::Ports | SpreadBy::OneQueue | SpreadBy::Receiver => None,
         SpreadBy::Toeplitz => Some(Rss {
             key: (1..=40).map(|octet: u8| octet.wrapping_mul(151)).collect(),
             reta: (0..128).map(|entry| entry % queues as u16).collect(),

@@ -13,13 +13,15 @@ use netstack::wire::ethernet::MacAddr;
 use proxy::assemble::{ControlEnds, Queues, assemble};
 use proxy::config::Config;
 use proxy::l7::report::SessionReport;
+use proxy::port_queues::PortQueues;
+use proxy::receiver::Receiver;
 use proxy::secret::Secrets;
 use proxy::worker::{Command, Worker};
 
 use super::conservation;
 use super::end::End;
 use super::host::{EndId, SimHost};
-use super::setup::{Addresses, Link, Setup};
+use super::setup::{Addresses, Link, Setup, SpreadBy};
 use super::switch::{self, Switch};
 
 /// What a turn of everything takes. So even a perfect link has a round-trip time.
@@ -42,6 +44,9 @@ const MTU: usize = 1500;
 const CLIENT_LINK: PortId = PortId(0);
 const SERVER_LINK: PortId = PortId(1);
 
+/// A worker's queues of a link.
+type Io = PortQueues<Impair<MemIo>>;
+
 /// A simulated network.
 pub struct World {
     /// The host on link 0.
@@ -50,7 +55,9 @@ pub struct World {
     pub server: SimHost,
     /// Who has which address.
     pub addresses: Addresses,
-    workers: Vec<Worker<Impair<MemIo>>>,
+    workers: Vec<Worker<Io>>,
+    /// Who receives for all workers, if it is none of them.
+    receiver: Option<Receiver<Io>>,
     pools: Vec<MemPool>,
     packets: usize,
     control: ControlEnds,
@@ -62,6 +69,8 @@ pub struct World {
     /// When the workers want their next turn.
     next_turn: Option<Instant>,
     finished: bool,
+    /// The worker that has no turns at present.
+    absent: Option<usize>,
     /// Frames lost because a port had no buffer to receive them in.
     no_rx_buffer: u64,
 }
@@ -78,13 +87,9 @@ impl World {
         let pools: Vec<MemPool> = (0..setup.workers)
             .map(|_| MemPool::new(setup.packets, MTU))
             .collect();
-        let ios = (0..)
-            .zip(&pools)
-            .map(|(worker, pool)| ios(setup, worker, pool))
-            .collect();
         let secrets = Secrets::from_seed(setup.seed);
-        let assembly =
-            assemble(&config, &secrets, Queues::pairs(ios), START).expect("the setup is sound");
+        let mut assembly =
+            assemble(&config, &secrets, queues(setup, &pools), START).expect("the setup is sound");
         let on_link = setup.family.addresses().prefix_len;
         let mut client = SimHost::new(
             MacAddr([2, 0, 0, 0, 0, 0x10]),
@@ -109,6 +114,7 @@ impl World {
             server,
             addresses,
             workers: assembly.workers,
+            receiver: assembly.receivers.pop(),
             pools,
             packets: setup.packets,
             control: assembly.control,
@@ -118,6 +124,7 @@ impl World {
             moved: true,
             next_turn: None,
             finished: false,
+            absent: None,
             no_rx_buffer: 0,
         }
     }
@@ -173,14 +180,7 @@ impl World {
 
     /// A frame of somebody else arrives on the client's link.
     pub fn arrive(&mut self, frame: &[u8]) {
-        let queue = self.switch.queue_for(frame);
-        carry(
-            &mut self.workers[queue],
-            &self.pools[queue],
-            CLIENT_LINK,
-            frame,
-        )
-        .unwrap_or_else(|NoBuffer| self.no_rx_buffer += 1);
+        self.carry(CLIENT_LINK, frame);
     }
 
     /// Lets time pass until both ends of connections have ended, at either host, and nothing is
@@ -203,9 +203,9 @@ impl World {
         assert_eq!(self.sessions(), 0);
     }
 
-    /// How often something was counted, by all workers.
+    /// How often something was counted, by all workers and whoever receives for them.
     pub fn count(&self, event: Event) -> u64 {
-        let counters = self.control.counters.iter();
+        let counters = self.control.all_counters().into_iter();
         counters.map(|counters| counters.event(event)).sum()
     }
 
@@ -214,9 +214,9 @@ impl World {
         self.control.counters[worker].event(event)
     }
 
-    /// How many packets were dropped for a reason, by all workers.
+    /// How many packets were dropped for a reason, by all of them.
     pub fn drops(&self, reason: DropReason) -> u64 {
-        let counters = self.control.counters.iter();
+        let counters = self.control.all_counters().into_iter();
         counters.map(|counters| counters.drops(reason)).sum()
     }
 
@@ -249,6 +249,14 @@ impl World {
     /// Whether all workers have said that they are done.
     pub fn is_finished(&mut self) -> bool {
         self.finished
+    }
+
+    /// Lets so much time pass in which one worker has no turn, as if its core had something else to
+    /// do.
+    pub fn run_without(&mut self, worker: usize, time: Duration) {
+        self.absent = Some(worker);
+        self.run_for(time);
+        self.absent = None;
     }
 
     /// Changes what happens on the client's link.
@@ -310,7 +318,18 @@ impl World {
         self.moved = self.carry_to_workers();
         self.next_turn = None;
         self.finished = true;
+        if let Some(receiver) = &mut self.receiver {
+            let turn = receiver.poll_once(now);
+            self.next_turn = turn.next;
+            let (came, went) = conservation::balance(receiver.counters(), 0);
+            if came != went {
+                self.fail(&format!("receiver: {came} packets came, {went} went"));
+            }
+        }
         for index in 0..self.workers.len() {
+            if self.absent == Some(index) {
+                continue;
+            }
             let worker = &mut self.workers[index];
             let turn = worker.poll_once(now);
             let (came, went) = conservation::balance(worker.counters(), worker.packets_held());
@@ -332,18 +351,33 @@ impl World {
     /// Frames of the hosts go to the queues that the ports choose.
     fn carry_to_workers(&mut self) -> bool {
         let mut moved = false;
-        for (host, link) in [
-            (&mut self.client, CLIENT_LINK),
-            (&mut self.server, SERVER_LINK),
-        ] {
-            while let Some(frame) = host.transmit() {
-                moved = true;
-                let queue = self.switch.queue_for(&frame);
-                carry(&mut self.workers[queue], &self.pools[queue], link, &frame)
-                    .unwrap_or_else(|NoBuffer| self.no_rx_buffer += 1);
-            }
+        while let Some(frame) = self.client.transmit() {
+            moved = true;
+            self.carry(CLIENT_LINK, &frame);
+        }
+        while let Some(frame) = self.server.transmit() {
+            moved = true;
+            self.carry(SERVER_LINK, &frame);
         }
         moved
+    }
+
+    /// A frame arrives at the queue that the port chooses.
+    fn carry(&mut self, link: PortId, frame: &[u8]) {
+        let queue = self.switch.queue_for(frame);
+        let Some(mut buffer) = self.pools[queue].alloc() else {
+            self.no_rx_buffer += 1;
+            return;
+        };
+        buffer
+            .append(frame.len())
+            .expect("hosts respect the MTU")
+            .copy_from_slice(frame);
+        let io = match &mut self.receiver {
+            Some(receiver) => receiver.io_mut(link),
+            None => self.workers[queue].io_mut(link),
+        };
+        queue_of(io).inner_mut().inject(buffer);
     }
 
     fn carry_to_hosts(&mut self) -> bool {
@@ -353,7 +387,7 @@ impl World {
                 (&mut self.client, CLIENT_LINK),
                 (&mut self.server, SERVER_LINK),
             ] {
-                let io = worker.io_mut(link).inner_mut();
+                let io = queue_of(worker.io_mut(link)).inner_mut();
                 while let Some(frame) = io.take_sent() {
                     moved = true;
                     host.receive(frame.data().to_vec());
@@ -378,41 +412,61 @@ impl World {
     }
 
     fn set_link(&mut self, port: PortId, link: Link) {
-        for worker in &mut self.workers {
-            let io = worker.io_mut(port);
-            io.set_rx(link.towards);
-            io.set_tx(link.back);
+        let workers = self.workers.iter_mut().map(|worker| worker.io_mut(port));
+        let receiver = self.receiver.iter_mut().map(|one| one.io_mut(port));
+        for io in workers.chain(receiver) {
+            let queue = queue_of(io);
+            queue.set_rx(link.towards);
+            queue.set_tx(link.back);
         }
     }
 }
 
-/// A port has no buffer to receive into.
-struct NoBuffer;
+/// The one queue pair that there is, which may be another's to send on.
+fn queue_of(io: &mut Io) -> &mut Impair<MemIo> {
+    &mut io.queues_mut()[0]
+}
 
-/// A frame arrives at a worker's queue.
-fn carry(
-    worker: &mut Worker<Impair<MemIo>>,
-    pool: &MemPool,
-    link: PortId,
-    frame: &[u8],
-) -> Result<(), NoBuffer> {
-    let mut buffer = pool.alloc().ok_or(NoBuffer)?;
-    buffer
-        .append(frame.len())
-        .expect("hosts respect the MTU")
-        .copy_from_slice(frame);
-    worker.io_mut(link).inner_mut().inject(buffer);
-    Ok(())
+/// The queues of all, as the setup has them. Buffers of whoever receives for others are those of the
+/// first worker.
+fn queues(setup: &Setup, pools: &[MemPool]) -> Queues<Io> {
+    let mut workers: Vec<_> = (0..)
+        .zip(pools)
+        .map(|(worker, pool)| ios(setup, worker, pool))
+        .collect();
+    if matches!(setup.spread, SpreadBy::OneQueue | SpreadBy::Receiver)
+        && let Some((first, others)) = workers.split_first_mut()
+    {
+        for other in others {
+            for (io, lender) in other.iter_mut().zip(&mut *first) {
+                assert!(io.borrow_from(lender), "the first worker has a queue");
+            }
+        }
+    }
+    let mut queues = Queues::pairs(workers);
+    let layout = &mut queues.layout;
+    layout.flows = 1024;
+    layout.handover = setup.handover;
+    match setup.spread {
+        SpreadBy::Ports | SpreadBy::Toeplitz => {}
+        SpreadBy::OneQueue => layout.ports.iter_mut().for_each(|port| port.shared = true),
+        SpreadBy::Receiver => {
+            layout.receivers = vec![(0..setup.workers as u16).collect()];
+            queues.receivers = vec![ios(setup, setup.workers as u64, &pools[0])];
+        }
+    }
+    queues
 }
 
 /// A worker's queue pairs on both links.
-fn ios(setup: &Setup, worker: u64, pool: &MemPool) -> Vec<Impair<MemIo>> {
+fn ios(setup: &Setup, worker: u64, pool: &MemPool) -> Vec<Io> {
     let links = [(1, setup.client_link), (2, setup.server_link)];
     let io = |(number, link): (u8, Link)| {
         let mut io = MemIo::new(MacAddr([2, 0, 0, 0, 0, number]), MTU, pool.clone());
         io.capabilities_mut().rss = switch::rss(setup.workers, setup.spread);
         let seed = (setup.seed << 16) + (worker << 8) + u64::from(number);
-        Impair::new(io, seed, link.towards, link.back, LINK_CAPACITY)
+        let io = Impair::new(io, seed, link.towards, link.back, LINK_CAPACITY);
+        PortQueues::new(io, [])
     };
     links.map(io).into()
 }

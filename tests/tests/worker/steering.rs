@@ -1,10 +1,15 @@
 //! A port with one receive queue for several workers: the first one receives for all.
 
+use core::time::Duration;
+
 use netstack::counters::Event;
 use netstack::drop::DropReason;
 use netstack::ip::{V4, V6};
 use netstack::wire::tcp::{self, Flags, Header};
-use weirgate_tests::station::frame::{BACKEND_MAC, Tcp, TestIp, US_MAC, ethernet_between, packet};
+use netstack::wire::{ethernet, icmp};
+use weirgate_tests::station::frame::{
+    BACKEND_MAC, Tcp, TestIp, US_MAC, ethernet_between, icmp_frame, packet,
+};
 use weirgate_tests::station::sent::segment;
 use weirgate_tests::station::{CONFIG, Station};
 
@@ -164,4 +169,70 @@ fn a_full_ring<I: TestIp>() {
 fn a_ring_that_is_full_loses_counted_packets_and_no_connection() {
     a_full_ring::<V4>();
     a_full_ring::<V6>();
+}
+
+/// The sequence number of an echo reply.
+fn echo_reply<I: TestIp>(frame: &[u8]) -> Option<u16> {
+    let header = ethernet::Header::parse(frame).ok()?;
+    if header.ethertype != I::ETHERTYPE {
+        return None;
+    }
+    let packet = I::open(frame.get(ethernet::HEADER_LEN..)?);
+    let message = icmp::Message::parse::<I>(packet.upper).ok()?;
+    match message {
+        icmp::Message::EchoReply { sequence, .. } => Some(sequence),
+        _ => None,
+    }
+}
+
+/// While a worker is away, those who send on its queue wait, and at last count what they drop. What
+/// found room is sent, in order, once it is back.
+fn a_lender_that_is_away<I: TestIp>() {
+    let config = CONFIG.replace("lcores = [0]", "lcores = [0, 0]");
+    let mut station = Station::lending(&config, 8192);
+    station.meet();
+    let ping = |station: &mut Station, sequences: core::ops::Range<u16>| {
+        for sequence in sequences {
+            let request = icmp::Message::EchoRequest { ident: 1, sequence };
+            station.inject_to(1, &icmp_frame::<I>(request, b"ping"));
+        }
+    };
+    let replies = |station: &mut Station| -> Vec<u16> {
+        let sent = station.take_sent();
+        let replies = sent.iter().filter_map(|frame| echo_reply::<I>(frame));
+        replies.collect()
+    };
+    ping(&mut station, 0..600);
+    for _ in 0..30 {
+        station.turn_without(Some(0));
+    }
+    assert!(replies(&mut station).is_empty());
+    // Nothing is dropped at once; what does not fit the ring waits with the borrower.
+    let lost = |station: &Station| station.counters(1).drops(DropReason::TxQueueFull);
+    assert_eq!(lost(&station), 0);
+    for _ in 0..30 {
+        station.turn();
+    }
+    assert_eq!(replies(&mut station), (0..600).collect::<Vec<_>>());
+    // Away for longer than anything should wait.
+    ping(&mut station, 0..700);
+    for _ in 0..30 {
+        station.turn_without(Some(0));
+        station.advance(Duration::from_millis(1));
+    }
+    let dropped = lost(&station);
+    assert!(dropped > 0);
+    for _ in 0..30 {
+        station.turn();
+    }
+    let sent = replies(&mut station);
+    assert_eq!(sent.len() as u64 + dropped, 700);
+    assert!(sent.is_sorted());
+    station.finish();
+}
+
+#[test]
+fn a_lender_that_is_away_holds_up_who_sends_on_its_queue() {
+    a_lender_that_is_away::<V4>();
+    a_lender_that_is_away::<V6>();
 }
