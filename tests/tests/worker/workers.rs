@@ -1,5 +1,7 @@
 //! Several workers: what arrives at the wrong one, and what they tell each other.
 
+use core::time::Duration;
+
 use netstack::counters::{Counters, Event};
 use netstack::drop::DropReason;
 use netstack::ip::{V4, V6};
@@ -11,7 +13,7 @@ use weirgate_tests::station::frame::{
     CLIENT_MAC, Tcp, TestIp, framed, icmp_frame, neighbor_announcement, with_extensions,
     with_options,
 };
-use weirgate_tests::station::sent::describe;
+use weirgate_tests::station::sent::{describe, segment};
 use weirgate_tests::station::{CONFIG, ENGINES, Station, config_for};
 
 use crate::tcp::handshake;
@@ -202,6 +204,97 @@ fn segments_of_a_client_find_the_worker_that_knows_it() {
     for engine in ENGINES {
         is_found_by_asking::<V4>(engine);
         is_found_by_asking::<V6>(engine);
+    }
+}
+
+/// The ACK of a handshake and the first octets come in one burst, to a port that may bring them
+/// anywhere.
+fn a_handshake_here_is_not_asked_about<I: TestIp>(engine: EngineKind) {
+    let config = config_for(engine).replace("lcores = [0]", "lcores = [0, 1]");
+    let mut station = Station::new(&config, 512);
+    station.meet();
+    station.inject_to(0, &Tcp::new(Flags::SYN).frame::<I>());
+    station.turn();
+    let sent = station.take_sent();
+    let answer = segment::<I>(&sent[0]).expect("a SYN-ACK");
+    for payload in [b"".as_slice(), b"GET /"] {
+        let mut segment = Tcp::new(Flags::ACK);
+        (segment.seq, segment.ack) = (1001, answer.header.seq.wrapping_add(1));
+        segment.payload = payload.to_vec();
+        station.inject_to(0, &segment.frame::<I>());
+    }
+    station.turn();
+    station.turn();
+    assert_eq!(station.counters(0).event(Event::StraysAsked), 0);
+    assert_eq!(station.counters(0).event(Event::SessionsActive), 1);
+    station.finish();
+}
+
+#[test]
+fn a_handshake_is_not_asked_about() {
+    for engine in ENGINES {
+        a_handshake_here_is_not_asked_about::<V4>(engine);
+        a_handshake_here_is_not_asked_about::<V6>(engine);
+    }
+}
+
+/// A client's SYN and its repetition come to two workers, each of which begins a handshake. The client
+/// goes on with the second, and what it sends comes to the first.
+fn a_handshake_elsewhere_is_found<I: TestIp>(engine: EngineKind) {
+    let config = config_for(engine).replace("lcores = [0]", "lcores = [0, 1]");
+    let mut station = Station::new(&config, 512);
+    station.meet();
+    let mut snd_nxt = 0;
+    for worker in [0, 1] {
+        station.inject_to(worker, &Tcp::new(Flags::SYN).frame::<I>());
+        station.turn();
+        let sent = station.take_sent();
+        let answer = segment::<I>(&sent[0]).expect("a SYN-ACK");
+        snd_nxt = answer.header.seq.wrapping_add(1);
+        station.advance(Duration::from_millis(100));
+    }
+    for (flags, payload) in [
+        (Flags::ACK, b"".as_slice()),
+        (Flags::ACK | Flags::PSH, b"GET /"),
+    ] {
+        let mut segment = Tcp::new(flags);
+        (segment.seq, segment.ack) = (1001, snd_nxt);
+        segment.payload = payload.to_vec();
+        station.inject_to(0, &segment.frame::<I>());
+        station.turn();
+        station.turn();
+    }
+    let [first, second] = [0, 1].map(|worker| station.counters(worker));
+    assert_eq!(first.event(Event::StraysAsked), 2);
+    assert_eq!(second.event(Event::TcpAccepted), 1);
+    for counters in [first, second] {
+        assert_eq!(counters.event(Event::TcpResetsSent), 0);
+    }
+    // What fits neither is refused by the one that was asked last.
+    let mut segment = Tcp::new(Flags::ACK);
+    (segment.seq, segment.ack) = (1001, snd_nxt.wrapping_sub(1 << 30));
+    segment.sport = 4001;
+    station.inject_to(
+        1,
+        &Tcp {
+            flags: Flags::SYN,
+            ..segment.clone()
+        }
+        .frame::<I>(),
+    );
+    station.turn();
+    station.inject_to(1, &segment.frame::<I>());
+    station.turn();
+    station.turn();
+    assert_eq!(station.counters(0).event(Event::TcpResetsSent), 1);
+    station.finish();
+}
+
+#[test]
+fn a_handshake_at_another_worker_is_found() {
+    for engine in ENGINES {
+        a_handshake_elsewhere_is_found::<V4>(engine);
+        a_handshake_elsewhere_is_found::<V6>(engine);
     }
 }
 

@@ -18,7 +18,7 @@ use crate::tcp::run::{Alone, Run};
 use crate::tcp::time_wait::{Age, TimeWait};
 use crate::tcp::{Output, Segment, State, TcpIp, bare, path_mtu};
 use crate::time::Instant;
-use crate::wire::tcp::Flags;
+use crate::wire::tcp::{Flags, Header};
 
 /// How old an entry in TIME-WAIT must be for a FIN to renew it. Each renewal takes a place in the
 /// table's queue, and a peer that repeats its FIN must not push out all others.
@@ -75,6 +75,11 @@ impl<B: PacketBuf> Endpoint<B> {
         let Some(id) = guessed.or_else(|| self.find(arrival.network, &flow)) else {
             return self.handle_unconnected(arrival, segment, out);
         };
+        if arrival.elsewhere && self.is_of_another_handshake(id, &segment.header) {
+            return Err(Misdirected::Unknown {
+                packet: segment.packet,
+            });
+        }
         let mut seq = segment.header.seq;
         let mut taken_in = self.handle_for(id, now, flow, segment, out);
         while run.peek().is_some() {
@@ -93,6 +98,18 @@ impl<B: PacketBuf> Endpoint<B> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a segment acknowledges a SYN that the handshake here did not send. A client's SYN and
+    /// its repetition may come to two workers, and the client goes on with one of them.
+    fn is_of_another_handshake(&self, id: ConnId, header: &Header) -> bool {
+        let entry = &self.connections[id.index()];
+        let flags = header.flags;
+        matches!(entry.holder, Holder::Handshake(_))
+            && entry.connection.state() == State::SynReceived
+            && flags.contains(Flags::ACK)
+            && !flags.contains(Flags::SYN)
+            && !entry.connection.is_in_flight(header.ack.wrapping_sub(1))
     }
 
     /// Takes in a segment that belongs to no connection of this worker.
