@@ -14,7 +14,7 @@ use weirgate_tests::rig::{
 };
 
 /// Longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The listener whose backend is reached over IPv6.
 const V6_BACKEND: u16 = 81;
 /// Clients that connect side by side, again and again.

@@ -55,7 +55,7 @@ impl Bridge {
         command.args(["--nb-cores=1", "--stats-period=3600"]);
         command.arg("--total-num-mbufs=16384");
         let mut process = Process::start(&mut command, &directory.join("bridge.log"))?;
-        process.wait_until_ready(Duration::from_secs(60), |process| {
+        process.wait_until_ready(Duration::from_mins(1), |process| {
             process.log().contains("packet forwarding - ports=4")
         })?;
         Ok(Self { _process: process })
