@@ -158,7 +158,7 @@ fn one_queue_serves_two_workers() {
         return;
     };
     outcome.assert_distributed();
-    outcome.assert_fair(5);
+    outcome.assert_fair(10);
     assert_eq!(outcome.receives(), [true, false]);
 }
 
@@ -169,7 +169,7 @@ fn a_receiver_serves_two_workers() {
         return;
     };
     outcome.assert_distributed();
-    outcome.assert_fair(5);
+    outcome.assert_fair(10);
     assert_eq!(outcome.receives(), [false, false]);
 }
 

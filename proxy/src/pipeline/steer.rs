@@ -24,6 +24,9 @@ use netstack::wire::tcp;
 use super::classify::{Classified, Classifier};
 use crate::handover::{Kind, Message, Outbox};
 
+/// Frames that wait for a worker and weigh as much as a client.
+const FRAMES_A_CLIENT: usize = 16;
+
 /// What the stage is made of.
 #[derive(Debug)]
 pub struct SteerParts {
@@ -59,8 +62,8 @@ pub struct Steer<B> {
 struct Lanes<B> {
     /// By the number of the worker.
     frames: Vec<Vec<Message<B>>>,
-    /// New flows that this worker got in this turn.
-    kept: u16,
+    /// New flows that each worker got in this turn, of which its counters cannot know yet.
+    fresh: Vec<u16>,
 }
 
 impl<B: PacketBuf> Steer<B> {
@@ -69,7 +72,7 @@ impl<B: PacketBuf> Steer<B> {
         Self {
             lanes: Lanes {
                 frames: (0..workers).map(|_| Vec::with_capacity(capacity)).collect(),
-                kept: 0,
+                fresh: vec![0; usize::from(workers)],
             },
             seen: Vec::with_capacity(BURST_SIZE),
             parts,
@@ -116,7 +119,7 @@ impl<B: PacketBuf> Steer<B> {
 
     /// Hands over what the turn has collected. To be called once a turn, after all ports.
     pub fn flush(&mut self, outbox: &mut Outbox<B>, counters: &Counters) {
-        self.lanes.kept = 0;
+        self.lanes.fresh.fill(0);
         for (worker, lane) in (0..).zip(&mut self.lanes.frames) {
             if lane.is_empty() {
                 continue;
@@ -153,19 +156,21 @@ impl<B: PacketBuf> Steer<B> {
         {
             return owner;
         }
+        let recorded = directory.counts().recorded;
         let view = View {
             workers,
-            own: *own,
             outbox,
             lanes: &self.lanes,
+            first: recorded as usize,
         };
         // Seconds; they wrap.
         let tick = (now.as_micros() / 1_000_000) as u16;
-        let before = directory.counts().recorded;
         let placement = directory.place(hash, ports.kind, tick, &view);
         let (worker, _) = workers[usize::from(placement.worker)];
-        if Some(worker) == *own && directory.counts().recorded != before {
-            self.lanes.kept += 1;
+        if directory.counts().recorded != recorded
+            && let Some(fresh) = self.lanes.fresh.get_mut(usize::from(worker))
+        {
+            *fresh = fresh.saturating_add(1);
         }
         worker
     }
@@ -174,9 +179,10 @@ impl<B: PacketBuf> Steer<B> {
 /// The rings to the workers, by their places in the list.
 struct View<'a, B> {
     workers: &'a [(u16, Arc<Counters>)],
-    own: Option<u16>,
     outbox: &'a Outbox<B>,
     lanes: &'a Lanes<B>,
+    /// Which of them gets a flow if none has less to do than the others: not always the same one.
+    first: usize,
 }
 
 impl<B> View<'_, B> {
@@ -192,26 +198,25 @@ impl<B> View<'_, B> {
             .map_or(0, Vec::len)
     }
 
-    /// What a worker has to do: its clients, and the frames on their way to it.
+    /// What a worker has to do: its clients, those that it does not know of yet, and a little for
+    /// frames on their way to it. Clients stay, while frames are soon gone.
     fn load(&self, worker: u16, counters: &Counters) -> u64 {
         let clients = counters.event(Event::SessionsActive) + counters.event(Event::TcpHalfOpen);
-        let coming = if Some(worker) == self.own {
-            usize::from(self.lanes.kept)
-        } else {
-            self.outbox.waiting(worker) + self.ahead(worker)
-        };
-        clients + coming as u64
+        let fresh = self.lanes.fresh.get(usize::from(worker));
+        let waiting = self.outbox.waiting(worker) / FRAMES_A_CLIENT;
+        clients + u64::from(fresh.copied().unwrap_or_default()) + waiting as u64
     }
 }
 
 impl<B> Rings for View<'_, B> {
     fn least_loaded(&self) -> u8 {
-        let loads = self
-            .workers
-            .iter()
-            .map(|(worker, counters)| self.load(*worker, counters));
-        let least = (0..).zip(loads).min_by_key(|(_, load)| *load);
-        least.map_or(0, |(place, _)| place)
+        let count = self.workers.len();
+        let places = (0..count).map(|place| (self.first + place) % count);
+        let least = places.min_by_key(|place| {
+            let (worker, counters) = &self.workers[*place];
+            self.load(*worker, counters)
+        });
+        least.unwrap_or_default() as u8
     }
 
     fn by_hash(&self, hash: u32) -> u8 {
