@@ -12,71 +12,25 @@
 //! What the client sends before a backend is connected waits in its receive buffer. The halves end
 //! as they were ended: FIN passes as FIN, after everything before it; anything else as RST, so a
 //! transfer that was cut never looks complete.
+mod config;
+mod connecting;
+mod joined;
+mod opening;
 
-use core::net::{IpAddr, SocketAddr};
-use core::time::Duration;
-use std::sync::Arc;
-
-use crossbeam_channel::Sender;
 use netstack::counters::{Counters, Event};
-use netstack::ip::{FiveTuple, Ip, NetworkId, V4, V6};
-use netstack::rss::Steering;
-use netstack::tcp::{
-    self, CloseCause, ConnId, ConnectError, ConnectTarget, Connection, ConnectionOptions, Endpoint,
-    ListenerId, Output, TcpIp, Timeout,
-};
+use netstack::tcp::{self, CloseCause, ConnId, Endpoint, ListenerId, Output, Timeout};
 use netstack::time::Instant;
 use slab::Slab;
 
-use super::backend_pool::{BackendId, BackendPool};
+pub use self::config::{BackendPath, Group, SessionsConfig};
+use self::connecting::Search;
+use self::joined::Joined;
+use super::backend_pool::BackendId;
 use super::report::SessionReport;
-use super::splice;
 use crate::termination::{Cause, CloseReason, Phase, Side};
 
 /// Sessions reset in one turn when draining is over.
 const RESETS_PER_TURN: usize = 256;
-
-/// What a session needs to reach one backend.
-#[derive(Clone, Debug)]
-pub struct BackendPath {
-    /// Our address towards it.
-    pub source: IpAddr,
-    /// The MTU of the port that leads to it, in octets.
-    pub mtu: usize,
-    /// How that port spreads replies over its queues, and which queue is this worker's; `None` if
-    /// nobody can tell.
-    pub steering: Option<(Steering, u16)>,
-}
-
-/// A backend group as a worker uses it.
-#[derive(Debug)]
-pub struct Group {
-    /// Who is next.
-    pub pool: BackendPool,
-    /// How each backend is reached, in the order of the pool.
-    pub paths: Vec<BackendPath>,
-    /// What connections to it are made with.
-    pub options: Arc<ConnectionOptions>,
-    /// Backends tried for one session at most.
-    pub tries: u8,
-}
-
-/// What sessions are made with.
-#[derive(Debug)]
-pub struct SessionsConfig {
-    /// This worker.
-    pub worker: u16,
-    /// Sessions at once.
-    pub max_sessions: usize,
-    /// Backend groups.
-    pub groups: Vec<Group>,
-    /// The group of each listener.
-    pub group_of_listener: Vec<usize>,
-    /// How long backends may be tried for one session.
-    pub connect_total: Duration,
-    /// Where reports go; full means lost and counted.
-    pub reports: Sender<SessionReport>,
-}
 
 /// What a turn of the worker lends to the sessions.
 pub struct Turn<'a, O: Output> {
@@ -114,24 +68,6 @@ enum Stage {
     Connecting(Search),
     /// Octets flow.
     Joined(Joined),
-}
-
-#[derive(Debug)]
-struct Search {
-    /// The backend that was sent a SYN; `None` only on the way to the next one.
-    attempt: Option<Attempt>,
-    /// Backends that could not be connected to.
-    failed: Vec<BackendId>,
-}
-
-#[derive(Debug)]
-struct Joined {
-    attempt: Attempt,
-    /// Backends that were tried, this one included.
-    tries: u8,
-    connected_at: Instant,
-    bytes_to_backend: u64,
-    bytes_to_client: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -268,139 +204,6 @@ impl Sessions {
         }
     }
 
-    /// Connects to the next backend. If there is none that may be tried, the session ends for
-    /// `reason`, which is how the last try failed.
-    fn connect_next<O: Output>(&mut self, key: usize, reason: CloseReason, turn: &mut Turn<'_, O>) {
-        let mut reason = reason;
-        loop {
-            let session = &mut self.sessions[key];
-            let Stage::Connecting(search) = &mut session.stage else {
-                return;
-            };
-            let group_index = self.config.group_of_listener[session.listener.0 as usize];
-            let group = &mut self.config.groups[group_index];
-            let waited = turn.now.saturating_duration_since(session.accepted_at);
-            let may_try = search.failed.len() < usize::from(group.tries)
-                && (search.failed.is_empty() || waited < self.config.connect_total);
-            let client = turn.tcp.flow(session.client).remote().ip();
-            let choice = may_try
-                .then(|| group.pool.pick(client, &search.failed))
-                .flatten();
-            let Some(backend) = choice else {
-                turn.counters.increment(Event::SessionsNoBackend);
-                self.close(key, reason, turn);
-                return;
-            };
-            if !search.failed.is_empty() {
-                turn.counters.increment(Event::SessionsRetried);
-            }
-            let opening = Opening {
-                group,
-                backend,
-                by: session.accepted_at + self.config.connect_total,
-                owner: key as u32,
-            };
-            match opening.open(turn) {
-                Ok(connection) => {
-                    search.attempt = Some(Attempt {
-                        backend,
-                        connection,
-                    });
-                    turn.tcp.flush(connection, turn.now, turn.out);
-                    return;
-                }
-                Err(error) => {
-                    group.pool.release(backend);
-                    search.failed.push(backend);
-                    reason = refusal(error);
-                }
-            }
-        }
-    }
-
-    /// Something happened while a backend is being connected.
-    fn connecting<O: Output>(&mut self, key: usize, attempt: Attempt, turn: &mut Turn<'_, O>) {
-        let client = self.sessions[key].client;
-        if let Some(cause) = turn.tcp.connection(client).ended() {
-            self.close(key, close_reason(Side::Client, cause, Phase::Connect), turn);
-            return;
-        }
-        let backend = turn.tcp.connection(attempt.connection);
-        if let Some(cause) = backend.ended() {
-            self.abandon(key, attempt, turn);
-            self.connect_next(
-                key,
-                close_reason(Side::Backend, cause, Phase::Connect),
-                turn,
-            );
-            return;
-        }
-        if backend.is_established() {
-            turn.counters.increment(Event::TcpConnected);
-            let session = &mut self.sessions[key];
-            session.stage = Stage::Joined(Joined {
-                attempt,
-                tries: session.tried().0,
-                connected_at: turn.now,
-                bytes_to_backend: 0,
-                bytes_to_client: 0,
-            });
-            self.joined(key, turn);
-            return;
-        }
-        turn.tcp.flush(attempt.connection, turn.now, turn.out);
-        turn.tcp.flush(client, turn.now, turn.out);
-    }
-
-    /// Something happened to one of two joined halves.
-    fn joined<O: Output>(&mut self, key: usize, turn: &mut Turn<'_, O>) {
-        let Session { client, stage, .. } = &mut self.sessions[key];
-        let Stage::Joined(joined) = stage else { return };
-        let (client_id, backend_id) = (*client, joined.attempt.connection);
-        // Most often something has happened to both, and once is enough.
-        turn.tcp.attend(client_id);
-        turn.tcp.attend(backend_id);
-        let Some((client, backend)) = turn.tcp.pair(client_id, backend_id) else {
-            return;
-        };
-        let to_backend = splice::forward(client, backend, turn.out);
-        let to_client = splice::forward(backend, client, turn.out);
-        Connection::share_progress(client, backend);
-        let ended = (client.ended(), backend.ended());
-        joined.bytes_to_backend += to_backend;
-        joined.bytes_to_client += to_client;
-        turn.counters.add(Event::BytesToBackend, to_backend);
-        turn.counters.add(Event::BytesToClient, to_client);
-        let reason = match ended {
-            (Some(CloseCause::Finished), Some(CloseCause::Finished)) => CloseReason::FINISHED,
-            (Some(cause), _) if cause != CloseCause::Finished => {
-                close_reason(Side::Client, cause, Phase::Data)
-            }
-            (_, Some(cause)) if cause != CloseCause::Finished => {
-                close_reason(Side::Backend, cause, Phase::Data)
-            }
-            _ => {
-                turn.tcp.flush(client_id, turn.now, turn.out);
-                turn.tcp.flush(backend_id, turn.now, turn.out);
-                return;
-            }
-        };
-        self.close(key, reason, turn);
-    }
-
-    /// Gives up a backend that did not become connected.
-    fn abandon<O: Output>(&mut self, key: usize, attempt: Attempt, turn: &mut Turn<'_, O>) {
-        let session = &mut self.sessions[key];
-        if let Stage::Connecting(search) = &mut session.stage {
-            search.attempt = None;
-            search.failed.push(attempt.backend);
-        }
-        let group = self.config.group_of_listener[session.listener.0 as usize];
-        self.config.groups[group].pool.release(attempt.backend);
-        turn.tcp.connection(attempt.connection).abort();
-        turn.tcp.release(attempt.connection, turn.now, turn.out);
-    }
-
     /// Ends a session. Halves that have not ended by themselves are reset.
     fn close<O: Output>(&mut self, key: usize, reason: CloseReason, turn: &mut Turn<'_, O>) {
         let session = self.sessions.remove(key);
@@ -472,82 +275,6 @@ impl Sessions {
             Stage::Connecting(_) => Phase::Connect,
             Stage::Joined(_) => Phase::Data,
         }
-    }
-}
-
-/// A connection that is to be opened to a backend.
-struct Opening<'a> {
-    group: &'a Group,
-    backend: BackendId,
-    /// When no backend is waited for any more.
-    by: Instant,
-    /// The session that will hold it.
-    owner: u32,
-}
-
-impl Opening<'_> {
-    /// Opens it, in the IP version of the backend's address.
-    fn open<O: Output>(&self, turn: &mut Turn<'_, O>) -> Result<ConnId, ConnectError> {
-        let remote = self.group.pool.backend(self.backend).address;
-        match (self.path().source, remote) {
-            (IpAddr::V4(local), SocketAddr::V4(remote)) => {
-                self.open_flow::<V4, O>(local, (*remote.ip(), remote.port()), turn)
-            }
-            (IpAddr::V6(local), SocketAddr::V6(remote)) => {
-                self.open_flow::<V6, O>(local, (*remote.ip(), remote.port()), turn)
-            }
-            // The path was chosen for the backend's address.
-            (IpAddr::V4(_), SocketAddr::V6(_)) | (IpAddr::V6(_), SocketAddr::V4(_)) => {
-                Err(ConnectError::NoPort)
-            }
-        }
-    }
-
-    /// Opens it, if there is one, from a port whose replies come back to this worker.
-    fn open_flow<I: TcpIp, O: Output>(
-        &self,
-        local: I::Addr,
-        remote: (I::Addr, u16),
-        turn: &mut Turn<'_, O>,
-    ) -> Result<ConnId, ConnectError> {
-        let path = self.path();
-        let target = ConnectTarget::<I> {
-            network: NetworkId::BARE,
-            local,
-            remote,
-            mtu: path.mtu,
-            by: self.by,
-        };
-        turn.tcp
-            .connect(turn.now, target, &self.group.options, self.owner, |reply| {
-                path.comes_home(reply)
-            })
-    }
-
-    fn path(&self) -> &BackendPath {
-        &self.group.paths[self.backend.index()]
-    }
-}
-
-impl BackendPath {
-    /// Whether a reply of this flow arrives at this worker's queue, as far as anybody can tell.
-    fn comes_home<I: Ip>(&self, reply: &FiveTuple<I>) -> bool {
-        self.steering
-            .as_ref()
-            .is_none_or(|(steering, queue)| steering.queue_for(reply) == *queue)
-    }
-}
-
-/// Why no connection could even be begun.
-fn refusal(error: ConnectError) -> CloseReason {
-    let cause = match error {
-        ConnectError::NoPort => Cause::Exhausted,
-        ConnectError::NoConnection => Cause::Limit,
-    };
-    CloseReason {
-        side: Side::Proxy,
-        cause,
-        phase: Phase::Connect,
     }
 }
 
