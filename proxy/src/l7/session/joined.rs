@@ -1,10 +1,11 @@
 //! A session of two halves, between which octets flow.
 
 use netstack::counters::Event;
-use netstack::tcp::{CloseCause, Connection, Output};
+use netstack::tcp::{CloseCause, Output};
 use netstack::time::Instant;
 
 use super::{Attempt, Session, Sessions, Stage, Turn, close_reason};
+use crate::l7::half::Half;
 use crate::l7::splice;
 use crate::termination::{CloseReason, Phase, Side};
 
@@ -30,9 +31,10 @@ impl Sessions {
         let Some((client, backend)) = turn.tcp.pair(client_id, backend_id) else {
             return;
         };
-        let to_backend = splice::forward(client, backend, turn.out);
-        let to_client = splice::forward(backend, client, turn.out);
-        Connection::share_progress(client, backend);
+        let (mut client, mut backend) = (Half::plain(client), Half::plain(backend));
+        let to_backend = splice::forward(&mut client, &mut backend, turn.out);
+        let to_client = splice::forward(&mut backend, &mut client, turn.out);
+        Half::share_progress(&mut client, &mut backend);
         let ended = (client.ended(), backend.ended());
         joined.bytes_to_backend += to_backend;
         joined.bytes_to_client += to_client;
