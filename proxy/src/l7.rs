@@ -4,7 +4,9 @@
 //! octets between its two halves, each of which is a [`half`].
 
 pub mod backend_pool;
+pub mod client_hello;
 pub mod half;
+pub mod proxy_protocol;
 pub mod report;
 pub mod session;
 pub mod splice;
