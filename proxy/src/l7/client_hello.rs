@@ -18,6 +18,9 @@ pub const MAX_HELLO: usize = 16 << 10;
 /// who makes a hundred small ones is up to no good.
 pub const MAX_LEN: usize = MAX_HELLO + (1 << 10);
 
+/// Octets of the longest host name.
+pub const LONGEST_NAME: usize = 253;
+
 /// Octets of a record's header.
 const RECORD_HEADER_LEN: usize = 5;
 
@@ -99,6 +102,12 @@ impl Protocols {
     pub fn only(&self) -> Option<&[u8]> {
         let mut names = self.iter();
         names.next().filter(|_| names.next().is_none())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(names: &[&str]) -> Self {
+        let with_length = |name: &&str| [&[name.len() as u8][..], name.as_bytes()].concat();
+        Self(names.iter().flat_map(with_length).collect())
     }
 
     /// Whether there is none.
@@ -328,7 +337,6 @@ fn parse_protocols(mut extension: Reader<'_>) -> Option<Protocols> {
 /// RFC 6066 section 3 wants ASCII, no dot at the end, and no addresses. Underscores are not in RFC
 /// 1123, but in use.
 pub fn host_name(name: &[u8]) -> Option<Box<str>> {
-    const LONGEST_NAME: usize = 253;
     const LONGEST_LABEL: usize = 63;
     let is_label = |label: &[u8]| {
         let allowed = |octet: &u8| octet.is_ascii_alphanumeric() || b"-_".contains(octet);

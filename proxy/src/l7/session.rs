@@ -3,28 +3,35 @@
 //! In: events of the worker's TCP endpoint. Out: calls to the endpoint, reports of ended sessions.
 //!
 //! ```text
-//! accepted -> Connecting --established--> Joined --both finished--> reported
-//!               |   ^                       |
-//!               |   | next backend          | either half reset or timed out:
-//!               v   | (tries, time left)    v the other half is reset
-//!             refused, timed out         reported
+//! accepted -> Preamble --said what it had to--> Connecting --established--> Joined --both finished--> reported
+//!    |           |                               |   ^                       |
+//!    |           v something else, or too late   |   | next backend          | either half reset or
+//!    |        reported                           |   | (tries, time left)    v timed out: the other
+//!    +--- nothing to be said first ------------->v   |                    reported  half is reset
+//!                                            refused, timed out
 //! ```
 //! What the client sends before a backend is connected waits in its receive buffer. The halves end
 //! as they were ended: FIN passes as FIN, after everything before it; anything else as RST, so a
 //! transfer that was cut never looks complete.
+mod announce;
 mod config;
 mod connecting;
 mod joined;
 mod opening;
+mod preamble;
 
 use netstack::counters::{Counters, Event};
 use netstack::tcp::{self, CloseCause, ConnId, Endpoint, ListenerId, Output, Timeout};
 use netstack::time::Instant;
+use netstack::timer_wheel::TimerWheel;
 use slab::Slab;
 
-pub use self::config::{BackendPath, Group, SessionsConfig};
+pub use self::config::{BackendPath, Group, ListenerPlan, SessionsConfig};
 use self::connecting::Search;
 use self::joined::Joined;
+use self::preamble::Preamble;
+pub use self::preamble::Preface;
+use super::about::About;
 use super::backend_pool::BackendId;
 use super::report::SessionReport;
 use crate::termination::{Cause, CloseReason, Phase, Side};
@@ -48,6 +55,14 @@ pub struct Turn<'a, O: Output> {
 #[derive(Debug)]
 pub struct Sessions {
     sessions: Slab<Session>,
+    /// When the preamble of a session must be over, by its place in `sessions`.
+    timers: TimerWheel,
+    /// For what is looked at, or written, in pieces; empty or old between calls.
+    scratch: Vec<u8>,
+    /// For messages that are put together of records; empty or old between calls.
+    records: Vec<u8>,
+    /// Sessions that were given an identifier of their own.
+    named: u64,
     config: SessionsConfig,
 }
 
@@ -59,15 +74,24 @@ struct Session {
     listener: ListenerId,
     opened_at: Instant,
     accepted_at: Instant,
+    /// What is known of the client beyond its connection.
+    about: Option<Box<About>>,
     stage: Stage,
 }
 
 #[derive(Debug)]
 enum Stage {
+    /// The client has something to say first.
+    Preamble(Preamble),
     /// A backend is to be connected to.
     Connecting(Search),
     /// Octets flow.
-    Joined(Joined),
+    Joined {
+        /// Backends that were tried, this one included. Not in `joined`, where it would take eight
+        /// times its size.
+        tries: u8,
+        joined: Joined,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,30 +103,52 @@ struct Attempt {
 impl Session {
     fn attempt(&self) -> Option<Attempt> {
         match &self.stage {
+            Stage::Preamble(_) => None,
             Stage::Connecting(search) => search.attempt,
-            Stage::Joined(joined) => Some(joined.attempt),
+            Stage::Joined { joined, .. } => Some(joined.attempt),
         }
+    }
+
+    /// The place of the group that serves it.
+    fn group(&self, config: &SessionsConfig) -> usize {
+        let listener = &config.listeners[self.listener.0 as usize];
+        self.about
+            .as_ref()
+            .map_or(listener.group, |about| about.group)
+    }
+
+    /// When a backend could be looked for.
+    fn ready_at(&self) -> Instant {
+        self.about
+            .as_ref()
+            .map_or(self.accepted_at, |about| about.ready_at)
     }
 
     /// Backends that were tried, and the last of them.
     fn tried(&self) -> (u8, Option<BackendId>) {
         match &self.stage {
+            Stage::Preamble(_) => (0, None),
             Stage::Connecting(Search { attempt, failed }) => (
                 failed.len() as u8 + u8::from(attempt.is_some()),
                 attempt
                     .map(|attempt| attempt.backend)
                     .or_else(|| failed.last().copied()),
             ),
-            Stage::Joined(joined) => (joined.tries, Some(joined.attempt.backend)),
+            Stage::Joined { tries, joined } => (*tries, Some(joined.attempt.backend)),
         }
     }
 }
 
 impl Sessions {
     /// No sessions yet.
-    pub fn new(config: SessionsConfig) -> Self {
+    pub fn new(config: SessionsConfig, now: Instant) -> Self {
+        let capacity = config.max_sessions as u32;
         Self {
             sessions: Slab::with_capacity(config.max_sessions),
+            timers: TimerWheel::new(capacity, TimerWheel::DEFAULT_TICK, now),
+            scratch: Vec::new(),
+            records: Vec::new(),
+            named: 0,
             config,
         }
     }
@@ -115,6 +161,11 @@ impl Sessions {
     /// Whether there is no session.
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty()
+    }
+
+    /// When [`Self::handle_timeouts`] must be called at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next_deadline()
     }
 
     /// The other half of a session, if there are two.
@@ -144,7 +195,8 @@ impl Sessions {
                         attempt: Some(attempt),
                         ..
                     })) => self.connecting(key, *attempt, turn),
-                    Some(Stage::Joined(_)) => self.joined(key, turn),
+                    Some(Stage::Preamble(_)) => self.preamble(key, turn),
+                    Some(Stage::Joined { .. }) => self.joined(key, turn),
                     _ => turn.tcp.flush(id, turn.now, turn.out),
                 }
             }
@@ -184,20 +236,13 @@ impl Sessions {
             listener,
             opened_at,
             accepted_at: turn.now,
-            stage: Stage::Connecting(Search {
-                attempt: None,
-                failed: Vec::new(),
-            }),
+            about: None,
+            stage: Stage::Connecting(Search::default()),
         });
         turn.counters
             .set(Event::SessionsActive, self.sessions.len() as u64);
         turn.tcp.claim(client, key as u32);
-        let nobody = CloseReason {
-            side: Side::Proxy,
-            cause: Cause::Limit,
-            phase: Phase::Queue,
-        };
-        self.connect_next(key, nobody, turn);
+        self.begin(key, turn);
         // The client's handshake may still want an ACK, and its octets a window.
         if self.sessions.contains(key) {
             turn.tcp.flush(client, turn.now, turn.out);
@@ -206,21 +251,30 @@ impl Sessions {
 
     /// Ends a session. Halves that have not ended by themselves are reset.
     fn close<O: Output>(&mut self, key: usize, reason: CloseReason, turn: &mut Turn<'_, O>) {
-        let session = self.sessions.remove(key);
-        // Now, while the connections are there.
-        let report = self.report(&session, reason, turn);
-        let attempt = session.attempt();
-        for connection in [
-            Some(session.client),
-            attempt.map(|attempt| attempt.connection),
-        ] {
-            let Some(id) = connection else { continue };
+        let session = &self.sessions[key];
+        let backend = session.attempt().map(|attempt| attempt.connection);
+        for id in [Some(session.client), backend].into_iter().flatten() {
             turn.tcp.connection(id).abort();
-            turn.tcp.release(id, turn.now, turn.out);
         }
+        self.end(key, reason, turn);
+    }
+
+    /// Ends a session, and leaves its halves to end as they were told to.
+    fn end<O: Output>(&mut self, key: usize, reason: CloseReason, turn: &mut Turn<'_, O>) {
+        let mut session = self.sessions.remove(key);
+        if matches!(session.stage, Stage::Preamble(_)) {
+            self.timers.cancel(key as u32);
+        }
+        let attempt = session.attempt();
         if let Some(attempt) = attempt {
-            let group = self.config.group_of_listener[session.listener.0 as usize];
+            let group = session.group(&self.config);
             self.config.groups[group].pool.release(attempt.backend);
+        }
+        // Now, while the connections are there.
+        let report = self.report(&mut session, reason, turn);
+        let backend = attempt.map(|attempt| attempt.connection);
+        for id in [Some(session.client), backend].into_iter().flatten() {
+            turn.tcp.release(id, turn.now, turn.out);
         }
         turn.counters.increment(Event::SessionsClosed);
         turn.counters
@@ -235,21 +289,23 @@ impl Sessions {
 
     fn report<O: Output>(
         &self,
-        session: &Session,
+        session: &mut Session,
         reason: CloseReason,
         turn: &Turn<'_, O>,
     ) -> SessionReport {
+        let ready_at = session.ready_at();
+        let about = session.about.take();
         let client = turn.tcp.flow(session.client);
         let attempt = session.attempt();
         let (tries, backend) = session.tried();
         let joined = match &session.stage {
-            Stage::Joined(joined) => Some(joined),
-            Stage::Connecting(_) => None,
+            Stage::Joined { joined, .. } => Some(joined),
+            Stage::Preamble(_) | Stage::Connecting(_) => None,
         };
         SessionReport {
             worker: self.config.worker,
             listener: session.listener,
-            client: client.remote(),
+            peer: client.remote(),
             local: client.local(),
             backend,
             source: attempt.map(|attempt| turn.tcp.flow(attempt.connection).local()),
@@ -257,23 +313,22 @@ impl Sessions {
             handshake: session
                 .accepted_at
                 .saturating_duration_since(session.opened_at),
-            connect: joined.map(|joined| {
-                joined
-                    .connected_at
-                    .saturating_duration_since(session.accepted_at)
-            }),
+            preamble: ready_at.saturating_duration_since(session.accepted_at),
+            connect: joined.map(|joined| joined.connected_at.saturating_duration_since(ready_at)),
             total: turn.now.saturating_duration_since(session.opened_at),
             bytes_to_backend: joined.map_or(0, |joined| joined.bytes_to_backend),
             bytes_to_client: joined.map_or(0, |joined| joined.bytes_to_client),
+            about,
             reason,
         }
     }
 
     fn phase(&self, key: usize) -> Phase {
         match &self.sessions[key].stage {
+            Stage::Preamble(_) => Phase::Preamble,
             Stage::Connecting(Search { attempt: None, .. }) => Phase::Queue,
             Stage::Connecting(_) => Phase::Connect,
-            Stage::Joined(_) => Phase::Data,
+            Stage::Joined { .. } => Phase::Data,
         }
     }
 }

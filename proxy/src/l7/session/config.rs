@@ -9,6 +9,8 @@ use netstack::ip::{FiveTuple, Ip};
 use netstack::rss::Steering;
 use netstack::tcp::ConnectionOptions;
 
+use super::Preface;
+use crate::config::AnnounceConfig;
 use crate::l7::backend_pool::BackendPool;
 use crate::l7::report::SessionReport;
 
@@ -35,6 +37,17 @@ pub struct Group {
     pub options: Arc<ConnectionOptions>,
     /// Backends tried for one session at most.
     pub tries: u8,
+    /// How backends are told who the client is, if they are.
+    pub announce: Option<AnnounceConfig>,
+}
+
+/// What is done for the clients of a listener.
+#[derive(Debug)]
+pub struct ListenerPlan {
+    /// The group that serves those whom no route takes.
+    pub group: usize,
+    /// What they have to say first.
+    pub preface: Preface,
 }
 
 /// What sessions are made with.
@@ -46,8 +59,14 @@ pub struct SessionsConfig {
     pub max_sessions: usize,
     /// Backend groups.
     pub groups: Vec<Group>,
-    /// The group of each listener.
-    pub group_of_listener: Vec<usize>,
+    /// What is done for the clients of each listener.
+    pub listeners: Vec<ListenerPlan>,
+    /// How long a client may take for its PROXY header.
+    pub proxy_header: Duration,
+    /// How long a client may take for its ClientHello.
+    pub client_hello: Duration,
+    /// A number that no other process has.
+    pub process: u64,
     /// How long backends may be tried for one session.
     pub connect_total: Duration,
     /// Where reports go; full means lost and counted.

@@ -10,17 +10,40 @@ use super::joined::Joined;
 use super::opening::{Opening, refusal};
 use super::{Attempt, Sessions, Stage, Turn, close_reason};
 use crate::l7::backend_pool::BackendId;
-use crate::termination::{CloseReason, Phase, Side};
+use crate::termination::{Cause, CloseReason, Phase, Side};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Search {
     /// The backend that was sent a SYN; `None` only on the way to the next one.
     pub(super) attempt: Option<Attempt>,
     /// Backends that could not be connected to.
-    pub(super) failed: Vec<BackendId>,
+    pub(super) failed: Box<[BackendId]>,
+}
+
+impl Search {
+    /// Notes that a backend could not be connected to.
+    fn fail(&mut self, backend: BackendId) {
+        self.attempt = None;
+        self.failed = self.failed.iter().copied().chain([backend]).collect();
+    }
 }
 
 impl Sessions {
+    /// Looks for a backend: the group is known.
+    pub(super) fn search<O: Output>(&mut self, key: usize, turn: &mut Turn<'_, O>) {
+        let session = &mut self.sessions[key];
+        if matches!(session.stage, Stage::Preamble(_)) {
+            self.timers.cancel(key as u32);
+        }
+        session.stage = Stage::Connecting(Search::default());
+        let nobody = CloseReason {
+            side: Side::Proxy,
+            cause: Cause::Limit,
+            phase: Phase::Queue,
+        };
+        self.connect_next(key, nobody, turn);
+    }
+
     /// Connects to the next backend. If there is none that may be tried, the session ends for
     /// `reason`, which is how the last try failed.
     pub(super) fn connect_next<O: Output>(
@@ -32,15 +55,17 @@ impl Sessions {
         let mut reason = reason;
         loop {
             let session = &mut self.sessions[key];
+            let (ready_at, group) = (session.ready_at(), session.group(&self.config));
+            let peer = turn.tcp.flow(session.client).remote();
+            let told = session.about.as_ref().and_then(|about| about.client());
+            let client = told.unwrap_or(peer).ip();
             let Stage::Connecting(search) = &mut session.stage else {
                 return;
             };
-            let group_index = self.config.group_of_listener[session.listener.0 as usize];
-            let group = &mut self.config.groups[group_index];
-            let waited = turn.now.saturating_duration_since(session.accepted_at);
+            let group = &mut self.config.groups[group];
+            let waited = turn.now.saturating_duration_since(ready_at);
             let may_try = search.failed.len() < usize::from(group.tries)
                 && (search.failed.is_empty() || waited < self.config.connect_total);
-            let client = turn.tcp.flow(session.client).remote().ip();
             let choice = may_try
                 .then(|| group.pool.pick(client, &search.failed))
                 .flatten();
@@ -55,7 +80,7 @@ impl Sessions {
             let opening = Opening {
                 group,
                 backend,
-                by: session.accepted_at + self.config.connect_total,
+                by: ready_at + self.config.connect_total,
                 owner: key as u32,
             };
             match opening.open(turn) {
@@ -69,7 +94,7 @@ impl Sessions {
                 }
                 Err(error) => {
                     group.pool.release(backend);
-                    search.failed.push(backend);
+                    search.fail(backend);
                     reason = refusal(error);
                 }
             }
@@ -101,13 +126,16 @@ impl Sessions {
         if backend.is_established() {
             turn.counters.increment(Event::TcpConnected);
             let session = &mut self.sessions[key];
-            session.stage = Stage::Joined(Joined {
-                attempt,
+            session.stage = Stage::Joined {
                 tries: session.tried().0,
-                connected_at: turn.now,
-                bytes_to_backend: 0,
-                bytes_to_client: 0,
-            });
+                joined: Joined {
+                    attempt,
+                    connected_at: turn.now,
+                    bytes_to_backend: 0,
+                    bytes_to_client: 0,
+                },
+            };
+            self.announce(key, turn);
             self.joined(key, turn);
             return;
         }
@@ -119,10 +147,9 @@ impl Sessions {
     fn abandon<O: Output>(&mut self, key: usize, attempt: Attempt, turn: &mut Turn<'_, O>) {
         let session = &mut self.sessions[key];
         if let Stage::Connecting(search) = &mut session.stage {
-            search.attempt = None;
-            search.failed.push(attempt.backend);
+            search.fail(attempt.backend);
         }
-        let group = self.config.group_of_listener[session.listener.0 as usize];
+        let group = session.group(&self.config);
         self.config.groups[group].pool.release(attempt.backend);
         turn.tcp.connection(attempt.connection).abort();
         turn.tcp.release(attempt.connection, turn.now, turn.out);

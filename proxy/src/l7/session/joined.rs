@@ -4,6 +4,7 @@ use netstack::counters::Event;
 use netstack::tcp::{CloseCause, Output};
 use netstack::time::Instant;
 
+use super::announce::announce_more;
 use super::{Attempt, Session, Sessions, Stage, Turn, close_reason};
 use crate::l7::half::Half;
 use crate::l7::splice;
@@ -12,8 +13,6 @@ use crate::termination::{CloseReason, Phase, Side};
 #[derive(Debug)]
 pub(super) struct Joined {
     pub(super) attempt: Attempt,
-    /// Backends that were tried, this one included.
-    pub(super) tries: u8,
     pub(super) connected_at: Instant,
     pub(super) bytes_to_backend: u64,
     pub(super) bytes_to_client: u64,
@@ -22,8 +21,15 @@ pub(super) struct Joined {
 impl Sessions {
     /// Something happened to one of two joined halves.
     pub(super) fn joined<O: Output>(&mut self, key: usize, turn: &mut Turn<'_, O>) {
-        let Session { client, stage, .. } = &mut self.sessions[key];
-        let Stage::Joined(joined) = stage else { return };
+        let Session {
+            client,
+            stage,
+            about,
+            ..
+        } = &mut self.sessions[key];
+        let Stage::Joined { joined, .. } = stage else {
+            return;
+        };
         let (client_id, backend_id) = (*client, joined.attempt.connection);
         // Most often something has happened to both, and once is enough.
         turn.tcp.attend(client_id);
@@ -32,7 +38,11 @@ impl Sessions {
             return;
         };
         let (mut client, mut backend) = (Half::plain(client), Half::plain(backend));
-        let to_backend = splice::forward(&mut client, &mut backend, turn.out);
+        let to_backend = if announce_more(about.as_mut(), &mut backend, turn.out) {
+            splice::forward(&mut client, &mut backend, turn.out)
+        } else {
+            0
+        };
         let to_client = splice::forward(&mut backend, &mut client, turn.out);
         Half::share_progress(&mut client, &mut backend);
         let ended = (client.ended(), backend.ended());
