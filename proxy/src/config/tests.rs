@@ -3,6 +3,7 @@
 //! Here: files as a whole, keys and types; below: the rules of single values and of what parts of
 //! a file say about each other.
 
+mod listener;
 mod settings;
 mod steering;
 mod tcp;
