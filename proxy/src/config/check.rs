@@ -442,7 +442,8 @@ pub(super) fn check_packets(
     }
 }
 
-fn spanned<T>(value: &Spanned<T>) -> (Range<usize>, &T) {
+/// A value with its place in front, as [`Findings::unique`] wants it.
+pub(super) fn spanned<T>(value: &Spanned<T>) -> (Range<usize>, &T) {
     (value.span(), value.get_ref())
 }
 

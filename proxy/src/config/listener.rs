@@ -11,6 +11,7 @@ use core::net::{IpAddr, SocketAddr};
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::check::spanned;
 use super::fault::{Caution, Fault, RouteFault};
 use super::report::Findings;
 use super::section::Section;
@@ -111,6 +112,12 @@ pub struct Prefix {
     pub address: IpAddr,
     /// Bits that they share.
     pub len: u8,
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.len)
+    }
 }
 
 impl Prefix {
@@ -219,10 +226,7 @@ fn read_proxy(section: &mut Section<'_>, findings: &mut Findings) -> Option<Vec<
     if required {
         let trusted = nonempty(section, "proxy_trusted", EXAMPLE, findings, prefix)?;
         let subject = section.subject("proxy_trusted");
-        findings.unique(
-            &subject,
-            trusted.iter().map(|prefix| (prefix.span(), shown(prefix))),
-        );
+        findings.unique(&subject, trusted.iter().map(spanned));
         return Some(trusted.into_iter().map(Spanned::into_inner).collect());
     }
     if let Some(trusted) = section.list("proxy_trusted", EXAMPLE, findings, prefix) {
@@ -291,30 +295,9 @@ fn read_route(mut section: Section<'_>, findings: &mut Findings) -> Option<RawRo
     if sound && names.is_empty() && alpn.is_empty() && source.is_empty() {
         findings.error(span.clone(), "[[listener.route]]", RouteFault::TakesAll);
     }
-    for (key, values) in [
-        (
-            "sni",
-            names
-                .iter()
-                .map(|name| (name.span(), name.get_ref().to_string()))
-                .collect(),
-        ),
-        (
-            "alpn",
-            alpn.iter()
-                .map(|name| (name.span(), name.get_ref().clone()))
-                .collect(),
-        ),
-        (
-            "source",
-            source
-                .iter()
-                .map(|prefix| (prefix.span(), shown(prefix)))
-                .collect::<Vec<_>>(),
-        ),
-    ] {
-        findings.unique(&section.subject(key), values);
-    }
+    findings.unique(&section.subject("sni"), names.iter().map(spanned));
+    findings.unique(&section.subject("alpn"), alpn.iter().map(spanned));
+    findings.unique(&section.subject("source"), source.iter().map(spanned));
     section.finish(findings);
     Some(RawRoute {
         names,
@@ -355,11 +338,6 @@ fn check_routes(routes: &[RawRoute], findings: &mut Findings) {
             findings.error(later.span.clone(), "[[listener.route]]", fault);
         }
     }
-}
-
-fn shown(prefix: &Spanned<Prefix>) -> String {
-    let Prefix { address, len } = prefix.get_ref();
-    format!("{address}/{len}")
 }
 
 /// A prefix without bits after it.

@@ -195,7 +195,13 @@ impl Sessions {
                         attempt: Some(attempt),
                         ..
                     })) => self.connecting(key, *attempt, turn),
-                    Some(Stage::Preamble(_)) => self.preamble(key, turn),
+                    Some(Stage::Preamble(_)) => {
+                        self.preamble(key, turn);
+                        // What was taken has made room, and wants an acknowledgment.
+                        if self.sessions.contains(key) {
+                            turn.tcp.flush(id, turn.now, turn.out);
+                        }
+                    }
                     Some(Stage::Joined { .. }) => self.joined(key, turn),
                     _ => turn.tcp.flush(id, turn.now, turn.out),
                 }

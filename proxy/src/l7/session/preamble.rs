@@ -120,7 +120,7 @@ impl Sessions {
         self.sessions[key].stage = Stage::Preamble(Preamble { awaits, needs });
         let connection = turn.tcp.connection(client);
         match (connection.fin_received(), connection.receive_queue()) {
-            (false, _) => turn.tcp.flush(client, turn.now, turn.out),
+            (false, _) => {}
             // It only wanted to know whether somebody is there.
             (true, 0) => {
                 let left = close_reason(Side::Client, CloseCause::Finished, Phase::Preamble);
