@@ -338,6 +338,7 @@ http {
     uwsgi_temp_path DIR/uwsgi; scgi_temp_path DIR/scgi;
     server {
         listen [fd64:1::2]:8444 ssl proxy_protocol;
+        ssl_protocols TLSv1.2 TLSv1.3;
         ssl_certificate DIR/../cert.pem; ssl_certificate_key DIR/../key.pem;
         location / { return 200 "nginx $ssl_server_name $ssl_protocol $proxy_protocol_addr\n"; }
     }
@@ -357,7 +358,7 @@ fn make_certificate(directory: &Path) {
             "-nodes",
         ])
         .args(["-subj", "/CN=example", "-days", "2"])
-        .args(["-addext", "subjectAltName=DNS:a.example,DNS:*.example"])
+        .args(["-addext", "subjectAltName=DNS:a.example,DNS:b.example"])
         .arg("-keyout")
         .arg(directory.join("key.pem"))
         .arg("-out")
