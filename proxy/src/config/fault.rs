@@ -247,12 +247,7 @@ impl Fault {
             Self::NotWholeMebibytes { bytes } => {
                 format!("round it up: \"{}MiB\"", bytes.div_ceil(1 << 20))
             }
-            Self::NotPowerOfTwo { value } => {
-                format!(
-                    "rings hold a power of two: try {}",
-                    value.next_power_of_two()
-                )
-            }
+            Self::NotPowerOfTwo { value } => ring_help(*value),
             Self::BadChoice {
                 nearest, choices, ..
             } => nearest_of(*nearest, "values", &choices.join(", ")),
@@ -282,11 +277,7 @@ impl Fault {
             Self::TooLittleMemory { needed_mib, .. } => memory_help(*needed_mib),
             Self::Address(fault) => fault.help(),
             Self::Route(fault) => fault.help(),
-            Self::TooLittleToPeek { least, .. } => format!(
-                "a listener with `proxy_protocol` or `tls` keeps it in the connection: write \
-                 \"{}\" or more",
-                ByteSize(*least)
-            ),
+            Self::TooLittleToPeek { least, .. } => peeking_help(*least),
             Self::Topology(fault) => fault.help(),
         }
     }
@@ -327,6 +318,22 @@ fn memory_help(needed_mib: u64) -> String {
     format!(
         "write `memory = \"{needed_mib}MiB\"` or more; fewer lcores, ports or descriptors, a \
          smaller `mtu`, fewer `packets` or `connection_packets` need less"
+    )
+}
+
+/// The next size that a ring can have.
+fn ring_help(value: u32) -> String {
+    format!(
+        "rings hold a power of two: try {}",
+        value.next_power_of_two()
+    )
+}
+
+/// What makes room for what is said first.
+fn peeking_help(least: u64) -> String {
+    format!(
+        "a listener with `proxy_protocol` or `tls` keeps it in the connection: write \"{}\" or more",
+        ByteSize(least)
     )
 }
 

@@ -150,9 +150,8 @@ fn join_records<'a>(octets: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Joined
     scratch.clear();
     let mut at = 0;
     loop {
-        let record = match record_at(octets, at)? {
-            Some(record) => record,
-            None => return needs(at + RECORD_HEADER_LEN),
+        let Some(record) = record_at(octets, at)? else {
+            return needs(at + RECORD_HEADER_LEN);
         };
         let start = at + RECORD_HEADER_LEN;
         let end = start + record;
@@ -313,7 +312,7 @@ fn parse_server_name(mut extension: Reader<'_>) -> Option<ServerName> {
             return None;
         }
     }
-    let host = name.and_then(|name| host_name(name));
+    let host = name.and_then(host_name);
     Some(host.map_or(ServerName::NotAHost, ServerName::Host))
 }
 

@@ -53,6 +53,10 @@ pub struct Turn<'a, O: Output> {
 
 /// All sessions of one worker.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the sessions are what the rest is about"
+)]
 pub struct Sessions {
     sessions: Slab<Session>,
     /// When the preamble of a session must be over, by its place in `sessions`.

@@ -14,7 +14,7 @@ use crate::config::{NamePattern, PassthroughConfig, Prefix, RouteConfig};
 /// The routes of a listener.
 #[derive(Debug)]
 pub struct Routes {
-    routes: Vec<Route>,
+    all: Vec<Route>,
     /// Routes by name, in the order of the file.
     exact: HashMap<Box<str>, Vec<usize>>,
     /// Routes by what their wildcards stand below.
@@ -35,7 +35,7 @@ impl Routes {
     /// The routes of a configured listener.
     pub fn new(config: &PassthroughConfig) -> Self {
         let mut routes = Self {
-            routes: Vec::with_capacity(config.routes.len()),
+            all: Vec::with_capacity(config.routes.len()),
             exact: HashMap::new(),
             below: HashMap::new(),
             any: Vec::new(),
@@ -48,7 +48,7 @@ impl Routes {
     }
 
     fn add(&mut self, index: usize, route: &RouteConfig) {
-        self.routes.push(Route {
+        self.all.push(Route {
             alpn: route.alpn.clone(),
             source: route.source.clone(),
             group: route.backend_group.0,
@@ -67,7 +67,7 @@ impl Routes {
 
     /// The route of a client at `source` that asks for this.
     pub fn find(&self, name: &ServerName, protocols: &Protocols, source: IpAddr) -> Option<usize> {
-        let takes = |index: &&usize| self.routes[**index].takes(protocols, source);
+        let takes = |index: &&usize| self.all[**index].takes(protocols, source);
         let first = |candidates: &[usize]| candidates.iter().find(takes).copied();
         let named = match name {
             ServerName::Host(name) => self.candidates(name).find_map(first),
@@ -78,7 +78,7 @@ impl Routes {
 
     /// The backend group of a route.
     pub fn group(&self, route: usize) -> usize {
-        self.routes[route].group
+        self.all[route].group
     }
 
     /// Whether clients without a route are refused.

@@ -99,18 +99,13 @@ fn no_more_is_asked_for_than_needed() {
     for size in [10, 300, 16_384] {
         let octets = records(&usual(), size);
         let mut len = 0;
-        loop {
-            match read(&octets[..len]).unwrap() {
-                Parsed::Needs(more) => {
-                    assert!(len < more && more <= octets.len(), "{len} {more}");
-                    for between in len..more {
-                        let asked = read(&octets[..between]).unwrap();
-                        assert_eq!(asked, Parsed::Needs(more), "{between}");
-                    }
-                    len = more;
-                }
-                Parsed::Complete(_) => break,
+        while let Parsed::Needs(more) = read(&octets[..len]).unwrap() {
+            assert!(len < more && more <= octets.len(), "{len} {more}");
+            for between in len..more {
+                let asked = read(&octets[..between]).unwrap();
+                assert_eq!(asked, Parsed::Needs(more), "{between}");
             }
+            len = more;
         }
         assert_eq!(len, octets.len());
     }

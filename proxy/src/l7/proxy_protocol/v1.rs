@@ -24,23 +24,24 @@ pub(super) fn parse(octets: &[u8]) -> Result<Option<Header>, ParseError> {
     };
     let line = str::from_utf8(&window[..end]).map_err(|_| ParseError::Malformed)?;
     let said = line.get(SIGNATURE.len()..).ok_or(ParseError::Malformed)?;
-    let endpoints = parse_said(said).ok_or(ParseError::Malformed)?;
+    let endpoints = parse_said(said)?;
     Ok(Some(Header {
         endpoints,
         len: end + 2,
     }))
 }
 
-/// What the line says after its signature; `None` if it is malformed.
-fn parse_said(said: &str) -> Option<Option<Endpoints>> {
+/// What the line says after its signature.
+fn parse_said(said: &str) -> Result<Option<Endpoints>, ParseError> {
     let (family, rest) = said.split_once(' ').unwrap_or((said, ""));
-    match family {
-        "TCP4" => parse_ends::<Ipv4Addr>(rest).map(Some),
-        "TCP6" => parse_ends::<Ipv6Addr>(rest).map(Some),
+    let ends = match family {
+        "TCP4" => parse_ends::<Ipv4Addr>(rest),
+        "TCP6" => parse_ends::<Ipv6Addr>(rest),
         // Section 2.1: whatever follows on the line is to be ignored.
-        "UNKNOWN" => Some(None),
+        "UNKNOWN" => return Ok(None),
         _ => None,
-    }
+    };
+    ends.map(Some).ok_or(ParseError::Malformed)
 }
 
 fn parse_ends<A: FromStr + Into<IpAddr>>(text: &str) -> Option<Endpoints> {
