@@ -125,6 +125,8 @@ pub fn run(config: &Config, ends: &ControlEnds, mut poll_stop: impl FnMut() -> O
         }
         watch.look(now, &ends.all_counters());
     }
+    // A single worker ends without being told; those that receive for it do not.
+    ends.tell_all(Command::Finish);
     watch.look(Instant::now() + WARNING_INTERVAL, &ends.all_counters());
 }
 
