@@ -23,12 +23,15 @@ use netstack::tcp::{
 use netstack::time::Instant;
 use thiserror::Error;
 
-use crate::config::{BackendGroupConfig, BufferConfig, Config, EngineConfig, TimeoutConfig};
+use crate::config::{
+    BackendGroupConfig, BufferConfig, Config, EngineConfig, ListenerConfig, TimeoutConfig,
+};
 use crate::handover::{Mailbox, Mailboxes, Outbox};
 use crate::host::{Host, Neighbors};
 use crate::l7::backend_pool::BackendPool;
 use crate::l7::report::SessionReport;
-use crate::l7::session::{BackendPath, Group, Sessions, SessionsConfig};
+use crate::l7::session::{BackendPath, Group, ListenerPlan, Preface, Sessions, SessionsConfig};
+use crate::l7::sni::Routes;
 use crate::layout::Layout;
 use crate::pipeline::classify::Classifier;
 use crate::pipeline::steer::{Steer, SteerParts};
@@ -240,18 +243,18 @@ impl Assembler<'_> {
     ) -> Result<Worker<Io>, AssembleError> {
         let (config, secrets) = (self.config, self.secrets);
         let counters = Arc::clone(&self.counters[usize::from(share.worker)]);
-        let sessions = Sessions::new(SessionsConfig {
+        let sessions = SessionsConfig {
             worker: share.worker,
             max_sessions: share.of(config.limits.max_sessions),
             groups: self.groups(&ios, share)?,
-            group_of_listener: config
-                .listeners
-                .iter()
-                .map(|listener| listener.backend_group.0)
-                .collect(),
+            listeners: config.listeners.iter().map(plan).collect(),
+            proxy_header: config.timeouts.proxy_header,
+            client_hello: config.timeouts.client_hello,
+            process: secrets.process,
             connect_total: config.timeouts.connect_total,
             reports: self.reports.clone(),
-        });
+        };
+        let sessions = Sessions::new(sessions, self.now);
         let tcp = self
             .endpoint(&ios, share, Arc::clone(&counters))
             .ok_or(AssembleError::SourcePorts)?;
@@ -407,6 +410,7 @@ impl Assembler<'_> {
                 pool: BackendPool::new(group, worker, workers, self.secrets.source_hash),
                 options: Arc::new(connection_options(self.config, group.engine, rings)),
                 tries: group.tries,
+                announce: group.announce.clone(),
             })
         };
         self.config.backend_groups.iter().map(group).collect()
@@ -448,6 +452,17 @@ impl Share {
     fn of(self, total: usize) -> usize {
         let (worker, workers) = (usize::from(self.worker), usize::from(self.workers));
         total / workers + usize::from(worker < total % workers)
+    }
+}
+
+/// What sessions need to know of a listener.
+fn plan(listener: &ListenerConfig) -> ListenerPlan {
+    ListenerPlan {
+        group: listener.backend_group.0,
+        preface: Preface {
+            trusted: listener.proxy_trusted.clone(),
+            routes: listener.passthrough.as_ref().map(Routes::new),
+        },
     }
 }
 

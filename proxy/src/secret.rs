@@ -24,12 +24,14 @@ pub struct Secrets {
     pub source_hash: u64,
     /// For the hash by which flows are told apart, as a Toeplitz key.
     pub flows: [u8; 40],
+    /// No key, but a number that no other process has: part of what sessions are called to others.
+    pub process: u64,
 }
 
 impl Secrets {
     /// Fresh keys.
     pub fn random() -> Result<Self, NoEntropy> {
-        let mut octets = [0; 8 * 12];
+        let mut octets = [0; 8 * 13];
         getrandom::fill(&mut octets)?;
         let mut words = octets
             .chunks_exact(8)
@@ -61,6 +63,7 @@ impl Secrets {
                 }
                 key
             },
+            process: word(),
         }
     }
 }

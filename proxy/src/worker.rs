@@ -346,6 +346,7 @@ impl<Io: PacketIo> Worker<Io> {
                 out: &mut out,
                 counters: &parts.counters,
             };
+            parts.sessions.handle_timeouts(&mut turn);
             if self.drain_until.is_some_and(|until| until <= now) {
                 parts.sessions.reset_some(&mut turn);
             }
@@ -407,6 +408,7 @@ impl<Io: PacketIo> Worker<Io> {
         let timers = [
             self.parts.tcp.poll_timeout(),
             self.parts.transmitter.poll_timeout(),
+            self.parts.sessions.poll_timeout(),
             // Without sessions there is nothing to be reset then.
             self.drain_until.filter(|_| !self.parts.sessions.is_empty()),
         ];

@@ -3,6 +3,7 @@
 //! Here: files as a whole, keys and types; below: the rules of single values and of what parts of
 //! a file say about each other.
 
+mod listener;
 mod settings;
 mod steering;
 mod tcp;
@@ -129,13 +130,18 @@ fn the_example_shows_every_key() {
     ] {
         text = text.replacen(header, &format!("{header}\nx = 0"), 1);
     }
-    for header in ["[[port]]", "[[backend_group]]", "[[backend_group.backend]]"] {
+    for header in [
+        "[[port]]",
+        "[[listener.route]]",
+        "[[backend_group]]",
+        "[[backend_group.backend]]",
+    ] {
         text = text.replacen(header, &format!("{header}\nx = 0"), 1);
     }
     text = text.replacen("{ to", "{ x = 0, to", 1);
     text.insert_str(0, "x = 0\n");
     let errors = parse(&text).unwrap_err();
-    assert_eq!(errors.len(), 14, "one for each table: {errors}");
+    assert_eq!(errors.len(), 15, "one for each table: {errors}");
     let shown = keys_of(document.get_ref());
     for error in errors.iter() {
         let Fault::UnknownKey { known, .. } = &error.fault else {

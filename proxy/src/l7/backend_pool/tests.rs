@@ -23,6 +23,7 @@ fn group(balance: Balance, backends: &[(u16, Option<u32>)]) -> BackendGroupConfi
         name: "test".to_owned(),
         balance,
         tries: 3,
+        announce: None,
         backends,
     }
 }
