@@ -27,7 +27,7 @@ struct Rig {
 
 impl Rig {
     /// `None`, with a word why, if it cannot run here. `more` is added to the configuration.
-    fn start(config: &Config, more: &str) -> Option<Self> {
+    fn start(config: Config, more: &str) -> Option<Self> {
         if !can_run() {
             return None;
         }
@@ -41,6 +41,7 @@ impl Rig {
         let turn = take_turn().unwrap();
         let directory = temporary_directory().unwrap();
         let topology = Topology::new(Gate::Bare, config.driver().queues()).unwrap();
+        let config = config.timeout("drain", "1s");
         let config = config.to_toml(topology.gate.name());
         // Keys about the engine stand in the first listener; those that are added get the same.
         let engine = config.lines().find(|line| line.starts_with("engine = "));
@@ -225,7 +226,7 @@ fn asked_by(namespace: &Namespace, url: &str) -> String {
 }
 
 fn headers_pass_from_others_to_others(config: Config) {
-    let Some(rig) = Rig::start(&config, RELAYING) else {
+    let Some(rig) = Rig::start(config, RELAYING) else {
         return;
     };
     let (client, server) = (&rig.topology.client, &rig.topology.server);
@@ -369,7 +370,7 @@ fn make_certificate(directory: &Path) {
 }
 
 fn names_lead_to_servers(config: Config) {
-    let Some(rig) = Rig::start(&config, ROUTING) else {
+    let Some(rig) = Rig::start(config, ROUTING) else {
         return;
     };
     let (client, server) = (&rig.topology.client, &rig.topology.server);
