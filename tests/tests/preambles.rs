@@ -40,9 +40,9 @@ impl Rig {
         };
         let turn = take_turn().unwrap();
         let directory = temporary_directory().unwrap();
-        let topology = Topology::new(Gate::Bare, config.driver().queues()).unwrap();
+        let topology = Topology::new(Gate::Bare, config.queues()).unwrap();
         let config = config.timeout("drain", "1s");
-        let config = config.to_toml(topology.gate.name());
+        let config = config.to_toml(topology.gate.name(), directory.path());
         // Keys about the engine stand in the first listener; those that are added get the same.
         let engine = config.lines().find(|line| line.starts_with("engine = "));
         let more = more.replace("ENGINE", engine.unwrap_or_default());
