@@ -150,6 +150,20 @@ pub enum Event {
     SessionsNoBackend,
     /// Connects tried again with another backend.
     SessionsRetried,
+    /// Checks of backends begun.
+    HealthChecks,
+    /// Checks of backends that failed.
+    HealthChecksFailed,
+    /// Backends that checks of this worker say are down, now: a gauge.
+    BackendsDown,
+    /// Times that the worker stopped using a backend because sessions failed there.
+    BackendEjections,
+    /// Times that it did not, because too many backends of the group were ejected already.
+    BackendEjectionsWithheld,
+    /// Backends that it does not use for that reason now: a gauge.
+    BackendsEjected,
+    /// Sessions sent to a backend that is down or ejected, because every one of its group is.
+    BackendsFailOpen,
     /// 1 once the worker takes no new connections: a gauge.
     Draining,
     /// Reports of ended sessions that nobody took in time: log lines that are missing.
@@ -237,6 +251,13 @@ impl Event {
         (Self::SessionsAborted, "sessions_aborted"),
         (Self::SessionsNoBackend, "sessions_no_backend"),
         (Self::SessionsRetried, "sessions_retried"),
+        (Self::HealthChecks, "health_checks"),
+        (Self::HealthChecksFailed, "health_checks_failed"),
+        (Self::BackendsDown, "backends_down"),
+        (Self::BackendEjections, "backend_ejections"),
+        (Self::BackendEjectionsWithheld, "backend_ejections_withheld"),
+        (Self::BackendsEjected, "backends_ejected"),
+        (Self::BackendsFailOpen, "backends_fail_open"),
         (Self::Draining, "draining"),
         (Self::ReportsLost, "reports_lost"),
         (Self::BytesToBackend, "bytes_to_backend"),
