@@ -6,7 +6,8 @@
 //! The file has one table for each struct below that ends in `Config`: `[runtime]`, `[dpdk]`,
 //! `[timeouts]`, `[tcp]`, `[buffers]`, `[limits]`, `[steering]`, `[log]`, which may all be left out, and at least one
 //! each of `[[port]]`, `[[listener]]` and `[[backend_group]]` with its
-//! `[[backend_group.backend]]`. The fields' documentation names the keys and their defaults;
+//! `[[backend_group.backend]]` and, if they are wanted, `[backend_group.health]` and
+//! `[backend_group.ejection]`. The fields' documentation names the keys and their defaults;
 //! `examples/weirgate.toml` shows every key. Durations are texts such as `"250ms"`, sizes texts
 //! such as `"64KiB"` ([`quantity`]). Addresses are numbers: names are not looked up.
 //!
@@ -16,6 +17,7 @@
 
 mod check;
 pub mod fault;
+mod health;
 pub mod quantity;
 pub mod report;
 mod runtime;
@@ -40,6 +42,7 @@ use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
 
 use self::fault::Fault;
+pub use self::health::{Check, EjectionConfig, HealthConfig};
 use self::report::Findings;
 pub use self::report::{ConfigError, ConfigErrors, ConfigWarning};
 pub use self::runtime::{IdlePolicy, Pairing, RuntimeConfig};
@@ -365,6 +368,13 @@ pub struct BackendGroupConfig {
     pub tries: u8,
     /// `engine`, `congestion`, `pacing`, `ecn`, `sack`, `timestamps`: how its connections are run.
     pub engine: EngineConfig,
+    /// `[backend_group.health]`: how its backends are checked; `None` if they are not.
+    pub health: Option<HealthConfig>,
+    /// `[backend_group.ejection]`: when sessions avoid a backend at which others failed; `None` if
+    /// they never do.
+    pub ejection: Option<EjectionConfig>,
+    /// `slow_start = "off"`: how long the weight of a backend grows from nothing after it came back.
+    pub slow_start: Option<Duration>,
     /// Every `[[backend_group.backend]]`; at least one of them has a weight above 0.
     pub backends: Vec<BackendConfig>,
 }

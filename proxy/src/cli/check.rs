@@ -8,7 +8,7 @@ use super::{CheckArgs, EXIT_CONFIG, EXIT_OK, load};
 use netstack::tcp::EngineKind;
 
 use crate::config::quantity::{ByteSize, TimeSpan};
-use crate::config::{Balance, Config, EngineConfig, Pairing};
+use crate::config::{BackendGroupConfig, Balance, Config, EngineConfig, Pairing};
 
 /// Checks a configuration file. Writes the summary to `out`, errors and warnings to `err`.
 ///
@@ -59,6 +59,7 @@ fn summarize(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         let balance = word(&Balance::WORDS, group.balance);
         writeln!(out, "  group {}: {balance}", group.name)?;
         summarize_engine(group.engine, out)?;
+        summarize_health(group, out)?;
         for backend in &group.backends {
             write!(out, "    {} weight {}", backend.address, backend.weight)?;
             match backend.max_connections {
@@ -141,6 +142,34 @@ fn summarize_engine(config: EngineConfig, out: &mut dyn Write) -> io::Result<()>
     )
 }
 
+/// How it is found out which backends of a group serve.
+fn summarize_health(group: &BackendGroupConfig, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(health) = &group.health {
+        writeln!(
+            out,
+            "    checks {}: every {}, down after {} failures, up after {} successes",
+            health.check.word(),
+            TimeSpan(health.interval),
+            health.fall,
+            health.rise
+        )?;
+    }
+    if let Some(ejection) = &group.ejection {
+        writeln!(
+            out,
+            "    ejection: after {} failed sessions, for {} to {}, at most {}% of the backends",
+            ejection.failures,
+            TimeSpan(ejection.base),
+            TimeSpan(ejection.max),
+            ejection.max_share
+        )?;
+    }
+    match group.slow_start {
+        Some(time) => writeln!(out, "    slow start: {}", TimeSpan(time)),
+        None => Ok(()),
+    }
+}
+
 /// What all connections have in common, and the packets that there are for them.
 fn summarize_tcp(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     let tcp = &config.tcp;
@@ -220,6 +249,9 @@ mod tests {
             "route to ::/0 via fe80::1\n",
             "listener web: 192.0.2.1:80, [2001:db8::1]:80, served by nginx\n",
             "group nginx: round_robin\n",
+            "checks http: every 2s, down after 3 failures, up after 2 successes\n",
+            "ejection: after 5 failed sessions, for 10s to 5m, at most 50% of the backends\n",
+            "slow start: 30s\n",
             "203.0.113.11:8080 weight 2\n",
             "    engine smoltcp\n",
             "    engine native, congestion cubic, pacing off, ECN off, SACK on, time stamps on\n",

@@ -5,6 +5,7 @@
 //! added by [`super::report`].
 
 mod address;
+mod health;
 mod topology;
 
 use std::io;
@@ -12,6 +13,7 @@ use std::io;
 use thiserror::Error;
 
 pub use self::address::{AddressFault, Family, Unusable};
+pub use self::health::HealthFault;
 pub use self::topology::TopologyFault;
 use super::quantity::{ByteSize, QuantityError};
 
@@ -207,6 +209,9 @@ pub enum Fault {
     /// Ports, listeners, groups and devices that do not fit each other.
     #[error(transparent)]
     Topology(#[from] TopologyFault),
+    /// Checks of backends that cannot be made.
+    #[error(transparent)]
+    Health(#[from] HealthFault),
 }
 
 impl Fault {
@@ -269,6 +274,7 @@ impl Fault {
             Self::TooLittleMemory { needed_mib, .. } => memory_help(*needed_mib),
             Self::Address(fault) => fault.help(),
             Self::Topology(fault) => fault.help(),
+            Self::Health(fault) => fault.help(),
         }
     }
 }
@@ -378,6 +384,28 @@ pub enum Caution {
     /// A budget that ends before its first part does.
     #[error("the budget for all tries ends before the first try times out")]
     ConnectOutlivesBudget,
+    /// Checks that may still run when the next is due.
+    #[error("a check may take longer than `interval`; the next one then waits for it")]
+    CheckOutlivesInterval,
+    /// One failure is enough.
+    #[error("a single lost packet or slow answer takes a backend down")]
+    FallsAtOnce,
+    /// A key that belongs to another kind of check.
+    #[error("has no effect with this `check`")]
+    OfAnotherCheck,
+    /// Backends that never come back, because they never go.
+    #[error("has no effect without [backend_group.health] or [backend_group.ejection]")]
+    NeverComesBack,
+    /// A share that is less than one backend.
+    #[error(
+        "{max_share} percent of {backends} backends that take sessions is none: nothing is ever ejected"
+    )]
+    EjectsNothing {
+        /// The share, in percent.
+        max_share: u8,
+        /// Backends with a weight.
+        backends: usize,
+    },
 }
 
 impl Caution {
@@ -410,6 +438,16 @@ impl Caution {
             Self::ConnectOutlivesBudget => {
                 "make `connect` a fraction of `connect_total`, so that another backend is tried"
             }
+            Self::CheckOutlivesInterval => {
+                "make `timeout` at most `interval`, or a backend that is silent is found out late"
+            }
+            Self::FallsAtOnce => "write 2 or more, and shorten `interval` if that takes too long",
+            Self::OfAnotherCheck => {
+                "remove it: `send` and `expect` belong to \"send_expect\", `path`, `host` and \
+                 `status` to \"http\""
+            }
+            Self::NeverComesBack => "remove it, or say how backends are checked",
+            Self::EjectsNothing { .. } => "raise `max_share`, or remove [backend_group.ejection]",
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
+use core::time::Duration;
 
 use netstack::ip::{Ip, V6};
 use netstack::wire::ethernet::MacAddr;
@@ -13,8 +14,8 @@ use super::fault::{Family, Fault, TopologyFault};
 use super::report::Findings;
 use super::section::Section;
 use super::{
-    BackendConfig, BackendGroupConfig, Balance, EngineConfig, InterfaceAddress, PortConfig, Route,
-    tcp, value,
+    BackendConfig, BackendGroupConfig, Balance, EjectionConfig, EngineConfig, HealthConfig,
+    InterfaceAddress, PortConfig, Route, health, tcp, value,
 };
 
 /// Everything that refers to something else.
@@ -62,6 +63,9 @@ pub(super) struct RawGroup {
     pub(super) balance: Balance,
     pub(super) tries: u8,
     pub(super) engine: EngineConfig,
+    pub(super) health: Option<HealthConfig>,
+    pub(super) ejection: Option<EjectionConfig>,
+    pub(super) slow_start: Option<Spanned<Duration>>,
     pub(super) backends: Vec<RawBackend>,
 }
 
@@ -300,6 +304,9 @@ fn read_group(
     });
     let tries = section.or("tries", 3, findings, |value| value::integer(value, 1..=16));
     let engine = tcp::engine(&mut section, findings);
+    let slow_start = health::slow_start(&mut section, findings);
+    let health = health::health(&mut section, findings);
+    let ejection = health::ejection(&mut section, findings);
     let label = "[[backend_group.backend]]";
     let backends = each(
         &mut section,
@@ -317,6 +324,9 @@ fn read_group(
         balance,
         tries,
         engine,
+        health,
+        ejection,
+        slow_start,
         backends,
     })
 }
@@ -402,6 +412,9 @@ impl RawGroup {
             balance: self.balance,
             tries: self.tries,
             engine: self.engine,
+            health: self.health,
+            ejection: self.ejection,
+            slow_start: self.slow_start.map(Spanned::into_inner),
             backends: backends.collect(),
         }
     }
