@@ -13,40 +13,27 @@
 //! as they were ended: FIN passes as FIN, after everything before it; anything else as RST, so a
 //! transfer that was cut never looks complete.
 
-use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use netstack::counters::{Counters, Event};
-use netstack::ip::{FiveTuple, Ip, NetworkId, V4, V6};
-use netstack::rss::Steering;
 use netstack::tcp::{
-    self, CloseCause, ConnId, ConnectError, ConnectTarget, Connection, ConnectionOptions, Endpoint,
-    ListenerId, Output, TcpIp, Timeout,
+    self, CloseCause, ConnId, ConnectError, Connection, ConnectionOptions, Endpoint, ListenerId,
+    Output, Timeout,
 };
 use netstack::time::Instant;
 use slab::Slab;
 
+use super::backend_path::{BackendPath, Opening};
 use super::backend_pool::{BackendId, BackendPool};
 use super::report::SessionReport;
 use super::splice;
 use crate::termination::{Cause, CloseReason, Phase, Side};
+use crate::worker::SetBackend;
 
 /// Sessions reset in one turn when draining is over.
 const RESETS_PER_TURN: usize = 256;
-
-/// What a session needs to reach one backend.
-#[derive(Clone, Debug)]
-pub struct BackendPath {
-    /// Our address towards it.
-    pub source: IpAddr,
-    /// The MTU of the port that leads to it, in octets.
-    pub mtu: usize,
-    /// How that port spreads replies over its queues, and which queue is this worker's; `None` if
-    /// nobody can tell.
-    pub steering: Option<(Steering, u16)>,
-}
 
 /// A backend group as a worker uses it.
 #[derive(Debug)]
@@ -181,6 +168,26 @@ impl Sessions {
         self.sessions.is_empty()
     }
 
+    /// Takes back backends that were ejected for long enough.
+    pub fn handle_timeouts(&mut self, now: Instant) {
+        for group in &mut self.config.groups {
+            group.pool.handle_timeouts(now);
+        }
+    }
+
+    /// When [`Sessions::handle_timeouts`] must be called at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let groups = self.config.groups.iter();
+        groups.filter_map(|group| group.pool.poll_timeout()).min()
+    }
+
+    /// Uses a backend as the operator wants from now on.
+    pub fn set_backend(&mut self, change: &SetBackend) {
+        if let Some(group) = self.config.groups.get_mut(change.group.0) {
+            group.pool.set(change.backend, change.setting);
+        }
+    }
+
     /// The other half of a session, if there are two.
     pub fn other_half(&self, session: u32, half: ConnId) -> Option<ConnId> {
         let session = self.sessions.get(session as usize)?;
@@ -284,7 +291,7 @@ impl Sessions {
                 && (search.failed.is_empty() || waited < self.config.connect_total);
             let client = turn.tcp.flow(session.client).remote().ip();
             let choice = may_try
-                .then(|| group.pool.pick(client, &search.failed))
+                .then(|| group.pool.pick(turn.now, client, &search.failed))
                 .flatten();
             let Some(backend) = choice else {
                 turn.counters.increment(Event::SessionsNoBackend);
@@ -295,12 +302,13 @@ impl Sessions {
                 turn.counters.increment(Event::SessionsRetried);
             }
             let opening = Opening {
-                group,
-                backend,
+                path: &group.paths[backend.index()],
+                remote: group.pool.backend(backend).address,
+                options: &group.options,
                 by: session.accepted_at + self.config.connect_total,
                 owner: key as u32,
             };
-            match opening.open(turn) {
+            match opening.open(turn.now, turn.tcp) {
                 Ok(connection) => {
                     search.attempt = Some(Attempt {
                         backend,
@@ -327,12 +335,10 @@ impl Sessions {
         }
         let backend = turn.tcp.connection(attempt.connection);
         if let Some(cause) = backend.ended() {
+            let reason = close_reason(Side::Backend, cause, Phase::Connect);
+            self.note_failed(key, attempt.backend, reason, turn);
             self.abandon(key, attempt, turn);
-            self.connect_next(
-                key,
-                close_reason(Side::Backend, cause, Phase::Connect),
-                turn,
-            );
+            self.connect_next(key, reason, turn);
             return;
         }
         if backend.is_established() {
@@ -367,10 +373,15 @@ impl Sessions {
         let to_client = splice::forward(backend, client, turn.out);
         Connection::share_progress(client, backend);
         let ended = (client.ended(), backend.ended());
+        let first = joined.bytes_to_client == 0 && to_client > 0;
         joined.bytes_to_backend += to_backend;
         joined.bytes_to_client += to_client;
         turn.counters.add(Event::BytesToBackend, to_backend);
         turn.counters.add(Event::BytesToClient, to_client);
+        if first {
+            let backend = joined.attempt.backend;
+            self.pool_of(key).note_served(turn.now, backend);
+        }
         let reason = match ended {
             (Some(CloseCause::Finished), Some(CloseCause::Finished)) => CloseReason::FINISHED,
             (Some(cause), _) if cause != CloseCause::Finished => {
@@ -385,7 +396,49 @@ impl Sessions {
                 return;
             }
         };
+        self.note_end(key, reason, turn);
         self.close(key, reason, turn);
+    }
+
+    fn pool_of(&mut self, key: usize) -> &mut BackendPool {
+        let listener = self.sessions[key].listener;
+        let group = self.config.group_of_listener[listener.0 as usize];
+        &mut self.config.groups[group].pool
+    }
+
+    /// Tells the pool of a backend that did not become connected. A later try that the budget of
+    /// all tries cut short says nothing about the backend.
+    fn note_failed<O: Output>(
+        &mut self,
+        key: usize,
+        backend: BackendId,
+        reason: CloseReason,
+        turn: &Turn<'_, O>,
+    ) {
+        let session = &self.sessions[key];
+        let waited = turn.now.saturating_duration_since(session.accepted_at);
+        let cut_short = reason.cause == Cause::TimedOut
+            && session.tried().0 > 1
+            && waited >= self.config.connect_total;
+        if !cut_short && reason.cause != Cause::Internal {
+            self.pool_of(key)
+                .note_failed(turn.now, backend, reason.cause);
+        }
+    }
+
+    /// Tells the pool how a session ended that was joined.
+    fn note_end<O: Output>(&mut self, key: usize, reason: CloseReason, turn: &Turn<'_, O>) {
+        let Stage::Joined(joined) = &self.sessions[key].stage else {
+            return;
+        };
+        let backend = joined.attempt.backend;
+        let silent = joined.bytes_to_client == 0;
+        if reason == CloseReason::FINISHED {
+            self.pool_of(key).note_served(turn.now, backend);
+        } else if silent && (reason.side, reason.cause) == (Side::Backend, Cause::Reset) {
+            self.pool_of(key)
+                .note_failed(turn.now, backend, reason.cause);
+        }
     }
 
     /// Gives up a backend that did not become connected.
@@ -472,69 +525,6 @@ impl Sessions {
             Stage::Connecting(_) => Phase::Connect,
             Stage::Joined(_) => Phase::Data,
         }
-    }
-}
-
-/// A connection that is to be opened to a backend.
-struct Opening<'a> {
-    group: &'a Group,
-    backend: BackendId,
-    /// When no backend is waited for any more.
-    by: Instant,
-    /// The session that will hold it.
-    owner: u32,
-}
-
-impl Opening<'_> {
-    /// Opens it, in the IP version of the backend's address.
-    fn open<O: Output>(&self, turn: &mut Turn<'_, O>) -> Result<ConnId, ConnectError> {
-        let remote = self.group.pool.backend(self.backend).address;
-        match (self.path().source, remote) {
-            (IpAddr::V4(local), SocketAddr::V4(remote)) => {
-                self.open_flow::<V4, O>(local, (*remote.ip(), remote.port()), turn)
-            }
-            (IpAddr::V6(local), SocketAddr::V6(remote)) => {
-                self.open_flow::<V6, O>(local, (*remote.ip(), remote.port()), turn)
-            }
-            // The path was chosen for the backend's address.
-            (IpAddr::V4(_), SocketAddr::V6(_)) | (IpAddr::V6(_), SocketAddr::V4(_)) => {
-                Err(ConnectError::NoPort)
-            }
-        }
-    }
-
-    /// Opens it, if there is one, from a port whose replies come back to this worker.
-    fn open_flow<I: TcpIp, O: Output>(
-        &self,
-        local: I::Addr,
-        remote: (I::Addr, u16),
-        turn: &mut Turn<'_, O>,
-    ) -> Result<ConnId, ConnectError> {
-        let path = self.path();
-        let target = ConnectTarget::<I> {
-            network: NetworkId::BARE,
-            local,
-            remote,
-            mtu: path.mtu,
-            by: self.by,
-        };
-        turn.tcp
-            .connect(turn.now, target, &self.group.options, self.owner, |reply| {
-                path.comes_home(reply)
-            })
-    }
-
-    fn path(&self) -> &BackendPath {
-        &self.group.paths[self.backend.index()]
-    }
-}
-
-impl BackendPath {
-    /// Whether a reply of this flow arrives at this worker's queue, as far as anybody can tell.
-    fn comes_home<I: Ip>(&self, reply: &FiveTuple<I>) -> bool {
-        self.steering
-            .as_ref()
-            .is_none_or(|(steering, queue)| steering.queue_for(reply) == *queue)
     }
 }
 
