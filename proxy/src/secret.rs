@@ -22,6 +22,8 @@ pub struct Secrets {
     pub neighbors: [u64; 2],
     /// For the source hash of backends.
     pub source_hash: u64,
+    /// For the times of checks of backends.
+    pub check_times: u64,
     /// For the hash by which flows are told apart, as a Toeplitz key.
     pub flows: [u8; 40],
 }
@@ -29,7 +31,7 @@ pub struct Secrets {
 impl Secrets {
     /// Fresh keys.
     pub fn random() -> Result<Self, NoEntropy> {
-        let mut octets = [0; 8 * 12];
+        let mut octets = [0; 8 * 13];
         getrandom::fill(&mut octets)?;
         let mut words = octets
             .chunks_exact(8)
@@ -61,6 +63,7 @@ impl Secrets {
                 }
                 key
             },
+            check_times: word(),
         }
     }
 }

@@ -243,7 +243,7 @@ impl World {
 
     /// Tells Weirgate to take no more clients, and to end.
     pub fn drain(&mut self, limit: Duration) {
-        self.control.tell_all(Command::Drain(limit));
+        self.control.tell_all(&Command::Drain(limit));
     }
 
     /// Whether all workers have said that they are done.
@@ -325,7 +325,7 @@ impl World {
         self.moved |= self.carry_to_hosts();
         // What the control thread does.
         if !self.finished && self.control.all_drained() {
-            self.control.tell_all(Command::Finish);
+            self.control.tell_all(&Command::Finish);
         }
     }
 
