@@ -74,7 +74,7 @@ pub struct Target {
 /// All checks of one worker.
 #[derive(Debug)]
 pub struct Checks {
-    checks: Vec<CheckOf>,
+    of_backends: Vec<CheckOf>,
     /// One for each: the next beginning, or the end of patience.
     timers: TimerWheel,
     teller: Teller,
@@ -118,7 +118,7 @@ impl Checks {
             CheckOf::new(target, key)
         });
         Self {
-            checks: checks.collect(),
+            of_backends: checks.collect(),
             timers,
             teller,
         }
@@ -135,7 +135,7 @@ impl Checks {
             let Some(token) = self.timers.poll_expired(turn.now) else {
                 return;
             };
-            match self.checks[token as usize].stage {
+            match self.of_backends[token as usize].stage {
                 Stage::Resting => self.begin(token, turn),
                 Stage::Asking { connection, .. } => {
                     let connected = turn.tcp.connection(connection).is_established();
@@ -159,10 +159,10 @@ impl Checks {
     /// Something happened to a connection of a check.
     pub fn handle_progress<O: Output>(&mut self, id: ConnId, owner: u32, turn: &mut Turn<'_, O>) {
         let token = owner - FIRST_OWNER;
-        let check = self.checks.get_mut(token as usize);
+        let check = self.of_backends.get_mut(token as usize);
         match check.map(|check| check.stage) {
             Some(Stage::Asking { connection, .. }) if connection == id => {
-                self.asking(token, id, turn)
+                self.asking(token, id, turn);
             }
             Some(Stage::Leaving { connection, .. }) if connection == id => {
                 self.leaving(token, id, turn);
@@ -173,14 +173,14 @@ impl Checks {
 
     /// Makes no more checks, and ends those that are going on: nobody will choose a backend again.
     pub fn stop<O: Output>(&mut self, turn: &mut Turn<'_, O>) {
-        for (token, check) in (0..).zip(&mut self.checks) {
+        for (token, check) in (0..).zip(&mut self.of_backends) {
             self.timers.cancel(token);
             check.leave(turn);
         }
     }
 
     fn begin<O: Output>(&mut self, token: u32, turn: &mut Turn<'_, O>) {
-        let check = &mut self.checks[token as usize];
+        let check = &mut self.of_backends[token as usize];
         check.started = turn.now;
         check.schedule.advance(turn.now);
         let Target {
@@ -193,7 +193,7 @@ impl Checks {
         let deadline = turn.now + config.timeout;
         let opening = Opening {
             path,
-            remote: SocketAddr::new(address.ip(), config.port.unwrap_or(address.port())),
+            remote: SocketAddr::new(address.ip(), config.port.unwrap_or_else(|| address.port())),
             options,
             by: deadline,
             owner: FIRST_OWNER + token,
@@ -212,7 +212,7 @@ impl Checks {
     }
 
     fn asking<O: Output>(&mut self, token: u32, id: ConnId, turn: &mut Turn<'_, O>) {
-        let check = &mut self.checks[token as usize];
+        let check = &mut self.of_backends[token as usize];
         match check.converse(id, turn) {
             Some(verdict) => self.conclude(token, id, verdict, turn),
             None => turn.tcp.flush(id, turn.now, turn.out),
@@ -224,7 +224,7 @@ impl Checks {
         let connection = turn.tcp.connection(id);
         let read = discard(connection);
         let ended = connection.ended().is_some();
-        if let Stage::Leaving { excess, .. } = &mut self.checks[token as usize].stage {
+        if let Stage::Leaving { excess, .. } = &mut self.of_backends[token as usize].stage {
             *excess += read;
             if !ended && *excess <= MOST_EXCESS {
                 turn.tcp.flush(id, turn.now, turn.out);
@@ -243,7 +243,7 @@ impl Checks {
         turn: &mut Turn<'_, O>,
     ) {
         self.note(token, verdict, turn);
-        let check = &mut self.checks[token as usize];
+        let check = &mut self.of_backends[token as usize];
         let alive = turn.tcp.connection(connection).ended().is_none();
         if verdict.is_err() || !alive {
             self.end(token, connection, turn);
@@ -261,7 +261,7 @@ impl Checks {
 
     /// Counts a result, and tells everybody if it changes anything.
     fn note<O: Output>(&mut self, token: u32, verdict: Result<(), Failure>, turn: &Turn<'_, O>) {
-        let check = &mut self.checks[token as usize];
+        let check = &mut self.of_backends[token as usize];
         let Target {
             group,
             backend,
@@ -296,7 +296,7 @@ impl Checks {
 
     /// Lets go of a connection, and waits for the next check.
     fn end<O: Output>(&mut self, token: u32, connection: ConnId, turn: &mut Turn<'_, O>) {
-        let check = &mut self.checks[token as usize];
+        let check = &mut self.of_backends[token as usize];
         debug_assert_eq!(check.connection(), Some(connection));
         check.leave(turn);
         self.timers.schedule(token, check.schedule.next());

@@ -11,10 +11,12 @@ use netstack::io::{PacketBuf, PortId};
 use netstack::time::Instant;
 use netstack::wire::ethernet::MacAddr;
 use proxy::assemble::{ControlEnds, Queues, assemble};
-use proxy::config::Config;
+use proxy::config::{BackendGroupId, Config};
+use proxy::l7::backend_pool::{BackendId, Setting};
+use proxy::l7::health::HealthReport;
 use proxy::l7::report::SessionReport;
 use proxy::secret::Secrets;
-use proxy::worker::{Command, Worker};
+use proxy::worker::{Command, SetBackend, Worker};
 
 use super::conservation;
 use super::end::End;
@@ -223,6 +225,24 @@ impl World {
     /// The sessions that have ended since this was last asked.
     pub fn reports(&mut self) -> Vec<SessionReport> {
         self.control.reports.try_iter().collect()
+    }
+
+    /// What happened to backends since this was last asked.
+    pub fn health_reports(&mut self) -> Vec<HealthReport> {
+        self.control.health.try_iter().collect()
+    }
+
+    /// Uses a backend otherwise from now on.
+    pub fn set_backend(&mut self, index: usize, setting: Setting) {
+        let change = SetBackend {
+            group: BackendGroupId(0),
+            backend: BackendId::new(index),
+            setting,
+        };
+        let deaf = self
+            .control
+            .tell_all(&Command::SetBackends([change].into()));
+        assert_eq!(deaf, 0, "workers that did not take it");
     }
 
     /// The codes of the sessions that have ended since the reports were last taken.
