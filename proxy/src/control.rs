@@ -331,18 +331,4 @@ impl Watch {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_warning_is_repeated_only_after_a_while_and_only_for_news() {
-        let mut seen = Seen::default();
-        let start = Instant::now();
-        assert_eq!(seen.growth(start, 0), None);
-        assert_eq!(seen.growth(start, 5), Some(5));
-        assert_eq!(seen.growth(start + Duration::from_secs(1), 7), None);
-        let later = start + WARNING_INTERVAL;
-        assert_eq!(seen.growth(later, 7), Some(2));
-        assert_eq!(seen.growth(later + WARNING_INTERVAL, 7), None);
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use netstack::counters::Event;
-use proxy::l7::backend_pool::Setting;
+use proxy::l7::backend_pool::{BackendId, Setting};
 use proxy::l7::health::{Change, Failure};
 use proxy::termination::Cause;
 use weirgate_tests::sim::{Close, EndId, Ending, Script, Setup, SpreadBy, Variant, World};
@@ -60,7 +60,7 @@ fn clients(world: &mut World, count: usize) -> Vec<Option<usize>> {
     }
     let backends = world.reports().into_iter();
     backends
-        .map(|report| report.backend.map(|id| id.index()))
+        .map(|report| report.backend.map(BackendId::index))
         .collect()
 }
 
@@ -370,7 +370,7 @@ fn clients_beside(world: &mut World, count: usize) -> Vec<Option<usize>> {
     }
     let backends = world.reports().into_iter();
     backends
-        .map(|report| report.backend.map(|id| id.index()))
+        .map(|report| report.backend.map(BackendId::index))
         .collect()
 }
 
