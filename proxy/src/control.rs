@@ -154,6 +154,8 @@ pub fn run(
         }
         watch.look(now, &ends.all_counters());
     }
+    // A single worker ends without being told; those that receive for it do not.
+    ends.tell_all(&Command::Finish);
     log_health_changes(config, ends);
     watch.look(Instant::now() + WARNING_INTERVAL, &ends.all_counters());
 }

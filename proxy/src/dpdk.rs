@@ -110,6 +110,9 @@ pub(crate) fn run(config: &Config, path: &Path, tap: Option<&Path>) -> Result<()
     let mut ports = ports::open(config, &eal, &pools, &planned)?;
     let queues = ports::start(config, &mut ports)?;
     let mut plans = planned.plans.clone();
+    for (port, plan) in ports.iter().zip(&mut plans) {
+        plan.isolated &= port.config().isolated;
+    }
     let rules: Vec<_> = ports
         .iter_mut()
         .zip(&mut plans)

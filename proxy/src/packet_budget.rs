@@ -205,15 +205,15 @@ mod tests {
         let ports = [port("net_af_packet0", 1500), port("net_af_xdp0", 9000)];
         let budget = budget(2, &ports);
         let queues = 2 * (512 + 256 + 160 + 4 * 2048 + 160);
-        let held = 2 * (2 * (1024 + 32) + 3072 + 1024);
+        let held: u32 = 2 * (2 * (1024 + 32) + 3072 + 1024);
         let expected = PacketBudget {
             mtu: 9000,
             workers: 2,
             threads: 3,
             cache: 128,
-            held: held as u32,
+            held,
             connections: 0,
-            buffers: (3 * 192 + held + queues) as u32,
+            buffers: 3 * 192 + held + queues,
         };
         assert_eq!(budget, expected);
     }

@@ -64,6 +64,11 @@ pub struct PortOwners {
 }
 
 impl PortOwners {
+    /// Shares of the workers without the ports on which we listen, which are sorted.
+    pub fn new(shares: PortShares, reserved: Vec<u16>) -> Self {
+        Self { shares, reserved }
+    }
+
     /// The worker to whose share `port` belongs, unless it is a port on which we listen.
     pub fn owner(&self, port: u16) -> Option<u16> {
         if self.reserved.binary_search(&port).is_ok() {
@@ -86,7 +91,7 @@ impl SourcePorts {
     /// The share of `worker` in `shares`, without the `reserved` ports, which are sorted.
     pub(super) fn new(shares: PortShares, worker: u16, reserved: Vec<u16>) -> Self {
         Self {
-            owners: PortOwners { shares, reserved },
+            owners: PortOwners::new(shares, reserved),
             worker,
             pools: HashMap::new(),
         }

@@ -89,7 +89,7 @@ pub(super) fn apply(port: &mut Port, plan: &mut Plan) -> LiveRules {
     if plan.rules.iter().next().is_none() {
         return LiveRules::default();
     }
-    let isolated = plan.isolated && port.config().isolated;
+    let isolated = plan.isolated;
     let mut refusals = validate(port, plan);
     let (live, refused_late) = install(port, plan);
     refusals.extend(refused_late);

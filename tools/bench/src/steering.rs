@@ -4,9 +4,9 @@
 //! |--------|--------------|
 //! | `classify_ns` | a frame of mixed [`traffic`] is classified, in bursts of 32 |
 //! | `toeplitz_v4_ns`, `toeplitz_v6_ns` | addresses and ports are hashed as a NIC does it |
-//! | `handover_ns` | a packet goes into a [`ring`] and out of it, in bursts of 32, on one core |
+//! | `handover_ns` | a packet goes into a worker's ring and out of it, in bursts of 32, on one core |
 //! | `handover_two_cores_ns` | the same on each of two cores, which send all packets back and forth |
-//! | `distribute_ns` | a frame of one of 10,000 known flows is classified, hashed, looked up, and given to one of two workers |
+//! | `distribute_ns` | the stage `steer` gives a frame of one of 10,000 known flows to one of two workers |
 //!
 //! Times are those of a thread that does nothing else, over as much work; the median of some rounds.
 //! Frames come in an order that does not repeat for long: a processor learns by heart what its
@@ -14,7 +14,6 @@
 
 pub mod distribute;
 pub mod handover;
-pub mod ring;
 pub mod traffic;
 
 use core::hint::black_box;

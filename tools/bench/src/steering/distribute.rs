@@ -1,15 +1,21 @@
-//! Everything that an lcore which receives for two workers does with a packet.
+//! The stage `steer`, on an lcore that receives for two workers.
 
-use core::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use netstack::flow_directory::{FlowDirectory, Kind, Rings};
-use netstack::io::PortId;
+use netstack::counters::Counters;
+use netstack::flow_directory::FlowDirectory;
+use netstack::io::mem::MemBuf;
+use netstack::io::{BURST_SIZE, Burst, PacketBuf, PortId};
 use netstack::rss::Toeplitz;
+use netstack::tcp::{PortOwners, PortShares};
+use netstack::time::Instant as Now;
+use netstack::wire::tcp::Flags;
+use proxy::handover::{Mailbox, Mailboxes, Message, Outbox};
 use proxy::pipeline::classify::Classifier;
+use proxy::pipeline::steer::{Steer, SteerParts};
 
 use super::BURST;
-use super::ring::{Item, Receiver, Sender, ring};
 use super::traffic::{self, Random};
 
 /// Flows that are known.
@@ -24,19 +30,19 @@ const CAPACITY: usize = 8192;
 /// Bursts between two looks at the clock.
 const BURSTS: usize = 128;
 
+/// Where the flags are in a frame of TCP over IPv4 and over IPv6 without options.
+const FLAGS_AT: [usize; 2] = [14 + 20 + 13, 14 + 40 + 13];
+
 /// Nanoseconds of a packet in each of so many rounds. What takes packets out of the rings again is
 /// not counted.
 ///
 /// # Panics
-/// If a flow that is known has no record, or a packet finds no room.
+/// If a packet finds no room, or flows do not stay where they are.
 pub fn distribute(count: usize, bursts: usize) -> Vec<f64> {
     let mut distributor = Distributor::new();
     let mut random = Random::new(4);
-    let mut packets: Vec<Item> = traffic::flows(FLOWS, &mut random)
-        .into_iter()
-        .map(|frame| (PortId(0), frame))
-        .collect();
-    distributor.introduce(&packets);
+    let frames = traffic::flows(FLOWS, &mut random);
+    let mut packets = distributor.introduce(&frames);
     let turns = bursts.div_ceil(BURSTS);
     let figures = (0..=count).map(|_| {
         let mut busy = Duration::ZERO;
@@ -45,10 +51,12 @@ pub fn distribute(count: usize, bursts: usize) -> Vec<f64> {
             for at in (1..packets.len()).rev() {
                 packets.swap(at, random.below(at + 1));
             }
+            let mut ready: Vec<Burst<MemBuf>> = (0..BURSTS)
+                .map(|_| burst_of(packets.drain(packets.len() - BURST..)))
+                .collect();
             let start = Instant::now();
-            for _ in 0..BURSTS {
-                let rest = packets.len() - BURST;
-                distributor.burst(packets.drain(rest..));
+            for burst in &mut ready {
+                distributor.burst(burst);
             }
             busy += start.elapsed();
             distributor.take_out(&mut packets);
@@ -57,108 +65,82 @@ pub fn distribute(count: usize, bursts: usize) -> Vec<f64> {
         let packets = u32::try_from(turns * BURSTS * BURST).unwrap_or(u32::MAX);
         busy.as_secs_f64() * 1e9 / f64::from(packets)
     });
-    let figures = figures.skip(1).collect();
-    let counts = distributor.directory.counts();
-    assert_eq!(counts.unknown, 0, "all flows are known");
-    figures
+    figures.skip(1).collect()
+}
+
+fn burst_of(packets: impl Iterator<Item = MemBuf>) -> Burst<MemBuf> {
+    let mut burst = Burst::with_capacity(BURST_SIZE);
+    for packet in packets {
+        burst.push(packet).expect("a burst has room for them");
+    }
+    burst
 }
 
 struct Distributor {
-    classifier: Classifier,
-    toeplitz: Toeplitz,
-    directory: FlowDirectory,
-    rings: ToWorkers,
-    receivers: Vec<Receiver>,
-    burst: Vec<(u32, Kind, Item)>,
-}
-
-struct ToWorkers {
-    senders: Vec<Sender>,
-    staged: Vec<Vec<Item>>,
-    /// Flows that each worker has.
-    flows: Vec<u32>,
-}
-
-impl Rings for ToWorkers {
-    fn least_loaded(&self) -> u8 {
-        self.flows
-            .iter()
-            .zip(0..)
-            .min()
-            .map_or(0, |(_, worker)| worker)
-    }
-
-    fn by_hash(&self, hash: u32) -> u8 {
-        (hash % u32::from(WORKERS)) as u8
-    }
-
-    fn next_position(&self, worker: u8) -> u16 {
-        let worker = usize::from(worker);
-        let staged = self.staged[worker].len() as u16;
-        self.senders[worker].next_position().wrapping_add(staged)
-    }
-
-    fn waiting(&self, worker: u8) -> u16 {
-        let worker = usize::from(worker);
-        (self.senders[worker].waiting() + self.staged[worker].len()) as u16
-    }
+    steer: Steer<MemBuf>,
+    outbox: Outbox<MemBuf>,
+    workers: Vec<Mailbox<MemBuf>>,
+    counters: Counters,
+    taken: Vec<Message<MemBuf>>,
 }
 
 impl Distributor {
     fn new() -> Self {
         let key: [u8; 40] = Random::new(5).octets();
-        let (senders, receivers) = (0..WORKERS).map(|_| ring(CAPACITY)).unzip();
-        Self {
+        let mailboxes = Mailboxes::new(WORKERS.into(), 1, CAPACITY);
+        let [outbox] = mailboxes.receivers.try_into().expect("one was asked for");
+        let parts = SteerParts {
             classifier: Classifier::default(),
             toeplitz: Toeplitz::new(&key).expect("the key is long enough"),
             directory: FlowDirectory::new(2 * usize::from(FLOWS), WORKERS),
-            rings: ToWorkers {
-                senders,
-                staged: vec![Vec::new(); usize::from(WORKERS)],
-                flows: vec![0; usize::from(WORKERS)],
-            },
-            receivers,
-            burst: Vec::with_capacity(BURST),
+            owners: PortOwners::new(
+                PortShares::new(64_000..=64_999, WORKERS.into()).expect("there are enough"),
+                Vec::new(),
+            ),
+            workers: (0..WORKERS.into())
+                .map(|worker| (worker, Arc::new(Counters::new())))
+                .collect(),
+            own: None,
+            shared: vec![true],
+        };
+        Self {
+            steer: Steer::new(parts, WORKERS.into(), BURST_SIZE),
+            outbox,
+            workers: mailboxes.workers,
+            counters: Counters::new(),
+            taken: Vec::new(),
         }
     }
 
-    /// Makes all flows known, each as a connection would.
-    fn introduce(&mut self, packets: &[Item]) {
-        for (_, frame) in packets {
-            let hash = self.classifier.classify(frame).hash(frame, &self.toeplitz);
-            let opening = self.directory.place(hash, Kind::Opening, 0, &self.rings);
-            let ongoing = self.directory.place(hash, Kind::Ongoing, 0, &self.rings);
-            assert!(ongoing.recorded, "there is room for twice as many");
-            assert_eq!(opening, ongoing, "a known flow stays where it is");
-            self.rings.flows[usize::from(ongoing.worker)] += 1;
+    /// Makes all flows known, each by a SYN before it; gives back their packets.
+    fn introduce(&mut self, frames: &[Box<[u8]>]) -> Vec<MemBuf> {
+        let mut packets = Vec::new();
+        for frame in frames {
+            let mut opening = MemBuf::from_frame(frame);
+            // Where it is UDP, this is an octet of payload.
+            opening.data_mut()[FLAGS_AT[usize::from(frame[12] == 0x86)]] = Flags::SYN.0;
+            let mut burst = burst_of([opening, MemBuf::from_frame(frame)].into_iter());
+            self.burst(&mut burst);
+            let mut both = Vec::new();
+            self.take_out(&mut both);
+            assert_eq!(both.len(), 2);
+            packets.extend(both.pop());
         }
+        packets
     }
 
-    /// Distributes a burst. Each step has the next one's memory fetched for all packets.
-    fn burst(&mut self, packets: impl Iterator<Item = Item>) {
-        for packet in packets {
-            black_box(packet.1[0]);
-            self.burst.push((0, Kind::Datagram, packet));
-        }
-        for (hash, kind, (_, frame)) in &mut self.burst {
-            let classified = self.classifier.classify(frame);
-            *hash = classified.hash(frame, &self.toeplitz);
-            self.directory.touch(*hash);
-            *kind = classified.ports.map_or(Kind::Datagram, |ports| ports.kind);
-        }
-        for (hash, kind, item) in self.burst.drain(..) {
-            let placement = self.directory.place(hash, kind, 1, &self.rings);
-            self.rings.staged[usize::from(placement.worker)].push(item);
-        }
-        for (sender, staged) in self.rings.senders.iter_mut().zip(&mut self.rings.staged) {
-            sender.send(black_box(staged));
-        }
+    fn burst(&mut self, burst: &mut Burst<MemBuf>) {
+        burst.iter().for_each(PacketBuf::prefetch);
+        let (now, port) = (Now::from_millis(1), PortId(0));
+        self.steer.process(now, port, burst, &self.outbox);
+        self.steer.flush(&mut self.outbox, &self.counters);
     }
 
-    fn take_out(&mut self, packets: &mut Vec<Item>) {
-        for receiver in &mut self.receivers {
-            receiver.receive(CAPACITY, packets);
+    fn take_out(&mut self, packets: &mut Vec<MemBuf>) {
+        for worker in &mut self.workers {
+            worker.receive(CAPACITY, &mut self.taken);
         }
+        packets.extend(self.taken.drain(..).map(|message| message.packet));
     }
 }
 

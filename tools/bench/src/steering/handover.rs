@@ -1,15 +1,20 @@
-//! Packets through a ring, in bursts.
+//! Packets from one worker to another, in bursts.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use netstack::io::PortId;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
+use proxy::handover::{Kind, Mailbox, Mailboxes, Message};
 
-use super::ring::{Item, Receiver, Sender, ring};
 use super::{BURST, per_packet, rounds};
+
+/// A packet on its way: as large as that of a device, which is a pointer to it.
+type Item = Message<Box<[u8; 60]>>;
 
 /// Packets that a ring holds.
 const CAPACITY: usize = 512;
@@ -19,11 +24,11 @@ const BURSTS_AHEAD: usize = 8;
 
 /// Nanoseconds of a packet that goes in and out, in each of so many rounds.
 pub fn on_one_core(count: usize, bursts: usize) -> Vec<f64> {
-    let (mut sender, mut receiver) = ring(CAPACITY);
+    let [mut one, mut other] = two_workers();
     let mut packets = packets(BURST);
     rounds(count, bursts, |_| {
-        sender.send(&mut packets);
-        receiver.receive(BURST, &mut packets);
+        one.outbox_mut().send_burst(1, &mut packets);
+        other.receive(BURST, &mut packets);
     })
 }
 
@@ -39,38 +44,48 @@ pub fn between_two_cores(count: usize, bursts: usize) -> io::Result<Option<Vec<f
     let (Some(here), Some(there)) = (cpus.next(), cpus.next()) else {
         return Ok(None);
     };
-    let (mut out, from_here) = ring(CAPACITY);
-    let (to_here, mut back) = ring(CAPACITY);
-    let mirror = thread::spawn(move || mirror(there, from_here, to_here));
+    let [mut one, other] = two_workers();
+    let over = Arc::new(AtomicBool::new(false));
+    let mirror = {
+        let over = Arc::clone(&over);
+        thread::spawn(move || mirror(there, other, &over))
+    };
     bind(here)?;
-    out.send(&mut packets(BURST * BURSTS_AHEAD));
+    one.outbox_mut()
+        .send_burst(1, &mut packets(BURST * BURSTS_AHEAD));
     let mut burst = Vec::with_capacity(BURST);
     let figures = (0..=count).map(|_| {
         let start = Instant::now();
         let mut received = 0;
         while received < bursts * BURST {
-            back.receive(BURST, &mut burst);
-            received += burst.len();
-            out.send(&mut burst);
+            received += one.receive(BURST, &mut burst);
+            one.outbox_mut().send_burst(1, &mut burst);
         }
         per_packet(start, received)
     });
     let figures = figures.skip(1).collect();
-    drop(out);
+    over.store(true, Ordering::Relaxed);
     sched_setaffinity(THIS_THREAD, &allowed)?;
     mirror.join().expect("the other thread does not panic")?;
     Ok(Some(figures))
 }
 
-/// Sends back whatever comes, until nothing can come any more.
-fn mirror(cpu: usize, mut from: Receiver, mut to: Sender) -> io::Result<()> {
+/// Sends back whatever comes, until it is over.
+fn mirror(cpu: usize, mut mailbox: Mailbox<Box<[u8; 60]>>, over: &AtomicBool) -> io::Result<()> {
     bind(cpu)?;
     let mut burst = Vec::with_capacity(BURST);
-    while !from.is_abandoned() {
-        from.receive(BURST, &mut burst);
-        to.send(&mut burst);
+    while !over.load(Ordering::Relaxed) {
+        mailbox.receive(BURST, &mut burst);
+        mailbox.outbox_mut().send_burst(0, &mut burst);
     }
     Ok(())
+}
+
+fn two_workers() -> [Mailbox<Box<[u8; 60]>>; 2] {
+    let Ok(workers) = Mailboxes::new(2, 0, CAPACITY).workers.try_into() else {
+        unreachable!("two were asked for");
+    };
+    workers
 }
 
 /// Lets this thread run on this CPU only.
@@ -81,7 +96,12 @@ fn bind(cpu: usize) -> io::Result<()> {
 }
 
 fn packets(count: usize) -> Vec<Item> {
-    vec![(PortId(0), vec![0; 60].into()); count]
+    let packet = |_| Message {
+        port: PortId(0),
+        kind: Kind::Frame,
+        packet: Box::new([0; 60]),
+    };
+    (0..count).map(packet).collect()
 }
 
 /// What the kernel takes for the thread that asks.
