@@ -8,7 +8,7 @@
 //! `send` and `expect` are octets: after TOML has read the text, `\xHH`, `\r`, `\n`, `\t`, `\0` and
 //! `\\` in it stand for one octet each.
 
-use core::ops::RangeInclusive;
+use core::ops::{Range, RangeInclusive};
 use core::time::Duration;
 
 use toml::Spanned;
@@ -191,7 +191,7 @@ fn check(section: &mut Section<'_>, kind: Kind, findings: &mut Findings) -> Opti
         let subject = section.subject("status");
         findings.error(status.span(), subject, Fault::EmptyList { example });
     }
-    let of_others = [
+    let keys = [
         ("send", send.as_ref().map(Spanned::span), Kind::SendExpect),
         (
             "expect",
@@ -202,10 +202,8 @@ fn check(section: &mut Section<'_>, kind: Kind, findings: &mut Findings) -> Opti
         ("host", host.as_ref().map(Spanned::span), Kind::Http),
         ("status", status.as_ref().map(Spanned::span), Kind::Http),
     ];
-    for (key, span, of) in of_others {
-        if let Some(span) = span.filter(|_| of != kind) {
-            findings.warn(span, section.subject(key), Caution::OfAnotherCheck);
-        }
+    for (key, span, of) in keys {
+        warn_if_of_another(kind, of, (key, span), section, findings);
     }
     Some(match kind {
         Kind::Tcp => Check::Tcp,
@@ -227,6 +225,19 @@ fn check(section: &mut Section<'_>, kind: Kind, findings: &mut Findings) -> Opti
             ),
         },
     })
+}
+
+/// Warns of a key that stands there and belongs to another kind of check.
+fn warn_if_of_another(
+    kind: Kind,
+    of: Kind,
+    (key, span): (&str, Option<Range<usize>>),
+    section: &Section<'_>,
+    findings: &mut Findings,
+) {
+    if let Some(span) = span.filter(|_| of != kind) {
+        findings.warn(span, section.subject(key), Caution::OfAnotherCheck);
+    }
 }
 
 /// Reads when backends of a group are ejected, if they are.

@@ -11,7 +11,7 @@
 //! * **source hash**: weighted rendezvous hashing of the client's address: a client stays with its
 //!   backend, and when a backend goes or its weight changes, only its own clients move.
 //!
-//! Backends that are down ([`Board`]) or ejected ([`Ejections`]) have no weight, and those that came
+//! Backends that are down ([`Board`]) or ejected (`ejection`) have no weight, and those that came
 //! back a growing one. If that leaves none, all are used again (fail-open): to try is better than
 //! to refuse, most of all if it is the checks that are wrong. What the operator has drained, or
 //! given no weight, is never used.
