@@ -150,6 +150,30 @@ pub enum Event {
     SessionsNoBackend,
     /// Connects tried again with another backend.
     SessionsRetried,
+    /// PROXY headers received and believed.
+    ProxyHeaders,
+    /// Clients refused because what they sent is no PROXY header, or a wrong one.
+    ProxyHeadersRefused,
+    /// Clients refused because nobody may speak for others from where they are.
+    ProxyUntrusted,
+    /// Clients refused because their PROXY header did not come in time.
+    ProxyHeaderTimeouts,
+    /// PROXY headers sent to backends.
+    ProxyHeadersSent,
+    /// ClientHellos read to route what follows.
+    ClientHellos,
+    /// Clients refused because they do not speak TLS.
+    ClientHellosNotTls,
+    /// Clients refused because their ClientHello is too large.
+    ClientHellosTooLarge,
+    /// Clients refused because their ClientHello is malformed, or ends early.
+    ClientHellosMalformed,
+    /// Clients refused because their ClientHello did not come in time.
+    ClientHelloTimeouts,
+    /// ClientHellos that ask for something that is not the name of a host.
+    SniNotAHost,
+    /// Clients refused by an alert because no route takes what they ask for.
+    SniUnrecognized,
     /// Checks of backends begun.
     HealthChecks,
     /// Checks of backends that failed.
@@ -251,6 +275,18 @@ impl Event {
         (Self::SessionsAborted, "sessions_aborted"),
         (Self::SessionsNoBackend, "sessions_no_backend"),
         (Self::SessionsRetried, "sessions_retried"),
+        (Self::ProxyHeaders, "proxy_headers"),
+        (Self::ProxyHeadersRefused, "proxy_headers_refused"),
+        (Self::ProxyUntrusted, "proxy_untrusted"),
+        (Self::ProxyHeaderTimeouts, "proxy_header_timeouts"),
+        (Self::ProxyHeadersSent, "proxy_headers_sent"),
+        (Self::ClientHellos, "client_hellos"),
+        (Self::ClientHellosNotTls, "client_hellos_not_tls"),
+        (Self::ClientHellosTooLarge, "client_hellos_too_large"),
+        (Self::ClientHellosMalformed, "client_hellos_malformed"),
+        (Self::ClientHelloTimeouts, "client_hello_timeouts"),
+        (Self::SniNotAHost, "sni_not_a_host"),
+        (Self::SniUnrecognized, "sni_unrecognized"),
         (Self::HealthChecks, "health_checks"),
         (Self::HealthChecksFailed, "health_checks_failed"),
         (Self::BackendsDown, "backends_down"),

@@ -24,7 +24,8 @@ use netstack::time::Instant;
 use thiserror::Error;
 
 use crate::config::{
-    BackendGroupConfig, BackendGroupId, BufferConfig, Config, EngineConfig, TimeoutConfig,
+    BackendGroupConfig, BackendGroupId, BufferConfig, Config, EngineConfig, ListenerConfig,
+    TimeoutConfig,
 };
 use crate::handover::{Mailbox, Mailboxes, Outbox};
 use crate::host::{Host, Neighbors};
@@ -32,7 +33,8 @@ use crate::l7::backend_path::BackendPath;
 use crate::l7::backend_pool::{BackendId, BackendPool, PoolContext};
 use crate::l7::health::{Board, Checks, HealthReport, Target, Teller};
 use crate::l7::report::SessionReport;
-use crate::l7::session::{Group, Sessions, SessionsConfig};
+use crate::l7::session::{Group, ListenerPlan, Preface, Sessions, SessionsConfig};
+use crate::l7::sni::Routes;
 use crate::layout::Layout;
 use crate::pipeline::classify::Classifier;
 use crate::pipeline::steer::{Steer, SteerParts};
@@ -268,18 +270,18 @@ impl Assembler<'_> {
             let teller = self.teller(share.worker);
             Checks::new(self.now, targets, secrets.check_times, teller)
         });
-        let sessions = Sessions::new(SessionsConfig {
+        let sessions = SessionsConfig {
             worker: share.worker,
             max_sessions: share.of(config.limits.max_sessions),
             groups,
-            group_of_listener: config
-                .listeners
-                .iter()
-                .map(|listener| listener.backend_group.0)
-                .collect(),
+            listeners: config.listeners.iter().map(plan).collect(),
+            proxy_header: config.timeouts.proxy_header,
+            client_hello: config.timeouts.client_hello,
+            process: secrets.process,
             connect_total: config.timeouts.connect_total,
             reports: self.reports.clone(),
-        });
+        };
+        let sessions = Sessions::new(sessions, self.now);
         let owners = tcp.port_owners().clone();
         let ports = &self.layout.ports;
         let shared = ports.iter().any(|port| port.shared);
@@ -440,6 +442,7 @@ impl Assembler<'_> {
                 pool: BackendPool::new(group, context),
                 options: Arc::new(connection_options(self.config, group.engine, rings)),
                 tries: group.tries,
+                announce: group.announce.clone(),
             })
         };
         let groups = self.config.backend_groups.iter().enumerate();
@@ -452,6 +455,7 @@ impl Assembler<'_> {
         let checked = config.backend_groups.iter().enumerate().zip(groups);
         let targets = checked.filter_map(|((index, config), group)| {
             let health = Arc::new(config.health.clone()?);
+            let announce = &group.announce;
             let backends = config.backends.iter().zip(&group.paths).enumerate();
             Some(backends.map(move |(place, (backend, path))| Target {
                 group: BackendGroupId(index),
@@ -459,6 +463,7 @@ impl Assembler<'_> {
                 address: backend.address,
                 path: path.clone(),
                 options: Arc::clone(&group.options),
+                announce: announce.as_ref().map(|announce| announce.version),
                 config: Arc::clone(&health),
                 board: self.boards[index].clone(),
             }))
@@ -513,6 +518,17 @@ impl Share {
     fn of(self, total: usize) -> usize {
         let (worker, workers) = (usize::from(self.worker), usize::from(self.workers));
         total / workers + usize::from(worker < total % workers)
+    }
+}
+
+/// What sessions need to know of a listener.
+fn plan(listener: &ListenerConfig) -> ListenerPlan {
+    ListenerPlan {
+        group: listener.backend_group.0,
+        preface: Preface {
+            trusted: listener.proxy_trusted.clone(),
+            routes: listener.passthrough.as_ref().map(Routes::new),
+        },
     }
 }
 

@@ -17,7 +17,9 @@
 
 mod check;
 pub mod fault;
+mod group;
 mod health;
+mod listener;
 pub mod quantity;
 pub mod report;
 mod runtime;
@@ -31,7 +33,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use core::time::Duration;
 use std::path::Path;
 
@@ -42,7 +44,12 @@ use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
 
 use self::fault::Fault;
+pub use self::group::{
+    AnnounceConfig, AnnounceVersion, BackendConfig, BackendGroupConfig, BackendGroupId, Balance,
+    ProxyTlv,
+};
 pub use self::health::{Check, EjectionConfig, HealthConfig};
+pub use self::listener::{ListenerConfig, NamePattern, PassthroughConfig, Prefix, RouteConfig};
 use self::report::Findings;
 pub use self::report::{ConfigError, ConfigErrors, ConfigWarning};
 pub use self::runtime::{IdlePolicy, Pairing, RuntimeConfig};
@@ -132,7 +139,7 @@ impl Config {
         let devices = (findings.error_count() == before).then_some(&dpdk);
         let topology = topology::read(&mut root, runtime.lcores.len(), findings);
         let timeouts = settings::timeouts(&mut root, findings);
-        let tcp = tcp::tcp(&mut root, findings);
+        let (tcp, first_window_span) = tcp::tcp(&mut root, findings);
         let (buffers, spans) = settings::buffers(&mut root, runtime.lcores.len(), findings);
         let limits = settings::limits(&mut root, runtime.lcores.len(), findings);
         let steering = steering::steering(&mut root, findings);
@@ -154,6 +161,7 @@ impl Config {
             log,
         };
         check::check_packets(&config, &spans, memory_span, findings);
+        check::check_peeking(&config, &spans, first_window_span, findings);
         Some(config)
     }
 
@@ -339,81 +347,6 @@ fn shares_prefix(a: IpAddr, b: IpAddr, prefix_len: u8) -> bool {
     }
 }
 
-/// A `[[listener]]`: addresses at which clients connect, and who serves them.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ListenerConfig {
-    /// `name`: required; unlike that of any other listener.
-    pub name: String,
-    /// `addresses`: required; at least one. Each is an address of a port, and of no other
-    /// listener.
-    pub addresses: Vec<SocketAddr>,
-    /// `backend_group`: required; given by name in the file.
-    pub backend_group: BackendGroupId,
-    /// `engine`, `congestion`, `pacing`, `ecn`, `sack`, `timestamps`: how its connections are run.
-    pub engine: EngineConfig,
-}
-
-/// Position of a group in [`Config::backend_groups`].
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct BackendGroupId(pub usize);
-
-/// A `[[backend_group]]`: servers that serve the same.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct BackendGroupConfig {
-    /// `name`: required; unlike that of any other group.
-    pub name: String,
-    /// `balance = "round_robin"`: how a backend is chosen for a client.
-    pub balance: Balance,
-    /// `tries = 3`: how many backends are tried for one client at most, from 1 to 16.
-    pub tries: u8,
-    /// `engine`, `congestion`, `pacing`, `ecn`, `sack`, `timestamps`: how its connections are run.
-    pub engine: EngineConfig,
-    /// `[backend_group.health]`: how its backends are checked; `None` if they are not.
-    pub health: Option<HealthConfig>,
-    /// `[backend_group.ejection]`: when sessions avoid a backend at which others failed; `None` if
-    /// they never do.
-    pub ejection: Option<EjectionConfig>,
-    /// `slow_start = "off"`: how long the weight of a backend grows from nothing after it came back.
-    pub slow_start: Option<Duration>,
-    /// Every `[[backend_group.backend]]`; at least one of them has a weight above 0.
-    pub backends: Vec<BackendConfig>,
-}
-
-/// How a backend is chosen.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Balance {
-    /// `"round_robin"`: in turn, as often as its weight says.
-    #[default]
-    RoundRobin,
-    /// `"least_connections"`: the one with the fewest connections for its weight.
-    LeastConnections,
-    /// `"source_hash"`: by the client's address, so that a client returns to its backend.
-    SourceHash,
-}
-
-impl Balance {
-    /// The words of the configuration file.
-    pub const WORDS: [(&'static str, Self); 3] = [
-        ("round_robin", Self::RoundRobin),
-        ("least_connections", Self::LeastConnections),
-        ("source_hash", Self::SourceHash),
-    ];
-}
-
-/// A `[[backend_group.backend]]`: one server.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct BackendConfig {
-    /// `name`: the address if not given; unlike that of any other backend of the group.
-    pub name: String,
-    /// `address`: required; reachable through a port.
-    pub address: SocketAddr,
-    /// `weight = 1`: its share of new connections, from 0 (none) to 256.
-    pub weight: u16,
-    /// `max_connections = 0`: the most connections at a time, over all workers; 0 in the file
-    /// means no limit, which is `None` here. Otherwise at least the number of workers.
-    pub max_connections: Option<u32>,
-}
-
 /// `[timeouts]`: how long what may take. `None` is `"off"` in the file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TimeoutConfig {
@@ -439,6 +372,11 @@ pub struct TimeoutConfig {
     /// `user = "2m"`, or `"off"`: how long sent bytes may stay unacknowledged (RFC 9293, user
     /// timeout).
     pub user: Option<Duration>,
+    /// `proxy_header = "3s"`: from the end of a client's handshake to the end of its PROXY header.
+    pub proxy_header: Duration,
+    /// `client_hello = "5s"`: from then, or from the end of its handshake, to the end of its
+    /// ClientHello.
+    pub client_hello: Duration,
     /// `drain = "30s"`: how long sessions may go on after SIGTERM; `"0s"` resets them at once.
     pub drain: Duration,
 }
@@ -455,6 +393,8 @@ impl Default for TimeoutConfig {
             time_wait: Duration::from_mins(1),
             keepalive: Some(Duration::from_secs(75)),
             user: Some(Duration::from_mins(2)),
+            proxy_header: Duration::from_secs(3),
+            client_hello: Duration::from_secs(5),
             drain: Duration::from_secs(30),
         }
     }

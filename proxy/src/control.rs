@@ -15,7 +15,7 @@ use netstack::counters::{Counters, Event};
 use netstack::drop::DropReason;
 
 use crate::assemble::ControlEnds;
-use crate::config::{BackendGroupConfig, Check, Config};
+use crate::config::{BackendGroupConfig, BackendGroupId, Check, Config};
 use crate::l7::health::{Change, Failure, HealthReport};
 use crate::l7::report::SessionReport;
 use crate::log::SESSION_TARGET;
@@ -175,14 +175,29 @@ fn stop_workers(config: &Config, ends: &ControlEnds, stop: Stop) {
 /// One line for one session.
 pub fn log_session(config: &Config, report: &SessionReport) {
     let listener = &config.listeners[report.listener.0 as usize];
-    let group = config.backend_group(listener.backend_group);
+    let about = report.about.as_deref();
+    let group = about.map_or(listener.backend_group, |about| BackendGroupId(about.group));
+    let group = config.backend_group(group);
+    let routes = listener
+        .passthrough
+        .as_ref()
+        .map(|passthrough| &passthrough.routes);
+    let route = about.and_then(|about| Some((about.route?, routes?)));
+    let told = about.and_then(|about| about.endpoints);
+    let preamble = Some(report.preamble).filter(|preamble| !preamble.is_zero());
+    let alpn = about.filter(|about| !about.protocols.is_empty());
     let backend = report.backend.map(|id| &group.backends[id.index()]);
     let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     tracing::info!(
         target: SESSION_TARGET,
-        client = %report.client,
+        client = %report.client(),
+        peer = told.map(|_| tracing::field::display(report.peer)),
+        destination = told.map(|told| tracing::field::display(told.destination)),
         listener = listener.name,
         local = %report.local,
+        sni = about.and_then(|about| about.server_name.as_deref()),
+        alpn = alpn.map(|about| tracing::field::display(&about.protocols)),
+        route = route.map(|(route, routes)| routes[route].label(route)),
         group = group.name,
         backend = backend.map(|backend| backend.name.as_str()),
         backend_address = backend.map(|backend| tracing::field::display(backend.address)),
@@ -190,10 +205,12 @@ pub fn log_session(config: &Config, report: &SessionReport) {
         worker = report.worker,
         tries = report.tries,
         handshake_us = micros(report.handshake),
+        preamble_us = preamble.map(micros),
         connect_us = report.connect.map(micros),
         total_us = micros(report.total),
         bytes_to_backend = report.bytes_to_backend,
         bytes_to_client = report.bytes_to_client,
+        unique_id = about.and_then(|about| about.unique_id).map(tracing::field::display),
         code = %report.reason,
         side = report.reason.side.as_str(),
         cause = report.reason.cause.as_str(),

@@ -26,12 +26,14 @@ pub struct Secrets {
     pub check_times: u64,
     /// For the hash by which flows are told apart, as a Toeplitz key.
     pub flows: [u8; 40],
+    /// No key, but a number that no other process has: part of what sessions are called to others.
+    pub process: u64,
 }
 
 impl Secrets {
     /// Fresh keys.
     pub fn random() -> Result<Self, NoEntropy> {
-        let mut octets = [0; 8 * 13];
+        let mut octets = [0; 8 * 14];
         getrandom::fill(&mut octets)?;
         let mut words = octets
             .chunks_exact(8)
@@ -63,6 +65,7 @@ impl Secrets {
                 }
                 key
             },
+            process: word(),
             check_times: word(),
         }
     }

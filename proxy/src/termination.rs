@@ -9,6 +9,8 @@
 //! | `C` | the client: it reset the connection, or cannot be reached any more |
 //! | `S` | the backend: it refused or reset the connection, or cannot be reached |
 //! | `P` | Weirgate itself, because of a fault in it: please report it |
+//! | `I` | Weirgate, because what the client sent is not what it had to send |
+//! | `D` | Weirgate, because the configuration denies it |
 //! | `L` | a limit in the configuration |
 //! | `R` | a resource that ran out: packet buffers, source ports, memory |
 //! | `K` | the end of the drain period, or an operator |
@@ -19,6 +21,7 @@
 //! | second | meanwhile |
 //! |--------|-----------|
 //! | `H` | the client's TCP handshake was not complete |
+//! | `P` | the client had to say something first: a PROXY header, a ClientHello |
 //! | `Q` | a backend was being chosen |
 //! | `C` | the connection to a backend was being made |
 //! | `D` | data could flow; one direction may have ended |
@@ -35,6 +38,14 @@
 //! | `LH` | `max_sessions` or `syn_backlog` was reached. |
 //! | `RH` | No memory for another session. |
 //! | `KH` | Weirgate was stopping. |
+//! | `CP` | The client left before it had said what it had to: a scan, or a health check that only connects. |
+//! | `cP` | The client did not send its PROXY header in `proxy_header`, or its ClientHello in `client_hello`. |
+//! | `IP` | What the client sent is no PROXY header, or no ClientHello; or it is malformed, too large, or cut off. The counters `proxy_headers_refused` and `client_hellos_*` tell which. |
+//! | `DP` | The client's address is not in `proxy_trusted`, or no route takes the name it asked for and `sni_strict` is on. |
+//! | `PP` | The proxy failed while it waited for what the client had to say. |
+//! | `LP` | A limit was reached meanwhile. |
+//! | `RP` | Packet buffers or memory ran out meanwhile. |
+//! | `KP` | Weirgate was stopping. |
 //! | `CQ` | The client left before a backend was chosen. |
 //! | `SQ` | No backend of the group can be reached. |
 //! | `sQ` | No backend became free in time. See `connect_total`. |
@@ -90,6 +101,14 @@ pub enum Cause {
     TimedOut,
     /// As many keepalive probes as the configuration allows went unanswered.
     Unanswered,
+    /// What came is no PROXY header, or a wrong one.
+    ProxyHeader,
+    /// What came is no ClientHello, or a wrong one.
+    ClientHello,
+    /// Nobody may speak for others from where it is.
+    Untrusted,
+    /// No route takes what it asked for.
+    NoRoute,
     /// A limit of the configuration was reached.
     Limit,
     /// Packet buffers, source ports or memory ran out.
@@ -105,6 +124,8 @@ pub enum Cause {
 pub enum Phase {
     /// The client's TCP handshake.
     Handshake,
+    /// What the client has to say before a backend is chosen.
+    Preamble,
     /// Choosing a backend, or waiting for one.
     Queue,
     /// Connecting to a backend.
@@ -144,6 +165,8 @@ impl CloseReason {
     const fn who(self) -> char {
         match (self.cause, self.side) {
             (Cause::Finished, _) => '-',
+            (Cause::ProxyHeader | Cause::ClientHello, _) => 'I',
+            (Cause::Untrusted | Cause::NoRoute, _) => 'D',
             (Cause::Limit, _) => 'L',
             (Cause::Exhausted, _) => 'R',
             (Cause::Killed, _) => 'K',
@@ -184,6 +207,10 @@ impl Cause {
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed out",
             Self::Unanswered => "keepalive unanswered",
+            Self::ProxyHeader => "invalid PROXY header",
+            Self::ClientHello => "invalid ClientHello",
+            Self::Untrusted => "peer not trusted",
+            Self::NoRoute => "no route for the server name",
             Self::Limit => "limit reached",
             Self::Exhausted => "resource exhausted",
             Self::Killed => "killed",
@@ -196,6 +223,7 @@ impl Phase {
     const fn letter(self) -> char {
         match self {
             Self::Handshake => 'H',
+            Self::Preamble => 'P',
             Self::Queue => 'Q',
             Self::Connect => 'C',
             Self::Data => 'D',
@@ -215,6 +243,11 @@ mod tests {
             (Side::Client, Cause::TimedOut, Phase::Handshake, "cH"),
             (Side::Client, Cause::Reset, Phase::Handshake, "CH"),
             (Side::Proxy, Cause::Limit, Phase::Handshake, "LH"),
+            (Side::Client, Cause::TimedOut, Phase::Preamble, "cP"),
+            (Side::Client, Cause::ProxyHeader, Phase::Preamble, "IP"),
+            (Side::Client, Cause::ClientHello, Phase::Preamble, "IP"),
+            (Side::Client, Cause::Untrusted, Phase::Preamble, "DP"),
+            (Side::Client, Cause::NoRoute, Phase::Preamble, "DP"),
             (Side::Client, Cause::Reset, Phase::Queue, "CQ"),
             (Side::Backend, Cause::Limit, Phase::Queue, "LQ"),
             (Side::Backend, Cause::TimedOut, Phase::Queue, "sQ"),
@@ -245,32 +278,48 @@ mod tests {
     /// Every code that a session can end with is explained in the documentation above.
     #[test]
     fn every_code_is_documented() {
-        const CAUSES: [Cause; 9] = [
+        const CAUSES: [Cause; 13] = [
             Cause::Reset,
             Cause::Refused,
             Cause::Unreachable,
             Cause::TimedOut,
             Cause::Unanswered,
+            Cause::ProxyHeader,
+            Cause::ClientHello,
+            Cause::Untrusted,
+            Cause::NoRoute,
             Cause::Limit,
             Cause::Exhausted,
             Cause::Killed,
             Cause::Internal,
         ];
         let documentation = include_str!("termination.rs");
-        for phase in [Phase::Handshake, Phase::Queue, Phase::Connect, Phase::Data] {
+        for phase in [
+            Phase::Handshake,
+            Phase::Preamble,
+            Phase::Queue,
+            Phase::Connect,
+            Phase::Data,
+        ] {
             for cause in CAUSES {
                 for side in [Side::Client, Side::Backend, Side::Proxy] {
-                    // Nobody has to do with a backend before the client is there, and nobody
-                    // waits for a client while a backend is being chosen.
-                    let impossible = matches!(
-                        (side, cause, phase),
-                        (Side::Backend, _, Phase::Handshake)
-                            | (
-                                Side::Client,
-                                Cause::TimedOut | Cause::Unanswered,
-                                Phase::Queue
-                            )
+                    // What a client says first, it says in its preamble.
+                    let first = matches!(
+                        cause,
+                        Cause::ProxyHeader | Cause::ClientHello | Cause::Untrusted | Cause::NoRoute
                     );
+                    // Nobody has to do with a backend before the client has said what it wants, and
+                    // nobody waits for a client while a backend is being chosen.
+                    let impossible = first && phase != Phase::Preamble
+                        || matches!(
+                            (side, cause, phase),
+                            (Side::Backend, _, Phase::Handshake | Phase::Preamble)
+                                | (
+                                    Side::Client,
+                                    Cause::TimedOut | Cause::Unanswered,
+                                    Phase::Queue
+                                )
+                        );
                     let reason = CloseReason { side, cause, phase };
                     let row = format!("//! | `{reason}` |");
                     assert!(

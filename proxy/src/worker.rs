@@ -355,7 +355,7 @@ impl<Io: PacketIo> Worker<Io> {
     /// Begins checks of backends that are due.
     fn run_checks(&mut self, now: Instant) {
         let parts = &mut self.parts;
-        parts.sessions.handle_timeouts(now);
+        parts.sessions.take_back_backends(now);
         let Some(checks) = &mut parts.checks else {
             return;
         };
@@ -387,6 +387,7 @@ impl<Io: PacketIo> Worker<Io> {
                 out: &mut out,
                 counters: &parts.counters,
             };
+            parts.sessions.handle_timeouts(&mut turn);
             if self.drain_until.is_some_and(|until| until <= now) {
                 parts.sessions.reset_some(&mut turn);
             }

@@ -26,6 +26,7 @@ use netstack::tcp::EngineKind;
 use netstack::time::Instant;
 use proxy::assemble::{ControlEnds, Queues, assemble};
 use proxy::config::{Config, EngineConfig};
+use proxy::l7::report::SessionReport;
 use proxy::layout::Layout;
 use proxy::secret::Secrets;
 use proxy::worker::{Turn, Worker};
@@ -276,6 +277,11 @@ impl Station {
     /// What a worker counts.
     pub fn counters(&self, worker: usize) -> &Arc<Counters> {
         self.workers[worker].worker.counters()
+    }
+
+    /// The sessions that ended since this was last asked.
+    pub fn reports(&self) -> Vec<SessionReport> {
+        self.control.reports.try_iter().collect()
     }
 
     /// TCP connections of a worker.

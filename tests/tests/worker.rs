@@ -14,6 +14,8 @@ mod ip;
 mod mutations;
 #[path = "worker/neighbors.rs"]
 mod neighbors;
+#[path = "worker/preamble.rs"]
+mod preamble;
 #[path = "worker/resources.rs"]
 mod resources;
 #[path = "worker/steering.rs"]

@@ -13,6 +13,7 @@
 
 mod check;
 mod pass;
+mod peek;
 mod rejected;
 mod run;
 
@@ -277,6 +278,11 @@ impl<B: PacketBuf> Connection<B> {
         self.contain(sent).unwrap_or(0)
     }
 
+    /// How many octets could be queued to be sent, as far as their number is limited.
+    pub fn send_room(&self) -> usize {
+        self.engine.send_room(&self.options)
+    }
+
     /// Octets queued that the peer has not acknowledged.
     pub fn send_queue(&self) -> usize {
         self.engine.send_queue()
@@ -348,6 +354,12 @@ impl<B: PacketBuf> Connection<B> {
                 | State::TimeWait
                 | State::Closed
         )
+    }
+
+    /// Whether the peer has ended its direction, though perhaps not everything before that has been
+    /// consumed.
+    pub fn fin_received(&self) -> bool {
+        self.engine.fin_received()
     }
 
     /// How the connection ended; `None` while it lives.

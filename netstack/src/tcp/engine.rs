@@ -174,6 +174,14 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
+    /// Copies the first `len` received octets, or all if there are fewer, behind those in `into`.
+    pub(super) fn copy_received(&mut self, len: usize, into: &mut Vec<u8>) {
+        match self {
+            Self::Native(engine) => engine.copy_received(len, into),
+            Self::Smoltcp(engine) => engine.copy_received(len, into),
+        }
+    }
+
     /// Forgets the first `len` received octets.
     pub(super) fn consume(&mut self, len: usize) {
         match self {
@@ -204,6 +212,14 @@ impl<B: PacketBuf> Engine<B> {
             }
             (Self::Smoltcp(engine), Chunk::Shared(payload)) => engine.send(payload.octets()),
             (Self::Smoltcp(engine), Chunk::Borrowed(octets)) => engine.send(octets),
+        }
+    }
+
+    /// How many octets may still be queued.
+    pub(super) fn send_room(&self, options: &ConnectionOptions) -> usize {
+        match self {
+            Self::Native(engine) => engine.send_room(options),
+            Self::Smoltcp(engine) => engine.send_room(),
         }
     }
 

@@ -234,6 +234,14 @@ impl Engine {
         socket.peek(len).unwrap_or_default()
     }
 
+    /// Copies the first `len` received octets, or all if there are fewer, behind those in `into`.
+    pub(super) fn copy_received(&mut self, len: usize, into: &mut Vec<u8>) {
+        let before = into.len();
+        into.resize(before + len.min(self.receive_queue()), 0);
+        let copied = self.socket_mut().peek_slice(&mut into[before..]);
+        into.truncate(before + copied.unwrap_or(0));
+    }
+
     /// Forgets the first `len` received octets.
     pub(super) fn consume(&mut self, len: usize) {
         let consumed = self.socket_mut().recv(|octets| {
@@ -251,6 +259,16 @@ impl Engine {
     /// Queues as many of `octets` as there is room for; returns how many.
     pub(super) fn send(&mut self, octets: &[u8]) -> usize {
         self.socket_mut().send_slice(octets).unwrap_or(0)
+    }
+
+    /// How many octets may still be queued.
+    pub(super) fn send_room(&self) -> usize {
+        let socket = self.socket();
+        if socket.may_send() {
+            socket.send_capacity() - socket.send_queue()
+        } else {
+            0
+        }
     }
 
     /// Octets queued that the peer has not acknowledged.

@@ -8,7 +8,9 @@ use super::{CheckArgs, EXIT_CONFIG, EXIT_OK, load};
 use netstack::tcp::EngineKind;
 
 use crate::config::quantity::{ByteSize, TimeSpan};
-use crate::config::{BackendGroupConfig, Balance, Config, EngineConfig, Pairing};
+use crate::config::{
+    AnnounceVersion, BackendGroupConfig, Balance, Config, EngineConfig, ListenerConfig, Pairing,
+};
 
 /// Checks a configuration file. Writes the summary to `out`, errors and warnings to `err`.
 ///
@@ -53,11 +55,19 @@ fn summarize(config: &Config, out: &mut dyn Write) -> io::Result<()> {
             "  listener {}: {addresses}, served by {group}",
             listener.name
         )?;
+        summarize_preface(config, listener, out)?;
         summarize_engine(listener.engine, out)?;
     }
     for group in &config.backend_groups {
         let balance = word(&Balance::WORDS, group.balance);
         writeln!(out, "  group {}: {balance}", group.name)?;
+        if let Some(announce) = &group.announce {
+            let version = match announce.version {
+                AnnounceVersion::V1 => 1,
+                AnnounceVersion::V2 => 2,
+            };
+            writeln!(out, "    sends PROXY headers of version {version}")?;
+        }
         summarize_engine(group.engine, out)?;
         summarize_health(group, out)?;
         for backend in &group.backends {
@@ -123,6 +133,51 @@ fn summarize_steering(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     let most = queues.iter().map(|queues| queues.rx).max().unwrap_or(0);
     parts.push(format!("up to {most} receive queues a port"));
     writeln!(out, "  steering: {}", list(&parts))
+}
+
+/// What clients of a listener have to say first, and where that leads.
+fn summarize_preface(
+    config: &Config,
+    listener: &ListenerConfig,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if let Some(trusted) = &listener.proxy_trusted {
+        writeln!(
+            out,
+            "    PROXY headers from {}, and no other clients",
+            list(trusted)
+        )?;
+    }
+    let Some(passthrough) = &listener.passthrough else {
+        return Ok(());
+    };
+    let others = if passthrough.strict {
+        "refused"
+    } else {
+        "served as above"
+    };
+    writeln!(
+        out,
+        "    TLS passed through; clients without a route are {others}"
+    )?;
+    for route in &passthrough.routes {
+        let group = &config.backend_group(route.backend_group).name;
+        let conditions = [
+            ("sni", list(&route.names)),
+            ("alpn", list(&route.alpn)),
+            ("source", list(&route.source)),
+        ];
+        let conditions = conditions.iter().filter(|(_, values)| !values.is_empty());
+        let conditions: Vec<_> = conditions
+            .map(|(key, values)| format!("{key} {values}"))
+            .collect();
+        writeln!(
+            out,
+            "    route {}: served by {group}",
+            conditions.join("; ")
+        )?;
+    }
+    Ok(())
 }
 
 /// How the connections of a listener or group are run.
@@ -248,7 +303,11 @@ mod tests {
             "port edge: 192.0.2.1/24, 2001:db8::1/64 on net_af_packet0, MTU 1500\n",
             "route to ::/0 via fe80::1\n",
             "listener web: 192.0.2.1:80, [2001:db8::1]:80, served by nginx\n",
-            "group nginx: round_robin\n",
+            "    PROXY headers from 192.0.2.8/32, 2001:db8:8::/48, and no other clients\n",
+            "    TLS passed through; clients without a route are served as above\n",
+            "    route sni www.example, *.example; alpn h2, http/1.1; source 0.0.0.0/0: served by \
+             nginx\n",
+            "group nginx: round_robin\n    sends PROXY headers of version 2\n",
             "checks http: every 2s, down after 3 failures, up after 2 successes\n",
             "ejection: after 5 failed sessions, for 10s to 5m, at most 50% of the backends\n",
             "slow start: 30s\n",

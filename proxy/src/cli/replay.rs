@@ -335,7 +335,7 @@ impl fmt::Display for SessionLine<'_> {
             report.reason,
             report.reason.cause.as_str(),
             listener.name,
-            report.client,
+            report.client(),
             report.local,
         )?;
         if let Some(backend) = report.backend {

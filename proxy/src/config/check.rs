@@ -7,16 +7,18 @@
 use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
 
+use netstack::tcp::EngineKind;
 use toml::Spanned;
 
 use super::fault::{Caution, Family, Fault, TopologyFault};
+use super::listener::{RawListener, RawPassthrough};
 use super::report::Findings;
 use super::section::nearest;
-use super::settings::PacketSpans;
-use super::topology::{RawBackend, RawGroup, RawListener, RawPort, RawRoute, Topology};
+use super::settings::BufferSpans;
+use super::topology::{RawBackend, RawGroup, RawPort, RawRoute, Topology};
 use super::{
     BackendGroupConfig, BackendGroupId, Config, DpdkConfig, InterfaceAddress, LimitConfig,
-    ListenerConfig, PortConfig, value,
+    ListenerConfig, PassthroughConfig, PortConfig, value,
 };
 
 type Checked = (
@@ -277,47 +279,139 @@ fn check_backend(
     );
 }
 
+/// The groups, and which of them are named by a listener.
+struct Names<'a> {
+    groups: &'a [RawGroup],
+    used: Vec<bool>,
+}
+
+impl Names<'_> {
+    /// The group of this name; an error, if there is none.
+    fn find(
+        &mut self,
+        name: &Spanned<String>,
+        subject: &str,
+        findings: &mut Findings,
+    ) -> Option<BackendGroupId> {
+        let names = || {
+            self.groups
+                .iter()
+                .map(|group| group.name.get_ref().as_str())
+        };
+        let Some(index) = names().position(|known| known == name.get_ref()) else {
+            let nearest = nearest(name.get_ref(), names()).map(str::to_owned);
+            let known = names().collect::<Vec<_>>().join(", ");
+            let fault = TopologyFault::UnknownGroup { nearest, known };
+            findings.error(name.span(), subject, fault);
+            return None;
+        };
+        self.used[index] = true;
+        Some(BackendGroupId(index))
+    }
+
+    fn resolve_routes(
+        &mut self,
+        passthrough: RawPassthrough,
+        findings: &mut Findings,
+    ) -> Option<PassthroughConfig> {
+        let RawPassthrough { strict, routes } = passthrough;
+        let subject = "`backend_group` in [[listener.route]]";
+        let count = routes.len();
+        let resolved = routes.into_iter().filter_map(|route| {
+            let group = self.find(&route.group, subject, findings)?;
+            Some(route.into_config(group))
+        });
+        let routes: Vec<_> = resolved.collect();
+        (routes.len() == count).then_some(PassthroughConfig { strict, routes })
+    }
+
+    fn resolve_listener(
+        &mut self,
+        listener: RawListener,
+        findings: &mut Findings,
+    ) -> Option<ListenerConfig> {
+        let subject = "`backend_group` in [[listener]]";
+        let group = self.find(&listener.group, subject, findings);
+        let passthrough = listener
+            .passthrough
+            .map(|passthrough| self.resolve_routes(passthrough, findings));
+        let addresses = listener.addresses.into_iter().map(Spanned::into_inner);
+        Some(ListenerConfig {
+            name: listener.name.into_inner(),
+            addresses: addresses.collect(),
+            backend_group: group?,
+            proxy_trusted: listener.proxy_trusted,
+            passthrough: match passthrough {
+                Some(resolved) => Some(resolved?),
+                None => None,
+            },
+            engine: listener.engine,
+        })
+    }
+}
+
 /// Replaces names of groups by their positions.
 fn resolve_groups(
     listeners: Vec<RawListener>,
     groups: &[RawGroup],
     findings: &mut Findings,
 ) -> Option<Vec<ListenerConfig>> {
-    let names = || groups.iter().map(|group| group.name.get_ref().as_str());
-    let mut used = vec![false; groups.len()];
-    let mut resolved = Vec::with_capacity(listeners.len());
-    let mut complete = true;
-    for RawListener {
-        name,
-        addresses,
-        group,
-        engine,
-    } in listeners
-    {
-        let Some(index) = names().position(|name| name == group.get_ref()) else {
-            let nearest = nearest(group.get_ref(), names()).map(str::to_owned);
-            let known = names().collect::<Vec<_>>().join(", ");
-            let fault = TopologyFault::UnknownGroup { nearest, known };
-            findings.error(group.span(), "`backend_group` in [[listener]]", fault);
-            complete = false;
-            continue;
-        };
-        used[index] = true;
-        resolved.push(ListenerConfig {
-            name: name.into_inner(),
-            addresses: addresses.into_iter().map(Spanned::into_inner).collect(),
-            backend_group: BackendGroupId(index),
-            engine,
-        });
-    }
-    for (group, _) in groups.iter().zip(used).filter(|(_, used)| !used) {
+    let used = vec![false; groups.len()];
+    let mut names = Names { groups, used };
+    let count = listeners.len();
+    let resolved = listeners
+        .into_iter()
+        .filter_map(|listener| names.resolve_listener(listener, findings));
+    let resolved: Vec<_> = resolved.collect();
+    for (group, _) in groups.iter().zip(names.used).filter(|(_, used)| !used) {
         findings.warn(
             group.name.span(),
             "`name` in [[backend_group]]",
             Caution::UnusedGroup,
         );
     }
-    complete.then_some(resolved)
+    (resolved.len() == count).then_some(resolved)
+}
+
+/// What clients say before they are served stays in their connections until it is complete.
+pub(super) fn check_peeking(
+    config: &Config,
+    spans: &BufferSpans,
+    first_window_span: Range<usize>,
+    findings: &mut Findings,
+) {
+    let least = |engine: EngineKind| {
+        let listeners = config.listeners.iter();
+        let of_engine = listeners.filter(|listener| listener.engine.engine == engine);
+        of_engine
+            .map(ListenerConfig::least_window)
+            .max()
+            .unwrap_or(0)
+    };
+    let checked = [
+        (
+            EngineKind::Smoltcp,
+            config.buffers.client_receive,
+            spans.client_receive.clone(),
+            "`client_receive` in [buffers]",
+        ),
+        (
+            EngineKind::Native,
+            config.tcp.first_window,
+            first_window_span,
+            "`first_window` in [tcp]",
+        ),
+    ];
+    for (engine, size, span, subject) in checked {
+        let least = least(engine);
+        if size < least {
+            let fault = Fault::TooLittleToPeek {
+                bytes: size as u64,
+                least: least as u64,
+            };
+            findings.error(span, subject, fault);
+        }
+    }
 }
 
 /// The pool must hold all packets there can be, and the memory must hold the pool.
@@ -325,7 +419,7 @@ fn resolve_groups(
 /// Not asked if there is an error: the figures would be those of another configuration.
 pub(super) fn check_packets(
     config: &Config,
-    spans: &PacketSpans,
+    spans: &BufferSpans,
     memory_span: Range<usize>,
     findings: &mut Findings,
 ) {
@@ -371,7 +465,8 @@ pub(super) fn check_packets(
     }
 }
 
-fn spanned<T>(value: &Spanned<T>) -> (Range<usize>, &T) {
+/// A value with its place in front, as [`Findings::unique`] wants it.
+pub(super) fn spanned<T>(value: &Spanned<T>) -> (Range<usize>, &T) {
     (value.span(), value.get_ref())
 }
 

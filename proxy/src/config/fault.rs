@@ -6,6 +6,7 @@
 
 mod address;
 mod health;
+mod route;
 mod topology;
 
 use std::io;
@@ -14,6 +15,7 @@ use thiserror::Error;
 
 pub use self::address::{AddressFault, Family, Unusable};
 pub use self::health::HealthFault;
+pub use self::route::RouteFault;
 pub use self::topology::TopologyFault;
 use super::quantity::{ByteSize, QuantityError};
 
@@ -206,6 +208,17 @@ pub enum Fault {
     /// A text that is no address, range of ports or the like.
     #[error(transparent)]
     Address(#[from] AddressFault),
+    /// Routes of a listener, and prefixes.
+    #[error(transparent)]
+    Route(#[from] RouteFault),
+    /// Less room for what a client says first than it may take.
+    #[error("{} are too few for what a client may say before it is served", ByteSize(*.bytes))]
+    TooLittleToPeek {
+        /// The value.
+        bytes: u64,
+        /// The smallest value that does.
+        least: u64,
+    },
     /// Ports, listeners, groups and devices that do not fit each other.
     #[error(transparent)]
     Topology(#[from] TopologyFault),
@@ -273,6 +286,12 @@ impl Fault {
             } => connections_help(packets.saturating_sub(*others), *least),
             Self::TooLittleMemory { needed_mib, .. } => memory_help(*needed_mib),
             Self::Address(fault) => fault.help(),
+            Self::Route(fault) => fault.help(),
+            Self::TooLittleToPeek { least, .. } => format!(
+                "a listener with `proxy_protocol` or `tls` keeps it in the connection: write \
+                 \"{}\" or more",
+                ByteSize(*least)
+            ),
             Self::Topology(fault) => fault.help(),
             Self::Health(fault) => fault.help(),
         }
@@ -367,6 +386,15 @@ pub enum Caution {
     /// A key that is about VXLAN where it is no class.
     #[error("has no effect when no VXLAN class is in `classes`")]
     OnlyWithVxlan,
+    /// A key that says whom to believe, where nothing is asked.
+    #[error("has no effect when `proxy_protocol` is \"off\"")]
+    OnlyWithProxyProtocol,
+    /// A key that only matters where the ClientHello is read.
+    #[error("has no effect when `tls` is \"off\"")]
+    OnlyWithPassthrough,
+    /// A key for headers of version 2.
+    #[error("has no effect unless `proxy_protocol` is \"v2\"")]
+    OnlyInVersion2,
     /// A group that no listener uses.
     #[error("no listener uses this group")]
     UnusedGroup,
@@ -427,6 +455,9 @@ impl Caution {
             Self::OnlyWithReceivers => "remove it, or list CPUs in `rx_lcores`",
             Self::OnlyWithRules => "remove it, or write `rules = true`",
             Self::OnlyWithVxlan => "remove it, or add `\"ipv4-vxlan\"` or `\"ipv6-vxlan\"`",
+            Self::OnlyWithProxyProtocol => "remove it, or write `proxy_protocol = \"required\"`",
+            Self::OnlyWithPassthrough => "remove it, or write `tls = \"passthrough\"`",
+            Self::OnlyInVersion2 => "remove it, or write `proxy_protocol = \"v2\"`",
             Self::UnusedGroup => "remove it, or name it in a [[listener]]",
             Self::GroupFull { .. } => {
                 "when all of them are full, new clients are reset (termination code `LQ`)"

@@ -188,7 +188,7 @@ impl Findings {
     }
 
     /// The number of the line, from 1, that holds the octet at `offset`.
-    fn line_of(&self, offset: usize) -> usize {
+    pub(super) fn line_of(&self, offset: usize) -> usize {
         1 + self.newlines.partition_point(|newline| *newline < offset)
     }
 

@@ -5,6 +5,7 @@ use core::ops::{Range, RangeInclusive};
 use core::time::Duration;
 
 use toml::Spanned;
+use toml::de::DeValue;
 use tracing::level_filters::LevelFilter;
 
 use super::fault::{Caution, Fault};
@@ -92,6 +93,8 @@ pub(super) fn timeouts(root: &mut Section<'_>, findings: &mut Findings) -> Timeo
     let connect_total = above_zero("connect_total", default.connect_total, findings);
     let fin_wait_2 = above_zero("fin_wait_2", default.fin_wait_2, findings);
     let time_wait = above_zero("time_wait", default.time_wait, findings);
+    let proxy_header = above_zero("proxy_header", default.proxy_header, findings);
+    let client_hello = above_zero("client_hello", default.client_hello, findings);
     let mut or_off = |key, default: Option<Duration>, findings: &mut Findings| {
         section.or(key, default, findings, value::duration_or_off)
     };
@@ -105,6 +108,8 @@ pub(super) fn timeouts(root: &mut Section<'_>, findings: &mut Findings) -> Timeo
         time_wait,
         keepalive: or_off("keepalive", default.keepalive, findings),
         user: or_off("user", default.user, findings),
+        proxy_header,
+        client_hello,
         drain: section.or("drain", default.drain, findings, value::duration_or_zero),
     };
     if timeouts
@@ -126,10 +131,11 @@ pub(super) fn timeouts(root: &mut Section<'_>, findings: &mut Findings) -> Timeo
     timeouts
 }
 
-/// Where numbers of packets are written, or could be.
-pub(super) struct PacketSpans {
+/// Where sizes that depend on other things are written, or could be.
+pub(super) struct BufferSpans {
     pub(super) packets: Range<usize>,
     pub(super) connection_packets: Range<usize>,
+    pub(super) client_receive: Range<usize>,
 }
 
 /// Reads `[buffers]`.
@@ -137,21 +143,22 @@ pub(super) fn buffers(
     root: &mut Section<'_>,
     workers: usize,
     findings: &mut Findings,
-) -> (BufferConfig, PacketSpans) {
+) -> (BufferConfig, BufferSpans) {
     let default = BufferConfig::default();
     let Some(mut section) = root.table("buffers", "[buffers]", findings) else {
-        let spans = PacketSpans {
+        let spans = BufferSpans {
             packets: root.span(),
             connection_packets: root.span(),
+            client_receive: root.span(),
         };
         return (default, spans);
     };
+    let read_ring = |value: &DeValue<'_>| value::size(value, RING).map(|bytes| bytes as usize);
+    let client_receive = section.optional("client_receive", findings, read_ring);
+    let client_receive_span = client_receive.as_ref().map(Spanned::span);
     let mut ring = |key, default: usize, findings: &mut Findings| {
-        section.or(key, default, findings, |value| {
-            value::size(value, RING).map(|bytes| bytes as usize)
-        })
+        section.or(key, default, findings, read_ring)
     };
-    let client_receive = ring("client_receive", default.client_receive, findings);
     let client_send = ring("client_send", default.client_send, findings);
     let backend_receive = ring("backend_receive", default.backend_receive, findings);
     let backend_send = ring("backend_send", default.backend_send, findings);
@@ -172,9 +179,10 @@ pub(super) fn buffers(
         let span = value.as_ref().map(Spanned::span);
         span.unwrap_or_else(|| section.span())
     };
-    let spans = PacketSpans {
+    let spans = BufferSpans {
         packets: span_of(&packets),
         connection_packets: span_of(&connection_packets),
+        client_receive: client_receive_span.unwrap_or_else(|| section.span()),
     };
     section.finish(findings);
     let above_zero = |value: Option<Spanned<u32>>| {
@@ -182,7 +190,7 @@ pub(super) fn buffers(
         value.filter(|packets| *packets != 0)
     };
     let buffers = BufferConfig {
-        client_receive,
+        client_receive: client_receive.map_or(default.client_receive, Spanned::into_inner),
         client_send,
         backend_receive,
         backend_send,

@@ -5,6 +5,7 @@
 //! What `[tcp]` says is the same for all connections: keepalive of both engines, and the windows
 //! and timeouts of the native one, whose memory follows the bytes and not the windows.
 
+use core::ops::Range;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
@@ -156,11 +157,11 @@ pub(super) fn engine(section: &mut Section<'_>, findings: &mut Findings) -> Engi
     }
 }
 
-/// Reads `[tcp]`.
-pub(super) fn tcp(root: &mut Section<'_>, findings: &mut Findings) -> TcpConfig {
+/// Reads `[tcp]`; also returns the place of `first_window`, or where it could be written.
+pub(super) fn tcp(root: &mut Section<'_>, findings: &mut Findings) -> (TcpConfig, Range<usize>) {
     let default = TcpConfig::default();
     let Some(mut section) = root.table("tcp", "[tcp]", findings) else {
-        return default;
+        return (default, root.span());
     };
     let mut window = |key, default: usize, findings: &mut Findings| {
         section.or(key, default, findings, |value| {
@@ -169,15 +170,13 @@ pub(super) fn tcp(root: &mut Section<'_>, findings: &mut Findings) -> TcpConfig 
     };
     let receive_max = window("receive_max", default.receive_max, findings);
     let send_max = window("send_max", default.send_max, findings);
-    let first_window = section.or(
-        "first_window",
-        default.first_window.min(receive_max),
-        findings,
-        |value| {
-            let possible = LEAST_FIRST_WINDOW..=receive_max as u64;
-            value::size(value, possible).map(|bytes| bytes as usize)
-        },
-    );
+    let first_window = section.optional("first_window", findings, |value| {
+        let possible = LEAST_FIRST_WINDOW..=receive_max as u64;
+        value::size(value, possible).map(|bytes| bytes as usize)
+    });
+    let first_window_span = first_window
+        .as_ref()
+        .map_or_else(|| section.span(), Spanned::span);
     let rto_floor = section.or("rto_floor", default.rto_floor, findings, |value| {
         value::duration_within(value, RTO_FLOOR)
     });
@@ -194,12 +193,16 @@ pub(super) fn tcp(root: &mut Section<'_>, findings: &mut Findings) -> TcpConfig 
         |value| value::integer(value, 1..=100),
     );
     section.finish(findings);
-    TcpConfig {
+    let tcp = TcpConfig {
         receive_max,
         send_max,
-        first_window,
+        first_window: first_window.map_or_else(
+            || default.first_window.min(receive_max),
+            Spanned::into_inner,
+        ),
         rto_floor,
         keepalive_interval,
         keepalive_probes,
-    }
+    };
+    (tcp, first_window_span)
 }

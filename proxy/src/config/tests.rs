@@ -4,6 +4,7 @@
 //! a file say about each other.
 
 mod health;
+mod listener;
 mod settings;
 mod steering;
 mod tcp;
@@ -141,6 +142,7 @@ fn the_example_shows_every_key() {
     }
     for header in [
         "[[port]]",
+        "[[listener.route]]",
         "[[backend_group]]",
         "[backend_group.health]",
         "[backend_group.ejection]",
@@ -151,7 +153,7 @@ fn the_example_shows_every_key() {
     text = text.replacen("{ to", "{ x = 0, to", 1);
     text.insert_str(0, "x = 0\n");
     let errors = parse(&text).unwrap_err();
-    assert_eq!(errors.len(), 16, "one for each table: {errors}");
+    assert_eq!(errors.len(), 17, "one for each table: {errors}");
     let shown = keys_of(document.get_ref());
     for error in errors.iter() {
         let Fault::UnknownKey { known, .. } = &error.fault else {

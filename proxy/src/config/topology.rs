@@ -10,12 +10,13 @@ use netstack::wire::ethernet::MacAddr;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::fault::{Family, Fault, TopologyFault};
+use super::fault::{Caution, Family, Fault, TopologyFault};
+use super::listener::{RawListener, read_listener};
 use super::report::Findings;
 use super::section::Section;
 use super::{
-    BackendConfig, BackendGroupConfig, Balance, EjectionConfig, EngineConfig, HealthConfig,
-    InterfaceAddress, PortConfig, Route, health, tcp, value,
+    AnnounceConfig, AnnounceVersion, BackendConfig, BackendGroupConfig, Balance, EjectionConfig,
+    EngineConfig, HealthConfig, InterfaceAddress, PortConfig, ProxyTlv, Route, health, tcp, value,
 };
 
 /// Everything that refers to something else.
@@ -48,20 +49,13 @@ pub(super) struct RawRoute {
     pub(super) via_span: Range<usize>,
 }
 
-/// A `[[listener]]`.
-pub(super) struct RawListener {
-    pub(super) name: Spanned<String>,
-    pub(super) addresses: Vec<Spanned<SocketAddr>>,
-    pub(super) group: Spanned<String>,
-    pub(super) engine: EngineConfig,
-}
-
 /// A `[[backend_group]]`.
 pub(super) struct RawGroup {
     pub(super) span: Range<usize>,
     pub(super) name: Spanned<String>,
     pub(super) balance: Balance,
     pub(super) tries: u8,
+    pub(super) announce: Option<AnnounceConfig>,
     pub(super) engine: EngineConfig,
     pub(super) health: Option<HealthConfig>,
     pub(super) ejection: Option<EjectionConfig>,
@@ -186,7 +180,7 @@ fn read_port(mut section: Section<'_>, findings: &mut Findings) -> Option<RawPor
 }
 
 /// A list that must be there and have an element; elements that cannot be read are left out.
-fn nonempty<'a, T>(
+pub(super) fn nonempty<'a, T>(
     section: &mut Section<'a>,
     key: &'static str,
     example: &'static str,
@@ -271,28 +265,6 @@ fn read_route(mut section: Section<'_>, findings: &mut Findings) -> Option<RawRo
     })
 }
 
-fn read_listener(mut section: Section<'_>, findings: &mut Findings) -> Option<RawListener> {
-    let name = section.required("name", "name = \"web\"", findings, value::name);
-    let example = "addresses = [\"192.0.2.1:80\"]";
-    let addresses = nonempty(
-        &mut section,
-        "addresses",
-        example,
-        findings,
-        value::socket_address,
-    );
-    let example = "backend_group = \"nginx\"";
-    let group = section.required("backend_group", example, findings, value::name);
-    let engine = tcp::engine(&mut section, findings);
-    section.finish(findings);
-    Some(RawListener {
-        name: name?,
-        addresses: addresses?,
-        group: group?,
-        engine,
-    })
-}
-
 fn read_group(
     mut section: Section<'_>,
     workers: usize,
@@ -303,6 +275,7 @@ fn read_group(
         value::choice(value, &Balance::WORDS)
     });
     let tries = section.or("tries", 3, findings, |value| value::integer(value, 1..=16));
+    let announce = read_announce(&mut section, findings);
     let engine = tcp::engine(&mut section, findings);
     let slow_start = health::slow_start(&mut section, findings);
     let health = health::health(&mut section, findings);
@@ -323,11 +296,44 @@ fn read_group(
         name: name?,
         balance,
         tries,
+        announce,
         engine,
         health,
         ejection,
         slow_start,
         backends,
+    })
+}
+
+/// Reads `proxy_protocol` and `proxy_tlvs` of a group.
+fn read_announce(section: &mut Section<'_>, findings: &mut Findings) -> Option<AnnounceConfig> {
+    let versions = [
+        ("off", None),
+        ("v1", Some(AnnounceVersion::V1)),
+        ("v2", Some(AnnounceVersion::V2)),
+    ];
+    let version = section.or("proxy_protocol", None, findings, |value| {
+        value::choice(value, &versions)
+    });
+    let example = "proxy_tlvs = [\"crc32c\"]";
+    let tlvs = section.list("proxy_tlvs", example, findings, |value| {
+        value::choice(value, &ProxyTlv::WORDS)
+    });
+    if let Some(tlvs) = &tlvs {
+        let subject = section.subject("proxy_tlvs");
+        let words = tlvs.get_ref().iter();
+        findings.unique(
+            &subject,
+            words.map(|tlv| (tlv.span(), tlv.get_ref().word())),
+        );
+        if version != Some(AnnounceVersion::V2) {
+            findings.warn(tlvs.span(), subject, Caution::OnlyInVersion2);
+        }
+    }
+    let tlvs = tlvs.map_or_else(Vec::new, Spanned::into_inner);
+    version.map(|version| AnnounceConfig {
+        version,
+        tlvs: tlvs.into_iter().map(Spanned::into_inner).collect(),
     })
 }
 
@@ -411,6 +417,7 @@ impl RawGroup {
             name: self.name.into_inner(),
             balance: self.balance,
             tries: self.tries,
+            announce: self.announce,
             engine: self.engine,
             health: self.health,
             ejection: self.ejection,

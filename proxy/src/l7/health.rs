@@ -40,8 +40,9 @@ use self::record::Record;
 use self::schedule::Schedule;
 use super::backend_path::{BackendPath, Opening};
 use super::backend_pool::BackendId;
+use super::proxy_protocol;
 use super::session::Turn;
-use crate::config::{BackendGroupId, HealthConfig};
+use crate::config::{AnnounceVersion, BackendGroupId, HealthConfig};
 
 /// Owners of connections from here on are checks, all below are sessions.
 const FIRST_OWNER: u32 = 1 << 31;
@@ -65,6 +66,9 @@ pub struct Target {
     pub path: BackendPath,
     /// What connections to it are made with.
     pub options: Arc<ConnectionOptions>,
+    /// Whether it is told who clients are. So it wants to hear who we are, unless we check another
+    /// port.
+    pub announce: Option<AnnounceVersion>,
     /// How it is checked.
     pub config: Arc<HealthConfig>,
     /// Where the result is written.
@@ -313,8 +317,13 @@ impl CheckOf {
             fall,
             ..
         } = &*target.config;
+        let mut request = Vec::new();
+        if let (Some(version), None) = (target.announce, target.config.port) {
+            proxy_protocol::emit_own(version, &mut request);
+        }
+        request.extend(answer::request(check, target.address));
         Self {
-            request: answer::request(check, target.address),
+            request,
             record: Record::new(*rise, *fall),
             schedule: Schedule::new(*interval, *jitter, (key, target.group, target.backend)),
             started: Instant::ZERO,

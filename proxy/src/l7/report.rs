@@ -8,18 +8,19 @@ use core::time::Duration;
 
 use netstack::tcp::ListenerId;
 
+use super::about::About;
 use super::backend_pool::BackendId;
 use crate::termination::CloseReason;
 
 /// One ended session.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SessionReport {
     /// The worker that served it.
     pub worker: u16,
     /// The listener that accepted it.
     pub listener: ListenerId,
-    /// The client's address and port.
-    pub client: SocketAddr,
+    /// The address and port of who connected: the client, or one that speaks for it.
+    pub peer: SocketAddr,
     /// Our address and port, as the client saw them.
     pub local: SocketAddr,
     /// The backend that served it last, if any was chosen.
@@ -30,7 +31,9 @@ pub struct SessionReport {
     pub tries: u8,
     /// From the client's SYN to its ACK.
     pub handshake: Duration,
-    /// From the client's ACK to the backend's SYN-ACK; `None` if no backend answered.
+    /// From the client's ACK until it had said what it had to say first.
+    pub preamble: Duration,
+    /// From then to the backend's SYN-ACK; `None` if no backend answered.
     pub connect: Option<Duration>,
     /// From the client's SYN to the end.
     pub total: Duration,
@@ -38,6 +41,16 @@ pub struct SessionReport {
     pub bytes_to_backend: u64,
     /// Octets from the backend that the client's half took.
     pub bytes_to_client: u64,
+    /// What is known about the client beyond that.
+    pub about: Option<Box<About>>,
     /// Why it ended.
     pub reason: CloseReason,
+}
+
+impl SessionReport {
+    /// The client's address and port, as far as we know.
+    pub fn client(&self) -> SocketAddr {
+        let told = self.about.as_ref().and_then(|about| about.client());
+        told.unwrap_or(self.peer)
+    }
 }

@@ -3,67 +3,41 @@
 //! In: events of the worker's TCP endpoint. Out: calls to the endpoint, reports of ended sessions.
 //!
 //! ```text
-//! accepted -> Connecting --established--> Joined --both finished--> reported
-//!               |   ^                       |
-//!               |   | next backend          | either half reset or timed out:
-//!               v   | (tries, time left)    v the other half is reset
-//!             refused, timed out         reported
+//! accepted -> Preamble --said what it had to--> Connecting --established--> Joined --both finished--> reported
+//!    |           |                               |   ^                       |
+//!    |           v something else, or too late   |   | next backend          | either half reset or
+//!    |        reported                           |   | (tries, time left)    v timed out: the other
+//!    +--- nothing to be said first ------------->v   |                    reported  half is reset
+//!                                            refused, timed out
 //! ```
 //! What the client sends before a backend is connected waits in its receive buffer. The halves end
 //! as they were ended: FIN passes as FIN, after everything before it; anything else as RST, so a
 //! transfer that was cut never looks complete.
+mod announce;
+mod config;
+mod connecting;
+mod joined;
+mod preamble;
 
-use core::time::Duration;
-use std::sync::Arc;
-
-use crossbeam_channel::Sender;
 use netstack::counters::{Counters, Event};
-use netstack::tcp::{
-    self, CloseCause, ConnId, ConnectError, Connection, ConnectionOptions, Endpoint, ListenerId,
-    Output, Timeout,
-};
+use netstack::tcp::{self, CloseCause, ConnId, Endpoint, ListenerId, Output, Timeout};
 use netstack::time::Instant;
+use netstack::timer_wheel::TimerWheel;
 use slab::Slab;
 
-use super::backend_path::{BackendPath, Opening};
+pub use self::config::{Group, ListenerPlan, SessionsConfig};
+use self::connecting::Search;
+use self::joined::Joined;
+use self::preamble::Preamble;
+pub use self::preamble::Preface;
+use super::about::About;
 use super::backend_pool::{BackendId, BackendPool};
 use super::report::SessionReport;
-use super::splice;
 use crate::termination::{Cause, CloseReason, Phase, Side};
 use crate::worker::SetBackend;
 
 /// Sessions reset in one turn when draining is over.
 const RESETS_PER_TURN: usize = 256;
-
-/// A backend group as a worker uses it.
-#[derive(Debug)]
-pub struct Group {
-    /// Who is next.
-    pub pool: BackendPool,
-    /// How each backend is reached, in the order of the pool.
-    pub paths: Vec<BackendPath>,
-    /// What connections to it are made with.
-    pub options: Arc<ConnectionOptions>,
-    /// Backends tried for one session at most.
-    pub tries: u8,
-}
-
-/// What sessions are made with.
-#[derive(Debug)]
-pub struct SessionsConfig {
-    /// This worker.
-    pub worker: u16,
-    /// Sessions at once.
-    pub max_sessions: usize,
-    /// Backend groups.
-    pub groups: Vec<Group>,
-    /// The group of each listener.
-    pub group_of_listener: Vec<usize>,
-    /// How long backends may be tried for one session.
-    pub connect_total: Duration,
-    /// Where reports go; full means lost and counted.
-    pub reports: Sender<SessionReport>,
-}
 
 /// What a turn of the worker lends to the sessions.
 pub struct Turn<'a, O: Output> {
@@ -81,6 +55,14 @@ pub struct Turn<'a, O: Output> {
 #[derive(Debug)]
 pub struct Sessions {
     sessions: Slab<Session>,
+    /// When the preamble of a session must be over, by its place in `sessions`.
+    timers: TimerWheel,
+    /// For what is looked at, or written, in pieces; empty or old between calls.
+    scratch: Vec<u8>,
+    /// For messages that are put together of records; empty or old between calls.
+    records: Vec<u8>,
+    /// Sessions that were given an identifier of their own.
+    named: u64,
     config: SessionsConfig,
 }
 
@@ -92,33 +74,24 @@ struct Session {
     listener: ListenerId,
     opened_at: Instant,
     accepted_at: Instant,
+    /// What is known of the client beyond its connection.
+    about: Option<Box<About>>,
     stage: Stage,
 }
 
 #[derive(Debug)]
 enum Stage {
+    /// The client has something to say first.
+    Preamble(Preamble),
     /// A backend is to be connected to.
     Connecting(Search),
     /// Octets flow.
-    Joined(Joined),
-}
-
-#[derive(Debug)]
-struct Search {
-    /// The backend that was sent a SYN; `None` only on the way to the next one.
-    attempt: Option<Attempt>,
-    /// Backends that could not be connected to.
-    failed: Vec<BackendId>,
-}
-
-#[derive(Debug)]
-struct Joined {
-    attempt: Attempt,
-    /// Backends that were tried, this one included.
-    tries: u8,
-    connected_at: Instant,
-    bytes_to_backend: u64,
-    bytes_to_client: u64,
+    Joined {
+        /// Backends that were tried, this one included. Not in `joined`, where it would take eight
+        /// times its size.
+        tries: u8,
+        joined: Joined,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -130,30 +103,52 @@ struct Attempt {
 impl Session {
     fn attempt(&self) -> Option<Attempt> {
         match &self.stage {
+            Stage::Preamble(_) => None,
             Stage::Connecting(search) => search.attempt,
-            Stage::Joined(joined) => Some(joined.attempt),
+            Stage::Joined { joined, .. } => Some(joined.attempt),
         }
+    }
+
+    /// The place of the group that serves it.
+    fn group(&self, config: &SessionsConfig) -> usize {
+        let listener = &config.listeners[self.listener.0 as usize];
+        self.about
+            .as_ref()
+            .map_or(listener.group, |about| about.group)
+    }
+
+    /// When a backend could be looked for.
+    fn ready_at(&self) -> Instant {
+        self.about
+            .as_ref()
+            .map_or(self.accepted_at, |about| about.ready_at)
     }
 
     /// Backends that were tried, and the last of them.
     fn tried(&self) -> (u8, Option<BackendId>) {
         match &self.stage {
+            Stage::Preamble(_) => (0, None),
             Stage::Connecting(Search { attempt, failed }) => (
                 failed.len() as u8 + u8::from(attempt.is_some()),
                 attempt
                     .map(|attempt| attempt.backend)
                     .or_else(|| failed.last().copied()),
             ),
-            Stage::Joined(joined) => (joined.tries, Some(joined.attempt.backend)),
+            Stage::Joined { tries, joined } => (*tries, Some(joined.attempt.backend)),
         }
     }
 }
 
 impl Sessions {
     /// No sessions yet.
-    pub fn new(config: SessionsConfig) -> Self {
+    pub fn new(config: SessionsConfig, now: Instant) -> Self {
+        let capacity = config.max_sessions as u32;
         Self {
             sessions: Slab::with_capacity(config.max_sessions),
+            timers: TimerWheel::new(capacity, TimerWheel::DEFAULT_TICK, now),
+            scratch: Vec::new(),
+            records: Vec::new(),
+            named: 0,
             config,
         }
     }
@@ -169,16 +164,10 @@ impl Sessions {
     }
 
     /// Takes back backends that were ejected for long enough.
-    pub fn handle_timeouts(&mut self, now: Instant) {
+    pub fn take_back_backends(&mut self, now: Instant) {
         for group in &mut self.config.groups {
             group.pool.handle_timeouts(now);
         }
-    }
-
-    /// When [`Sessions::handle_timeouts`] must be called at the latest.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let groups = self.config.groups.iter();
-        groups.filter_map(|group| group.pool.poll_timeout()).min()
     }
 
     /// Uses a backend as the operator wants from now on.
@@ -186,6 +175,13 @@ impl Sessions {
         if let Some(group) = self.config.groups.get_mut(change.group.0) {
             group.pool.set(change.backend, change.setting);
         }
+    }
+
+    /// When [`Self::handle_timeouts`] or [`Self::take_back_backends`] must be called at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let groups = self.config.groups.iter();
+        let returns = groups.filter_map(|group| group.pool.poll_timeout());
+        returns.chain(self.timers.next_deadline()).min()
     }
 
     /// The other half of a session, if there are two.
@@ -215,7 +211,14 @@ impl Sessions {
                         attempt: Some(attempt),
                         ..
                     })) => self.connecting(key, *attempt, turn),
-                    Some(Stage::Joined(_)) => self.joined(key, turn),
+                    Some(Stage::Preamble(_)) => {
+                        self.preamble(key, turn);
+                        // What was taken has made room, and wants an acknowledgment.
+                        if self.sessions.contains(key) {
+                            turn.tcp.flush(id, turn.now, turn.out);
+                        }
+                    }
+                    Some(Stage::Joined { .. }) => self.joined(key, turn),
                     _ => turn.tcp.flush(id, turn.now, turn.out),
                 }
             }
@@ -255,154 +258,21 @@ impl Sessions {
             listener,
             opened_at,
             accepted_at: turn.now,
-            stage: Stage::Connecting(Search {
-                attempt: None,
-                failed: Vec::new(),
-            }),
+            about: None,
+            stage: Stage::Connecting(Search::default()),
         });
         turn.counters
             .set(Event::SessionsActive, self.sessions.len() as u64);
         turn.tcp.claim(client, key as u32);
-        let nobody = CloseReason {
-            side: Side::Proxy,
-            cause: Cause::Limit,
-            phase: Phase::Queue,
-        };
-        self.connect_next(key, nobody, turn);
+        self.begin(key, turn);
         // The client's handshake may still want an ACK, and its octets a window.
         if self.sessions.contains(key) {
             turn.tcp.flush(client, turn.now, turn.out);
         }
     }
 
-    /// Connects to the next backend. If there is none that may be tried, the session ends for
-    /// `reason`, which is how the last try failed.
-    fn connect_next<O: Output>(&mut self, key: usize, reason: CloseReason, turn: &mut Turn<'_, O>) {
-        let mut reason = reason;
-        loop {
-            let session = &mut self.sessions[key];
-            let Stage::Connecting(search) = &mut session.stage else {
-                return;
-            };
-            let group_index = self.config.group_of_listener[session.listener.0 as usize];
-            let group = &mut self.config.groups[group_index];
-            let waited = turn.now.saturating_duration_since(session.accepted_at);
-            let may_try = search.failed.len() < usize::from(group.tries)
-                && (search.failed.is_empty() || waited < self.config.connect_total);
-            let client = turn.tcp.flow(session.client).remote().ip();
-            let choice = may_try
-                .then(|| group.pool.pick(turn.now, client, &search.failed))
-                .flatten();
-            let Some(backend) = choice else {
-                turn.counters.increment(Event::SessionsNoBackend);
-                self.close(key, reason, turn);
-                return;
-            };
-            if !search.failed.is_empty() {
-                turn.counters.increment(Event::SessionsRetried);
-            }
-            let opening = Opening {
-                path: &group.paths[backend.index()],
-                remote: group.pool.backend(backend).address,
-                options: &group.options,
-                by: session.accepted_at + self.config.connect_total,
-                owner: key as u32,
-            };
-            match opening.open(turn.now, turn.tcp) {
-                Ok(connection) => {
-                    search.attempt = Some(Attempt {
-                        backend,
-                        connection,
-                    });
-                    turn.tcp.flush(connection, turn.now, turn.out);
-                    return;
-                }
-                Err(error) => {
-                    group.pool.release(backend);
-                    search.failed.push(backend);
-                    reason = refusal(error);
-                }
-            }
-        }
-    }
-
-    /// Something happened while a backend is being connected.
-    fn connecting<O: Output>(&mut self, key: usize, attempt: Attempt, turn: &mut Turn<'_, O>) {
-        let client = self.sessions[key].client;
-        if let Some(cause) = turn.tcp.connection(client).ended() {
-            self.close(key, close_reason(Side::Client, cause, Phase::Connect), turn);
-            return;
-        }
-        let backend = turn.tcp.connection(attempt.connection);
-        if let Some(cause) = backend.ended() {
-            let reason = close_reason(Side::Backend, cause, Phase::Connect);
-            self.note_failed(key, attempt.backend, reason, turn);
-            self.abandon(key, attempt, turn);
-            self.connect_next(key, reason, turn);
-            return;
-        }
-        if backend.is_established() {
-            turn.counters.increment(Event::TcpConnected);
-            let session = &mut self.sessions[key];
-            session.stage = Stage::Joined(Joined {
-                attempt,
-                tries: session.tried().0,
-                connected_at: turn.now,
-                bytes_to_backend: 0,
-                bytes_to_client: 0,
-            });
-            self.joined(key, turn);
-            return;
-        }
-        turn.tcp.flush(attempt.connection, turn.now, turn.out);
-        turn.tcp.flush(client, turn.now, turn.out);
-    }
-
-    /// Something happened to one of two joined halves.
-    fn joined<O: Output>(&mut self, key: usize, turn: &mut Turn<'_, O>) {
-        let Session { client, stage, .. } = &mut self.sessions[key];
-        let Stage::Joined(joined) = stage else { return };
-        let (client_id, backend_id) = (*client, joined.attempt.connection);
-        // Most often something has happened to both, and once is enough.
-        turn.tcp.attend(client_id);
-        turn.tcp.attend(backend_id);
-        let Some((client, backend)) = turn.tcp.pair(client_id, backend_id) else {
-            return;
-        };
-        let to_backend = splice::forward(client, backend, turn.out);
-        let to_client = splice::forward(backend, client, turn.out);
-        Connection::share_progress(client, backend);
-        let ended = (client.ended(), backend.ended());
-        let first = joined.bytes_to_client == 0 && to_client > 0;
-        joined.bytes_to_backend += to_backend;
-        joined.bytes_to_client += to_client;
-        turn.counters.add(Event::BytesToBackend, to_backend);
-        turn.counters.add(Event::BytesToClient, to_client);
-        if first {
-            let backend = joined.attempt.backend;
-            self.pool_of(key).note_served(turn.now, backend);
-        }
-        let reason = match ended {
-            (Some(CloseCause::Finished), Some(CloseCause::Finished)) => CloseReason::FINISHED,
-            (Some(cause), _) if cause != CloseCause::Finished => {
-                close_reason(Side::Client, cause, Phase::Data)
-            }
-            (_, Some(cause)) if cause != CloseCause::Finished => {
-                close_reason(Side::Backend, cause, Phase::Data)
-            }
-            _ => {
-                turn.tcp.flush(client_id, turn.now, turn.out);
-                turn.tcp.flush(backend_id, turn.now, turn.out);
-                return;
-            }
-        };
-        self.note_end(key, reason, turn);
-        self.close(key, reason, turn);
-    }
-
     fn pool_of(&mut self, key: usize) -> &mut BackendPool {
-        let listener = self.sessions[key].listener;
-        let group = self.config.group_of_listener[listener.0 as usize];
+        let group = self.sessions[key].group(&self.config);
         &mut self.config.groups[group].pool
     }
 
@@ -416,7 +286,7 @@ impl Sessions {
         turn: &Turn<'_, O>,
     ) {
         let session = &self.sessions[key];
-        let waited = turn.now.saturating_duration_since(session.accepted_at);
+        let waited = turn.now.saturating_duration_since(session.ready_at());
         let cut_short = reason.cause == Cause::TimedOut
             && session.tried().0 > 1
             && waited >= self.config.connect_total;
@@ -428,7 +298,7 @@ impl Sessions {
 
     /// Tells the pool how a session ended that was joined.
     fn note_end<O: Output>(&mut self, key: usize, reason: CloseReason, turn: &Turn<'_, O>) {
-        let Stage::Joined(joined) = &self.sessions[key].stage else {
+        let Stage::Joined { joined, .. } = &self.sessions[key].stage else {
             return;
         };
         let backend = joined.attempt.backend;
@@ -441,36 +311,32 @@ impl Sessions {
         }
     }
 
-    /// Gives up a backend that did not become connected.
-    fn abandon<O: Output>(&mut self, key: usize, attempt: Attempt, turn: &mut Turn<'_, O>) {
-        let session = &mut self.sessions[key];
-        if let Stage::Connecting(search) = &mut session.stage {
-            search.attempt = None;
-            search.failed.push(attempt.backend);
-        }
-        let group = self.config.group_of_listener[session.listener.0 as usize];
-        self.config.groups[group].pool.release(attempt.backend);
-        turn.tcp.connection(attempt.connection).abort();
-        turn.tcp.release(attempt.connection, turn.now, turn.out);
-    }
-
     /// Ends a session. Halves that have not ended by themselves are reset.
     fn close<O: Output>(&mut self, key: usize, reason: CloseReason, turn: &mut Turn<'_, O>) {
-        let session = self.sessions.remove(key);
-        // Now, while the connections are there.
-        let report = self.report(&session, reason, turn);
-        let attempt = session.attempt();
-        for connection in [
-            Some(session.client),
-            attempt.map(|attempt| attempt.connection),
-        ] {
-            let Some(id) = connection else { continue };
+        let session = &self.sessions[key];
+        let backend = session.attempt().map(|attempt| attempt.connection);
+        for id in [Some(session.client), backend].into_iter().flatten() {
             turn.tcp.connection(id).abort();
-            turn.tcp.release(id, turn.now, turn.out);
         }
+        self.end(key, reason, turn);
+    }
+
+    /// Ends a session, and leaves its halves to end as they were told to.
+    fn end<O: Output>(&mut self, key: usize, reason: CloseReason, turn: &mut Turn<'_, O>) {
+        let mut session = self.sessions.remove(key);
+        if matches!(session.stage, Stage::Preamble(_)) {
+            self.timers.cancel(key as u32);
+        }
+        let attempt = session.attempt();
         if let Some(attempt) = attempt {
-            let group = self.config.group_of_listener[session.listener.0 as usize];
+            let group = session.group(&self.config);
             self.config.groups[group].pool.release(attempt.backend);
+        }
+        // Now, while the connections are there.
+        let report = self.report(&mut session, reason, turn);
+        let backend = attempt.map(|attempt| attempt.connection);
+        for id in [Some(session.client), backend].into_iter().flatten() {
+            turn.tcp.release(id, turn.now, turn.out);
         }
         turn.counters.increment(Event::SessionsClosed);
         turn.counters
@@ -485,21 +351,23 @@ impl Sessions {
 
     fn report<O: Output>(
         &self,
-        session: &Session,
+        session: &mut Session,
         reason: CloseReason,
         turn: &Turn<'_, O>,
     ) -> SessionReport {
+        let ready_at = session.ready_at();
+        let about = session.about.take();
         let client = turn.tcp.flow(session.client);
         let attempt = session.attempt();
         let (tries, backend) = session.tried();
         let joined = match &session.stage {
-            Stage::Joined(joined) => Some(joined),
-            Stage::Connecting(_) => None,
+            Stage::Joined { joined, .. } => Some(joined),
+            Stage::Preamble(_) | Stage::Connecting(_) => None,
         };
         SessionReport {
             worker: self.config.worker,
             listener: session.listener,
-            client: client.remote(),
+            peer: client.remote(),
             local: client.local(),
             backend,
             source: attempt.map(|attempt| turn.tcp.flow(attempt.connection).local()),
@@ -507,37 +375,23 @@ impl Sessions {
             handshake: session
                 .accepted_at
                 .saturating_duration_since(session.opened_at),
-            connect: joined.map(|joined| {
-                joined
-                    .connected_at
-                    .saturating_duration_since(session.accepted_at)
-            }),
+            preamble: ready_at.saturating_duration_since(session.accepted_at),
+            connect: joined.map(|joined| joined.connected_at.saturating_duration_since(ready_at)),
             total: turn.now.saturating_duration_since(session.opened_at),
             bytes_to_backend: joined.map_or(0, |joined| joined.bytes_to_backend),
             bytes_to_client: joined.map_or(0, |joined| joined.bytes_to_client),
+            about,
             reason,
         }
     }
 
     fn phase(&self, key: usize) -> Phase {
         match &self.sessions[key].stage {
+            Stage::Preamble(_) => Phase::Preamble,
             Stage::Connecting(Search { attempt: None, .. }) => Phase::Queue,
             Stage::Connecting(_) => Phase::Connect,
-            Stage::Joined(_) => Phase::Data,
+            Stage::Joined { .. } => Phase::Data,
         }
-    }
-}
-
-/// Why no connection could even be begun.
-fn refusal(error: ConnectError) -> CloseReason {
-    let cause = match error {
-        ConnectError::NoPort => Cause::Exhausted,
-        ConnectError::NoConnection => Cause::Limit,
-    };
-    CloseReason {
-        side: Side::Proxy,
-        cause,
-        phase: Phase::Connect,
     }
 }
 

@@ -13,12 +13,14 @@ mod arp;
 mod capture;
 mod checksum;
 mod classify;
+mod client_hello;
 mod config;
 mod connection;
 mod ethernet;
 mod icmp;
 mod ip;
 mod ndp;
+mod proxy_protocol;
 mod tcp;
 mod udp;
 mod worker;
@@ -32,6 +34,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("capture", capture::run),
     ("checksum", checksum::run),
     ("classify", classify::run),
+    ("client_hello", client_hello::run),
     ("config", config::run),
     ("connection_native", connection::native),
     ("connection_smoltcp", connection::smoltcp),
@@ -42,6 +45,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("ipv6", ip::v6),
     ("ipv6_ext", ip::v6_extensions),
     ("ndp", ndp::run),
+    ("proxy_protocol", proxy_protocol::run),
     ("tcp", tcp::run),
     ("udp", udp::run),
     ("worker", worker::run),

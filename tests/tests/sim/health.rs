@@ -7,7 +7,7 @@ use netstack::counters::Event;
 use proxy::l7::backend_pool::{BackendId, Setting};
 use proxy::l7::health::{Change, Failure};
 use proxy::termination::Cause;
-use weirgate_tests::sim::{Close, EndId, Ending, Script, Setup, SpreadBy, Variant, World};
+use weirgate_tests::sim::{Close, End, EndId, Ending, Script, Setup, SpreadBy, Variant, World};
 
 use crate::check::check_whole;
 
@@ -209,6 +209,19 @@ fn answers_of_http_decide(variant: Variant) {
     );
 }
 
+/// A backend that is told who clients are is told by checks that they speak for nobody.
+fn checks_announce_themselves(variant: Variant) {
+    for (version, header) in [("v1", 15), ("v2", 16)] {
+        let group = format!("proxy_protocol = \"{version}\"\n{TCP_CHECK}");
+        let mut world = World::new(&setup(variant, 1, &group));
+        serve(&mut world, 0);
+        world.run_for(Duration::from_millis(500));
+        let received: Vec<_> = world.server.ends().iter().map(End::received).collect();
+        assert_eq!(received, [header]);
+        assert_eq!(world.count(Event::HealthChecksFailed), 0);
+    }
+}
+
 /// The checked port is another than that of sessions, and what is expected comes in the middle.
 fn what_is_expected_comes_or_not(variant: Variant) {
     let check = "[backend_group.health]\ncheck = \"send_expect\"\ninterval = \"1s\"\n\
@@ -395,6 +408,7 @@ weirgate_tests::on_all_variants!(
     silent_then_back,
     nobody_is_there,
     answers_of_http_decide,
+    checks_announce_themselves,
     what_is_expected_comes_or_not,
     an_endless_answer_is_cut_off,
     sessions_that_fail_eject,

@@ -26,7 +26,7 @@ use crate::wire::tcp::{self, Timestamps};
 const AHEAD: u32 = 2;
 
 /// The session may write so much ahead in any case.
-const AHEAD_MIN: u32 = 64 << 10;
+pub(super) const AHEAD_MIN: u32 = 64 << 10;
 
 /// The two halves of a connection.
 #[derive(Debug)]
@@ -131,6 +131,11 @@ impl<P: Payload> Open<P> {
     /// The next received payload.
     pub(super) fn received(&self) -> Option<&P> {
         self.receive.received()
+    }
+
+    /// All received payloads, in order.
+    pub(super) fn all_received(&self) -> impl Iterator<Item = &P> {
+        self.receive.all_received()
     }
 
     /// Forgets the first `len` received octets.

@@ -250,6 +250,11 @@ impl<P: Payload> ReceiveHalf<P> {
         self.queue.front()
     }
 
+    /// All that can be read, payload by payload.
+    pub(super) fn all_received(&self) -> impl Iterator<Item = &P> {
+        self.queue.iter()
+    }
+
     /// Says that the first `len` octets of what was received have been read.
     pub(super) fn consume(&mut self, len: u32) {
         let len = len.min(self.queued);

@@ -7,7 +7,7 @@ use core::hint::black_box;
 
 use super::budget::Budget;
 use super::info::Info;
-use super::open::Open;
+use super::open::{self, Open};
 use super::receive::Acceptance;
 use super::tally::Tally;
 use super::window::Pressure;
@@ -34,6 +34,15 @@ impl<B: PacketBuf> Engine<B> {
         self.open().and_then(|open| open.received())
     }
 
+    /// Copies the first `len` received octets, or all if there are fewer, behind those in `into`.
+    pub(in crate::tcp) fn copy_received(&self, len: usize, into: &mut Vec<u8>) {
+        let end = into.len() + len;
+        for payload in self.open().into_iter().flat_map(Open::all_received) {
+            let octets = payload.octets();
+            into.extend_from_slice(&octets[..octets.len().min(end - into.len())]);
+        }
+    }
+
     /// Forgets the first `len` received octets.
     pub(in crate::tcp) fn consume(&mut self, len: usize) {
         if let Phase::Open(open) = &mut self.phase {
@@ -44,6 +53,16 @@ impl<B: PacketBuf> Engine<B> {
     /// Octets received in order and not yet consumed.
     pub(in crate::tcp) fn receive_queue(&self) -> usize {
         self.open().map_or(0, Open::receive_queue)
+    }
+
+    /// How many octets may still be queued.
+    pub(in crate::tcp) fn send_room(&self, options: &ConnectionOptions) -> usize {
+        match &self.phase {
+            Phase::Open(open) if open.may_queue(self.pressure) => open.room(options),
+            // Nothing is queued while it rests.
+            Phase::Idle(_) => options.send_buffer.min(open::AHEAD_MIN as usize),
+            _ => 0,
+        }
     }
 
     /// Queues as much of the front of `payload` as there is room for; returns how many octets.

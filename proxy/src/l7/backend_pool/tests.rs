@@ -35,6 +35,7 @@ fn group(balance: Balance, backends: &[(u16, Option<u32>)]) -> BackendGroupConfi
         name: "test".to_owned(),
         balance,
         tries: 3,
+        announce: None,
         health: None,
         ejection: None,
         slow_start: None,

@@ -8,6 +8,8 @@ use crate::wire::tcp::{Flags, Options};
 
 engine_tests! {
     octets_go_both_ways
+    peeking_takes_nothing
+    room_is_what_can_be_queued
     an_acknowledgment_waits_a_little_and_not_longer
     chunks_end_where_the_ring_ends
     a_window_closes_and_opens_again
@@ -48,6 +50,42 @@ fn octets_go_both_ways<I: TcpIp>(engine: EngineKind) {
     rig.pass(seconds(10));
     assert!(rig.take(&peer).is_empty());
     rig.assert_counters(&[("consumed", 4), ("tcp_accepted", 1), ("tcp_connections", 1)]);
+}
+
+fn peeking_takes_nothing<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
+    let (id, mut peer) = rig.establish(5000);
+    // So that a ring comes round.
+    let octets: Vec<u8> = (0..3500_u32).map(|i| (i % 251) as u8).collect();
+    let mut scratch = Vec::new();
+    for _ in 0..9 {
+        assert!(
+            rig.endpoint
+                .connection(id)
+                .peek(100, &mut scratch)
+                .is_empty()
+        );
+        for piece in octets.chunks(700) {
+            rig.send(&peer, ACK, piece);
+            peer.seq = peer.seq.wrapping_add(piece.len() as u32);
+        }
+        let connection = rig.endpoint.connection(id);
+        assert_eq!(connection.receive_queue(), octets.len());
+        for most in [0, 1, 700, 701, 3499, 3500, 9000] {
+            let peeked = connection.peek(most, &mut scratch);
+            assert_eq!(peeked, &octets[..most.min(3500)], "{most}");
+        }
+        assert_eq!(rig.read(id), octets);
+        rig.flush(id);
+    }
+}
+
+fn room_is_what_can_be_queued<I: TcpIp>(engine: EngineKind) {
+    let mut rig = Rig::<I>::new(engine);
+    let (id, _) = rig.establish(5000);
+    let room = rig.endpoint.connection(id).send_room();
+    assert_eq!(rig.write(id, &vec![7; room + 1]), room);
+    assert_eq!(rig.endpoint.connection(id).send_room(), 0);
 }
 
 fn an_acknowledgment_waits_a_little_and_not_longer<I: TcpIp>(engine: EngineKind) {
