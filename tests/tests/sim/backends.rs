@@ -145,7 +145,7 @@ fn a_client_that_vanishes_in_mid_transfer(variant: Variant) {
     let (mut world, client) = long_transfer(&Setup::new(variant).set("timeouts.user", "20s"));
     world.client.set_present(false);
     world.run_until(2 * MINUTE, |world| world.sessions() == 0);
-    let taken = world.reports()[0];
+    let taken = world.reports().remove(0);
     assert_eq!(taken.reason.to_string(), "cD");
     assert!(
         (20..22).contains(&taken.total.as_secs()),
