@@ -237,10 +237,7 @@ impl Fault {
             Self::UnknownKey { nearest, known } => nearest_of(*nearest, "keys", &known.join(", ")),
             Self::MissingKey { example } => format!("add a line such as `{example}`"),
             Self::WrongType { example, .. } => format!("write it as in `{example}`"),
-            Self::BadDuration { may_be_off, .. } => {
-                let off = if *may_be_off { ", or \"off\"" } else { "" };
-                format!("write a number and ns, us, ms, s, m, h or d, such as \"10s\"{off}")
-            }
+            Self::BadDuration { may_be_off, .. } => duration_help(*may_be_off),
             Self::ZeroDuration { may_be_off: true } => "write \"off\" to switch it off".into(),
             Self::ZeroDuration { may_be_off: false } => "write a duration above zero".into(),
             Self::BadSize { .. } => {
@@ -273,10 +270,7 @@ impl Fault {
                 zero_is_unlimited,
                 ..
             } => share_help(*workers, *zero_is_unlimited),
-            Self::TooFewSourcePorts { least, .. } => format!(
-                "each worker connects from source ports of its own: widen the range to at least \
-                 {least} ports, or list fewer lcores"
-            ),
+            Self::TooFewSourcePorts { least, .. } => source_ports_help(*least),
             Self::TooFewPackets { least, .. } => packets_help(*least),
             Self::ConnectionsBeyondPool {
                 packets,
@@ -301,6 +295,20 @@ impl Fault {
 /// What to do about a file that is no TOML.
 const SYNTAX_HELP: &str = "the file is TOML: `key = value`, texts, durations and sizes in quotes, \
                            every table and every key of a table once";
+
+/// How durations are written.
+fn duration_help(may_be_off: bool) -> String {
+    let off = if may_be_off { ", or \"off\"" } else { "" };
+    format!("write a number and ns, us, ms, s, m, h or d, such as \"10s\"{off}")
+}
+
+/// Why a range of ports must have a size.
+fn source_ports_help(least: usize) -> String {
+    format!(
+        "each worker connects from source ports of its own: widen the range to at least {least} \
+         ports, or list fewer lcores"
+    )
+}
 
 /// Why a limit must not be smaller than the number of workers.
 fn share_help(workers: usize, zero_is_unlimited: bool) -> String {
