@@ -174,6 +174,20 @@ pub enum Event {
     SniNotAHost,
     /// Clients refused by an alert because no route takes what they ask for.
     SniUnrecognized,
+    /// Checks of backends begun.
+    HealthChecks,
+    /// Checks of backends that failed.
+    HealthChecksFailed,
+    /// Backends that checks of this worker say are down, now: a gauge.
+    BackendsDown,
+    /// Times that the worker stopped using a backend because sessions failed there.
+    BackendEjections,
+    /// Times that it did not, because too many backends of the group were ejected already.
+    BackendEjectionsWithheld,
+    /// Backends that it does not use for that reason now: a gauge.
+    BackendsEjected,
+    /// Sessions sent to a backend that is down or ejected, because every one of its group is.
+    BackendsFailOpen,
     /// 1 once the worker takes no new connections: a gauge.
     Draining,
     /// Reports of ended sessions that nobody took in time: log lines that are missing.
@@ -273,6 +287,13 @@ impl Event {
         (Self::ClientHelloTimeouts, "client_hello_timeouts"),
         (Self::SniNotAHost, "sni_not_a_host"),
         (Self::SniUnrecognized, "sni_unrecognized"),
+        (Self::HealthChecks, "health_checks"),
+        (Self::HealthChecksFailed, "health_checks_failed"),
+        (Self::BackendsDown, "backends_down"),
+        (Self::BackendEjections, "backend_ejections"),
+        (Self::BackendEjectionsWithheld, "backend_ejections_withheld"),
+        (Self::BackendsEjected, "backends_ejected"),
+        (Self::BackendsFailOpen, "backends_fail_open"),
         (Self::Draining, "draining"),
         (Self::ReportsLost, "reports_lost"),
         (Self::BytesToBackend, "bytes_to_backend"),

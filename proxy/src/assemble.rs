@@ -24,13 +24,16 @@ use netstack::time::Instant;
 use thiserror::Error;
 
 use crate::config::{
-    BackendGroupConfig, BufferConfig, Config, EngineConfig, ListenerConfig, TimeoutConfig,
+    BackendGroupConfig, BackendGroupId, BufferConfig, Config, EngineConfig, ListenerConfig,
+    TimeoutConfig,
 };
 use crate::handover::{Mailbox, Mailboxes, Outbox};
 use crate::host::{Host, Neighbors};
-use crate::l7::backend_pool::BackendPool;
+use crate::l7::backend_path::BackendPath;
+use crate::l7::backend_pool::{BackendId, BackendPool, PoolContext};
+use crate::l7::health::{Board, Checks, HealthReport, Target, Teller};
 use crate::l7::report::SessionReport;
-use crate::l7::session::{BackendPath, Group, ListenerPlan, Preface, Sessions, SessionsConfig};
+use crate::l7::session::{Group, ListenerPlan, Preface, Sessions, SessionsConfig};
 use crate::l7::sni::Routes;
 use crate::layout::Layout;
 use crate::pipeline::classify::Classifier;
@@ -48,6 +51,10 @@ const WAITING_FOR_NEIGHBORS: usize = 1024;
 
 /// Reports of ended sessions that may wait for the control thread.
 const REPORT_CAPACITY: usize = 16_384;
+
+/// Reports of backends that came or went that may wait for it: several of each in a large
+/// configuration.
+const HEALTH_CAPACITY: usize = 4096;
 
 /// Commands that may wait for a worker.
 const COMMAND_CAPACITY: usize = 16;
@@ -72,6 +79,8 @@ pub struct ControlEnds {
     pub ends: Vec<End>,
     /// Ended sessions of all workers.
     pub reports: channel::Receiver<SessionReport>,
+    /// Backends that came or went, as all workers saw it.
+    pub health: channel::Receiver<HealthReport>,
     /// The counters of each worker.
     pub counters: Vec<Arc<Counters>>,
     /// The counters of each lcore that only receives.
@@ -92,13 +101,12 @@ impl End {
 }
 
 impl ControlEnds {
-    /// Gives a command to all workers.
-    pub fn tell_all(&self, command: Command) {
-        for end in &self.ends {
-            // A worker that has ended already needs no telling; one that does not read its commands
-            // will find the earlier ones.
-            let _ = end.commands.try_send(command);
-        }
+    /// Gives a command to all workers. Returns how many did not take it: those that have ended, and
+    /// those that do not read their commands, of which some wait for them then.
+    pub fn tell_all(&self, command: &Command) -> usize {
+        let ends = self.ends.iter();
+        let told = ends.map(|end| end.commands.try_send(command.clone()));
+        told.filter(Result::is_err).count()
     }
 
     /// Whether all workers were told to drain and none has a client left. A worker that has ended
@@ -184,6 +192,8 @@ pub fn assemble<Io: PacketIo>(
     } = queues;
     let workers = worker_ios.len() as u16;
     let (report_sender, reports) = bounded(REPORT_CAPACITY);
+    let (health_sender, health) = bounded(HEALTH_CAPACITY);
+    let groups = config.backend_groups.iter();
     let rings = Mailboxes::new(workers, receiver_ios.len() as u16, layout.handover);
     let mut assembler = Assembler {
         config,
@@ -192,6 +202,10 @@ pub fn assemble<Io: PacketIo>(
         layout: &layout,
         counters: (0..workers).map(|_| Arc::new(Counters::new())).collect(),
         reports: report_sender,
+        health: health_sender,
+        boards: groups
+            .map(|group| Board::new(group.backends.len()))
+            .collect(),
         now,
         owners: None,
         ends: Vec::new(),
@@ -210,6 +224,7 @@ pub fn assemble<Io: PacketIo>(
         control: ControlEnds {
             ends,
             reports,
+            health,
             counters,
             receiving: receivers.iter().map(Receiver::counters).cloned().collect(),
         },
@@ -227,6 +242,9 @@ struct Assembler<'a> {
     /// Of all workers.
     counters: Vec<Arc<Counters>>,
     reports: Sender<SessionReport>,
+    health: Sender<HealthReport>,
+    /// One for each backend group.
+    boards: Vec<Board>,
     now: Instant,
     /// Known as soon as one worker is made.
     owners: Option<PortOwners>,
@@ -243,10 +261,19 @@ impl Assembler<'_> {
     ) -> Result<Worker<Io>, AssembleError> {
         let (config, secrets) = (self.config, self.secrets);
         let counters = Arc::clone(&self.counters[usize::from(share.worker)]);
+        let groups = self.groups(&ios, share)?;
+        let targets = self.targets(&groups, share);
+        let tcp = self
+            .endpoint(&ios, share, targets.len(), Arc::clone(&counters))
+            .ok_or(AssembleError::SourcePorts)?;
+        let checks = (!targets.is_empty()).then(|| {
+            let teller = self.teller(share.worker);
+            Checks::new(self.now, targets, secrets.check_times, teller)
+        });
         let sessions = SessionsConfig {
             worker: share.worker,
             max_sessions: share.of(config.limits.max_sessions),
-            groups: self.groups(&ios, share)?,
+            groups,
             listeners: config.listeners.iter().map(plan).collect(),
             proxy_header: config.timeouts.proxy_header,
             client_hello: config.timeouts.client_hello,
@@ -255,9 +282,6 @@ impl Assembler<'_> {
             reports: self.reports.clone(),
         };
         let sessions = Sessions::new(sessions, self.now);
-        let tcp = self
-            .endpoint(&ios, share, Arc::clone(&counters))
-            .ok_or(AssembleError::SourcePorts)?;
         let owners = tcp.port_owners().clone();
         let ports = &self.layout.ports;
         let shared = ports.iter().any(|port| port.shared);
@@ -274,6 +298,7 @@ impl Assembler<'_> {
             transmitter: Transmitter::new(ios, neighbors(config, secrets)),
             tcp,
             sessions,
+            checks,
             icmp_limit: RateLimit::new(per_second, per_second),
             mailbox,
             commands: self.end(),
@@ -285,6 +310,7 @@ impl Assembler<'_> {
         &self,
         ios: &[Io],
         share: Share,
+        checks: usize,
         counters: Arc<Counters>,
     ) -> Option<Endpoint<Io::Buf>> {
         let (config, secrets) = (self.config, self.secrets);
@@ -297,8 +323,8 @@ impl Assembler<'_> {
         let syn_backlog = share.of(limits.syn_backlog);
         let endpoint = EndpointConfig {
             // Two halves a session, handshakes, and connections that outlive their session a little:
-            // those that wait for the last ACK.
-            max_connections: 2 * max_sessions + syn_backlog + max_sessions / 4 + 64,
+            // those that wait for the last ACK. The same for checks, of which each has one.
+            max_connections: 2 * max_sessions + syn_backlog + max_sessions / 4 + 64 + 2 * checks,
             max_accepted: max_sessions,
             syn_backlog,
             time_wait_entries: share.of(limits.time_wait),
@@ -396,7 +422,7 @@ impl Assembler<'_> {
             ..
         } = self.config.buffers;
         let rings = (backend_receive, backend_send);
-        let group = |group: &BackendGroupConfig| {
+        let group = |(index, group): (usize, &BackendGroupConfig)| {
             let paths = group.backends.iter().map(|backend| {
                 let path = self.path_to(ios, share.worker, backend.address.ip());
                 path.ok_or_else(|| AssembleError::NoPath {
@@ -404,16 +430,56 @@ impl Assembler<'_> {
                     backend: backend.address,
                 })
             });
-            let (worker, workers) = (share.worker, share.workers);
+            let context = PoolContext {
+                group: BackendGroupId(index),
+                worker: (share.worker, share.workers),
+                hash_key: self.secrets.source_hash,
+                board: self.boards[index].clone(),
+                teller: self.teller(share.worker),
+            };
             Ok(Group {
                 paths: paths.collect::<Result<_, _>>()?,
-                pool: BackendPool::new(group, worker, workers, self.secrets.source_hash),
+                pool: BackendPool::new(group, context),
                 options: Arc::new(connection_options(self.config, group.engine, rings)),
                 tries: group.tries,
                 announce: group.announce.clone(),
             })
         };
-        self.config.backend_groups.iter().map(group).collect()
+        let groups = self.config.backend_groups.iter().enumerate();
+        groups.map(group).collect()
+    }
+
+    /// The backends that a worker is to check: of all that are checked, every one whose turn it is.
+    fn targets(&self, groups: &[Group], share: Share) -> Vec<Target> {
+        let config = self.config;
+        let checked = config.backend_groups.iter().enumerate().zip(groups);
+        let targets = checked.filter_map(|((index, config), group)| {
+            let health = Arc::new(config.health.clone()?);
+            let announce = &group.announce;
+            let backends = config.backends.iter().zip(&group.paths).enumerate();
+            Some(backends.map(move |(place, (backend, path))| Target {
+                group: BackendGroupId(index),
+                backend: BackendId::new(place),
+                address: backend.address,
+                path: path.clone(),
+                options: Arc::clone(&group.options),
+                announce: announce.as_ref().map(|announce| announce.version),
+                config: Arc::clone(&health),
+                board: self.boards[index].clone(),
+            }))
+        });
+        let Share { worker, workers } = share;
+        let own = targets.flatten().skip(usize::from(worker));
+        own.step_by(usize::from(workers)).collect()
+    }
+
+    /// How a worker tells what happens to backends.
+    fn teller(&self, worker: u16) -> Teller {
+        Teller {
+            worker,
+            reports: self.health.clone(),
+            counters: Arc::clone(&self.counters[usize::from(worker)]),
+        }
     }
 
     /// How `worker` reaches a backend.

@@ -6,7 +6,8 @@
 //! The file has one table for each struct below that ends in `Config`: `[runtime]`, `[dpdk]`,
 //! `[timeouts]`, `[tcp]`, `[buffers]`, `[limits]`, `[steering]`, `[log]`, which may all be left out, and at least one
 //! each of `[[port]]`, `[[listener]]` and `[[backend_group]]` with its
-//! `[[backend_group.backend]]`. The fields' documentation names the keys and their defaults;
+//! `[[backend_group.backend]]` and, if they are wanted, `[backend_group.health]` and
+//! `[backend_group.ejection]`. The fields' documentation names the keys and their defaults;
 //! `examples/weirgate.toml` shows every key. Durations are texts such as `"250ms"`, sizes texts
 //! such as `"64KiB"` ([`quantity`]). Addresses are numbers: names are not looked up.
 //!
@@ -17,6 +18,7 @@
 mod check;
 pub mod fault;
 mod group;
+mod health;
 mod listener;
 pub mod quantity;
 pub mod report;
@@ -46,6 +48,7 @@ pub use self::group::{
     AnnounceConfig, AnnounceVersion, BackendConfig, BackendGroupConfig, BackendGroupId, Balance,
     ProxyTlv,
 };
+pub use self::health::{Check, EjectionConfig, HealthConfig};
 pub use self::listener::{ListenerConfig, NamePattern, PassthroughConfig, Prefix, RouteConfig};
 use self::report::Findings;
 pub use self::report::{ConfigError, ConfigErrors, ConfigWarning};

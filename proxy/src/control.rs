@@ -1,10 +1,12 @@
 //! The control thread, while the workers run.
 //!
-//! Writes a log line for each session that ended; watches the counters and warns, at most once in
-//! ten seconds for each, when something ran out or packets arrive damaged; passes signals on to
-//! the workers. Ends when all workers have ended.
+//! Writes a log line for each session that ended, and for each backend that came or went; watches
+//! the counters and warns, at most once in ten seconds for each, when something ran out or packets
+//! arrive damaged; passes signals on to the workers; reads the configuration file again when told to
+//! ([`reload`](crate::reload)). Ends when all workers have ended.
 
 use core::time::Duration;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,9 +15,11 @@ use netstack::counters::{Counters, Event};
 use netstack::drop::DropReason;
 
 use crate::assemble::ControlEnds;
-use crate::config::{BackendGroupId, Config};
+use crate::config::{BackendGroupConfig, BackendGroupId, Check, Config};
+use crate::l7::health::{Change, Failure, HealthReport};
 use crate::l7::report::SessionReport;
 use crate::log::SESSION_TARGET;
+use crate::reload::Reloader;
 use crate::worker::Command;
 
 /// How often signals and counters are looked at when no session ends.
@@ -31,6 +35,15 @@ pub enum Stop {
     Drain,
     /// Reset all sessions.
     Now,
+}
+
+/// What somebody asks of the process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Request {
+    /// To end.
+    Stop(Stop),
+    /// To read the configuration file again.
+    Reload,
 }
 
 /// What is watched for, and what it means for the operator.
@@ -71,7 +84,7 @@ const WATCHED_DROPS: [(DropReason, &str); 8] = [
 ];
 
 /// Events that are watched for in the same way.
-const WATCHED_EVENTS: [(Event, &str); 4] = [
+const WATCHED_EVENTS: [(Event, &str); 5] = [
     (
         Event::TcpPortsExhausted,
         "no source port towards a backend was free: widen limits.source_ports, or add an address",
@@ -86,12 +99,23 @@ const WATCHED_EVENTS: [(Event, &str); 4] = [
     ),
     (
         Event::ReportsLost,
-        "more sessions ended than could be logged",
+        "more sessions ended, or backends came and went, than could be logged",
+    ),
+    (
+        Event::BackendsFailOpen,
+        "every backend of a group is down or ejected: sessions are sent to all of them",
     ),
 ];
 
-/// Runs until all workers have ended. `poll_stop` tells what was asked since it was last called.
-pub fn run(config: &Config, ends: &ControlEnds, mut poll_stop: impl FnMut() -> Option<Stop>) {
+/// Runs until all workers have ended. `config` was read from the file `path`; `poll_request` tells
+/// what was asked since it was last called.
+pub fn run(
+    config: &Config,
+    path: &Path,
+    ends: &ControlEnds,
+    mut poll_request: impl FnMut() -> Option<Request>,
+) {
+    let mut reloader = Reloader::new(config, path);
     let mut watch = Watch::new();
     let mut next_look = Instant::now() + TICK;
     let mut ending = false;
@@ -106,12 +130,17 @@ pub fn run(config: &Config, ends: &ControlEnds, mut poll_stop: impl FnMut() -> O
             continue;
         }
         next_look = now + TICK;
-        if let Some(stop) = poll_stop() {
-            ending = true;
-            stop_workers(config, ends, stop);
+        log_health_changes(config, ends);
+        match poll_request() {
+            Some(Request::Stop(stop)) => {
+                ending = true;
+                stop_workers(config, ends, stop);
+            }
+            Some(Request::Reload) => reloader.reload(ends),
+            None => {}
         }
         if ends.all_drained() {
-            ends.tell_all(Command::Finish);
+            ends.tell_all(&Command::Finish);
         }
         // A worker that ended unasked has panicked, and its queues are served by nobody: better all
         // end, and whoever supervises us starts us again.
@@ -126,7 +155,8 @@ pub fn run(config: &Config, ends: &ControlEnds, mut poll_stop: impl FnMut() -> O
         watch.look(now, &ends.all_counters());
     }
     // A single worker ends without being told; those that receive for it do not.
-    ends.tell_all(Command::Finish);
+    ends.tell_all(&Command::Finish);
+    log_health_changes(config, ends);
     watch.look(Instant::now() + WARNING_INTERVAL, &ends.all_counters());
 }
 
@@ -139,7 +169,7 @@ fn stop_workers(config: &Config, ends: &ControlEnds, stop: Stop) {
         drain_seconds = limit.as_secs_f64(),
         "stopping: no new connections; sessions may finish until then"
     );
-    ends.tell_all(Command::Drain(limit));
+    ends.tell_all(&Command::Drain(limit));
 }
 
 /// One line for one session.
@@ -186,6 +216,61 @@ pub fn log_session(config: &Config, report: &SessionReport) {
         cause = report.reason.cause.as_str(),
         "session ended"
     );
+}
+
+/// One line for each backend that came or went since this was last called.
+fn log_health_changes(config: &Config, ends: &ControlEnds) {
+    for report in ends.health.try_iter() {
+        log_health(config, &report);
+    }
+}
+
+/// One line for a backend that came or went.
+pub fn log_health(config: &Config, report: &HealthReport) {
+    let group = config.backend_group(report.group);
+    let backend = &group.backends[report.backend.index()];
+    let (worker, group_name) = (report.worker, group.name.as_str());
+    let (name, address) = (backend.name.as_str(), backend.address);
+    match report.change {
+        Change::Down {
+            reason,
+            in_a_row,
+            checks,
+        } => tracing::warn!(
+            group = group_name, backend = name, %address, worker,
+            reason = down_reason(group, reason), failures = in_a_row, checks,
+            "backend is down"
+        ),
+        Change::Up { in_a_row, checks } => tracing::info!(
+            group = group_name, backend = name, %address, worker,
+            successes = in_a_row, checks,
+            "backend is up"
+        ),
+        Change::Ejected {
+            reason,
+            in_a_row,
+            time,
+        } => tracing::warn!(
+            group = group_name, backend = name, %address, worker,
+            reason = reason.as_str(), failures = in_a_row, seconds = time.as_secs_f64(),
+            "backend is ejected: sessions failed there"
+        ),
+        Change::Returned => tracing::info!(
+            group = group_name, backend = name, %address, worker,
+            "backend is tried again"
+        ),
+    }
+}
+
+/// Why a backend is down, in words; what was expected and did not come, as it is configured.
+fn down_reason(group: &BackendGroupConfig, reason: Failure) -> String {
+    let check = group.health.as_ref().map(|health| &health.check);
+    match (reason, check) {
+        (Failure::Unexpected, Some(Check::SendExpect { expect, .. })) => {
+            format!("expected \"{}\"", expect.escape_ascii())
+        }
+        _ => reason.to_string(),
+    }
 }
 
 /// Writes all counters that are not zero, one line for each worker and each receiver.
@@ -265,18 +350,4 @@ impl Watch {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_warning_is_repeated_only_after_a_while_and_only_for_news() {
-        let mut seen = Seen::default();
-        let start = Instant::now();
-        assert_eq!(seen.growth(start, 0), None);
-        assert_eq!(seen.growth(start, 5), Some(5));
-        assert_eq!(seen.growth(start + Duration::from_secs(1), 7), None);
-        let later = start + WARNING_INTERVAL;
-        assert_eq!(seen.growth(later, 7), Some(2));
-        assert_eq!(seen.growth(later + WARNING_INTERVAL, 7), None);
-    }
-}
+mod tests;

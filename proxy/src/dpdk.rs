@@ -22,11 +22,11 @@ use netstack::io::PacketIo;
 use netstack::io::capture::CaptureError;
 use proxy::assemble::{AssembleError, Assembly, Queues, assemble};
 use proxy::config::Config;
-use proxy::control::{self, Stop};
+use proxy::control::{self, Request, Stop};
 use proxy::cpus::Cpus;
 use proxy::drive::{Clock, drive};
 use proxy::secret::{NoEntropy, Secrets};
-use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use thiserror::Error;
 
@@ -95,9 +95,9 @@ pub(crate) enum RunError {
     },
 }
 
-/// Runs the workers until they are told to stop.
-pub(crate) fn run(config: &Config, tap: Option<&Path>) -> Result<(), RunError> {
-    let mut stop = StopSignals::new()?;
+/// Runs the workers until they are told to stop. `config` was read from the file `path`.
+pub(crate) fn run(config: &Config, path: &Path, tap: Option<&Path>) -> Result<(), RunError> {
+    let mut requests = RequestSignals::new(path)?;
     let secrets = match config.runtime.seed {
         Some(seed) => Secrets::from_seed(seed),
         None => Secrets::random()?,
@@ -124,7 +124,7 @@ pub(crate) fn run(config: &Config, tap: Option<&Path>) -> Result<(), RunError> {
     deal::warn_of_crossings(config, &nodes, &plans, &threads);
     let mut dealt = deal::deal(config, &ports, queues, &plans, &threads)?;
     dealt.layout.connection_packets = Some(budget.connections);
-    let (ios, result) = run_with_taps(config, &secrets, &mut lcores, dealt, tap, &mut stop);
+    let (ios, result) = run_with_taps(config, &secrets, &mut lcores, dealt, tap, &mut requests);
     let queues = ios.into_iter().flat_map(PortIo::into_queues);
     queues.for_each(|queue| report::log_queue_losses(&queue));
     for ((port, plan), rules) in ports.iter().zip(&plans).zip(rules) {
@@ -158,28 +158,36 @@ fn threads(config: &Config, lcores: &[Lcore]) -> Threads {
     }
 }
 
-/// What signals ask for: SIGTERM and SIGQUIT drain, the second of them and SIGINT stop at once.
-struct StopSignals {
+/// What signals ask for: SIGTERM and SIGQUIT drain, the second of them and SIGINT stop at once;
+/// SIGHUP reads the configuration file again.
+struct RequestSignals<'a> {
     signals: Signals,
     drains: bool,
+    /// The configuration file.
+    path: &'a Path,
 }
 
-impl StopSignals {
-    fn new() -> Result<Self, RunError> {
-        let signals = Signals::new([SIGTERM, SIGQUIT, SIGINT]).map_err(RunError::Signals)?;
+impl<'a> RequestSignals<'a> {
+    fn new(path: &'a Path) -> Result<Self, RunError> {
+        let signals =
+            Signals::new([SIGTERM, SIGQUIT, SIGINT, SIGHUP]).map_err(RunError::Signals)?;
         Ok(Self {
             signals,
             drains: false,
+            path,
         })
     }
 
-    fn poll(&mut self) -> Option<Stop> {
+    fn poll(&mut self) -> Option<Request> {
         let signal = self.signals.pending().next()?;
+        if signal == SIGHUP {
+            return Some(Request::Reload);
+        }
         if signal == SIGINT || self.drains {
-            return Some(Stop::Now);
+            return Some(Request::Stop(Stop::Now));
         }
         self.drains = true;
-        Some(Stop::Drain)
+        Some(Request::Stop(Stop::Drain))
     }
 }
 
@@ -226,10 +234,10 @@ fn run_with_taps(
     lcores: &mut [Lcore],
     queues: Queues<PortIo>,
     tap: Option<&Path>,
-    stop: &mut StopSignals,
+    requests: &mut RequestSignals<'_>,
 ) -> (Vec<PortIo>, Result<(), RunError>) {
     let Some(directory) = tap else {
-        return match run_workers(config, secrets, lcores, queues, stop) {
+        return match run_workers(config, secrets, lcores, queues, requests) {
             Ok(ios) => (ios, Ok(())),
             Err(error) => (Vec::new(), Err(error)),
         };
@@ -247,7 +255,10 @@ fn run_with_taps(
             workers: taps.around("worker", workers)?,
             receivers: taps.around("receiver", receivers)?,
         };
-        Ok((run_workers(config, secrets, lcores, tapped, stop)?, taps))
+        Ok((
+            run_workers(config, secrets, lcores, tapped, requests)?,
+            taps,
+        ))
     };
     match run() {
         Ok((tapped, taps)) => taps.finish(tapped),
@@ -262,7 +273,7 @@ fn run_workers<Io: PacketIo + Send + 'static>(
     secrets: &Secrets,
     lcores: &mut [Lcore],
     queues: Queues<Io>,
-    stop: &mut StopSignals,
+    requests: &mut RequestSignals<'_>,
 ) -> Result<Vec<Io>, RunError> {
     let clock = Clock::start();
     let idle = config.runtime.idle;
@@ -287,7 +298,8 @@ fn run_workers<Io: PacketIo + Send + 'static>(
         })?);
     }
     tracing::info!(workers = counts.0, receivers = counts.1, "ready");
-    control::run(config, &control, || stop.poll());
+    let path = requests.path;
+    control::run(config, path, &control, || requests.poll());
     let ios: Result<Vec<_>, _> = jobs.into_iter().map(LcoreJob::join).collect();
     control::log_counters(&control);
     Ok(ios?.into_iter().flatten().collect())

@@ -12,7 +12,7 @@
 //! * [`worker`] is all of these on one lcore, a turn at a time; [`handover`] is what one worker
 //!   tells another; [`drive`] makes the turns in real time.
 //! * [`assemble`] makes the workers from a configuration; [`control`] is the thread that watches
-//!   them; [`replay`] runs one over captures in virtual time.
+//!   them, and [`reload`] what it does when the configuration file has changed; [`replay`] runs one over captures in virtual time.
 //! * [`cli`] is the command line of the binary `weirgate`.
 //!
 //! The library is generic over what moves packets and never names DPDK.
@@ -34,6 +34,7 @@ pub mod packet_budget;
 pub mod pipeline;
 pub mod port_queues;
 pub mod receiver;
+pub mod reload;
 pub mod replay;
 pub mod secret;
 pub mod steering;

@@ -48,7 +48,7 @@ fn run_workers(args: &cli::RunArgs) -> io::Result<u8> {
         return Ok(EXIT_RUNTIME);
     }
     proxy::log::log_panics();
-    match dpdk::run(&config, args.tap.as_deref()) {
+    match dpdk::run(&config, &args.config, args.tap.as_deref()) {
         Ok(()) => Ok(EXIT_OK),
         Err(error) => {
             tracing::error!("{error}");

@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(counters.event(Event::Distributed), 128);
         assert_eq!(counters.drops(DropReason::HandoverFull), 200 - 128);
         assert!(!receiver.poll_once(Instant::ZERO).finished);
-        assembly.control.tell_all(Command::Finish);
+        assembly.control.tell_all(&Command::Finish);
         assert!(assembly.receivers[0].poll_once(Instant::ZERO).finished);
     }
 }

@@ -22,6 +22,8 @@ pub struct Secrets {
     pub neighbors: [u64; 2],
     /// For the source hash of backends.
     pub source_hash: u64,
+    /// For the times of checks of backends.
+    pub check_times: u64,
     /// For the hash by which flows are told apart, as a Toeplitz key.
     pub flows: [u8; 40],
     /// No key, but a number that no other process has: part of what sessions are called to others.
@@ -31,7 +33,7 @@ pub struct Secrets {
 impl Secrets {
     /// Fresh keys.
     pub fn random() -> Result<Self, NoEntropy> {
-        let mut octets = [0; 8 * 13];
+        let mut octets = [0; 8 * 14];
         getrandom::fill(&mut octets)?;
         let mut words = octets
             .chunks_exact(8)
@@ -64,6 +66,7 @@ impl Secrets {
                 key
             },
             process: word(),
+            check_times: word(),
         }
     }
 }

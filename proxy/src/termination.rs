@@ -50,7 +50,7 @@
 //! | `SQ` | No backend of the group can be reached. |
 //! | `sQ` | No backend became free in time. See `connect_total`. |
 //! | `PQ` | The proxy failed while it chose a backend. |
-//! | `LQ` | Every backend of the group has `max_connections`, or weight 0. |
+//! | `LQ` | Every backend of the group has `max_connections`, weight 0, or is drained. |
 //! | `RQ` | No source port, or no memory, to connect from. See `source_ports`. |
 //! | `KQ` | Weirgate was stopping. |
 //! | `CC` | The client left before a backend answered. |

@@ -13,12 +13,15 @@ use netstack::counters::{Counters, Event};
 use netstack::io::{BURST_SIZE, Burst, PacketBuf, PacketIo, PortId};
 use netstack::ip::{NetworkId, V4, V6};
 use netstack::rate_limit::RateLimit;
-use netstack::tcp::{ConnId, Endpoint, LookAhead};
+use netstack::tcp::{self, ConnId, Endpoint, LookAhead};
 use netstack::time::Instant;
 use netstack::wire::ndp;
 
+use crate::config::BackendGroupId;
 use crate::handover::{Mailbox, Message, News};
 use crate::host::{Host, HostIp};
+use crate::l7::backend_pool::{BackendId, Setting};
+use crate::l7::health::Checks;
 use crate::l7::session::{self, Sessions};
 use crate::pipeline;
 use crate::pipeline::parse::{self, IpLanes, Lanes};
@@ -39,13 +42,26 @@ const DRAIN_GRACE: Duration = Duration::from_secs(1);
 const EVENTS_PER_TRANSMIT: usize = 32;
 
 /// What the control thread tells a worker.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Command {
     /// Take no new connections; sessions that are left after this long are reset.
     Drain(Duration),
     /// All workers have drained: end. Until then a worker goes on even without sessions of its own,
     /// because packets of the others' sessions may arrive at its queues.
     Finish,
+    /// From now on, use backends so. All that is changed at a time is in one command.
+    SetBackends(Arc<[SetBackend]>),
+}
+
+/// How a backend is to be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SetBackend {
+    /// The backend's group.
+    pub group: BackendGroupId,
+    /// The backend.
+    pub backend: BackendId,
+    /// What changes.
+    pub setting: Setting,
 }
 
 /// A worker's end of what the control thread says.
@@ -78,6 +94,8 @@ pub struct WorkerParts<Io: PacketIo> {
     pub tcp: Endpoint<Io::Buf>,
     /// Sessions.
     pub sessions: Sessions,
+    /// Checks of backends, if this worker makes any.
+    pub checks: Option<Checks>,
     /// Limit of ICMP errors.
     pub icmp_limit: RateLimit,
     /// Rings to and from other workers.
@@ -136,6 +154,7 @@ impl<Io: PacketIo> Worker<Io> {
         self.run_icmp_lanes(now);
         self.run_tcp_lanes(now);
         self.run_timers(now);
+        self.run_checks(now);
         let events = self.run_sessions(now);
         self.transmit(now);
         self.handle_commands(now);
@@ -333,7 +352,29 @@ impl<Io: PacketIo> Worker<Io> {
             .handle_timeouts(now, &parts.host, &parts.counters);
     }
 
-    /// Lets sessions look at what happened to their connections.
+    /// Begins checks of backends that are due.
+    fn run_checks(&mut self, now: Instant) {
+        let parts = &mut self.parts;
+        parts.sessions.take_back_backends(now);
+        let Some(checks) = &mut parts.checks else {
+            return;
+        };
+        let mut out = parts.transmitter.tcp_output(&parts.counters);
+        let mut turn = session::Turn {
+            now,
+            tcp: &mut parts.tcp,
+            out: &mut out,
+            counters: &parts.counters,
+        };
+        if self.drain_until.is_some() {
+            checks.stop(&mut turn);
+            parts.checks = None;
+        } else {
+            checks.handle_timeouts(&mut turn);
+        }
+    }
+
+    /// Lets sessions, and checks of backends, look at what happened to their connections.
     fn run_sessions(&mut self, now: Instant) -> usize {
         let mut events = 0;
         loop {
@@ -354,7 +395,12 @@ impl<Io: PacketIo> Worker<Io> {
             while handled < EVENTS_PER_TRANSMIT
                 && let Some(event) = turn.tcp.poll_event(now, turn.out)
             {
-                parts.sessions.handle_event(event, &mut turn);
+                match (event, &mut parts.checks) {
+                    (tcp::Event::Progress { id, owner }, Some(checks)) if Checks::owns(owner) => {
+                        checks.handle_progress(id, owner, &mut turn);
+                    }
+                    _ => parts.sessions.handle_event(event, &mut turn),
+                }
                 handled += 1;
             }
             events += handled;
@@ -384,6 +430,11 @@ impl<Io: PacketIo> Worker<Io> {
                     self.drain_until = Some(until.min(earlier));
                 }
                 Command::Finish => self.dispensable = true,
+                Command::SetBackends(changes) => {
+                    for change in &*changes {
+                        self.parts.sessions.set_backend(change);
+                    }
+                }
             }
         }
     }
@@ -409,6 +460,7 @@ impl<Io: PacketIo> Worker<Io> {
             self.parts.tcp.poll_timeout(),
             self.parts.transmitter.poll_timeout(),
             self.parts.sessions.poll_timeout(),
+            self.parts.checks.as_ref().and_then(Checks::poll_timeout),
             // Without sessions there is nothing to be reset then.
             self.drain_until.filter(|_| !self.parts.sessions.is_empty()),
         ];

@@ -8,7 +8,9 @@ use super::{CheckArgs, EXIT_CONFIG, EXIT_OK, load};
 use netstack::tcp::EngineKind;
 
 use crate::config::quantity::{ByteSize, TimeSpan};
-use crate::config::{AnnounceVersion, Balance, Config, EngineConfig, ListenerConfig, Pairing};
+use crate::config::{
+    AnnounceVersion, BackendGroupConfig, Balance, Config, EngineConfig, ListenerConfig, Pairing,
+};
 
 /// Checks a configuration file. Writes the summary to `out`, errors and warnings to `err`.
 ///
@@ -67,6 +69,7 @@ fn summarize(config: &Config, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "    sends PROXY headers of version {version}")?;
         }
         summarize_engine(group.engine, out)?;
+        summarize_health(group, out)?;
         for backend in &group.backends {
             write!(out, "    {} weight {}", backend.address, backend.weight)?;
             match backend.max_connections {
@@ -194,6 +197,34 @@ fn summarize_engine(config: EngineConfig, out: &mut dyn Write) -> io::Result<()>
     )
 }
 
+/// How it is found out which backends of a group serve.
+fn summarize_health(group: &BackendGroupConfig, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(health) = &group.health {
+        writeln!(
+            out,
+            "    checks {}: every {}, down after {} failures, up after {} successes",
+            health.check.word(),
+            TimeSpan(health.interval),
+            health.fall,
+            health.rise
+        )?;
+    }
+    if let Some(ejection) = &group.ejection {
+        writeln!(
+            out,
+            "    ejection: after {} failed sessions, for {} to {}, at most {}% of the backends",
+            ejection.failures,
+            TimeSpan(ejection.base),
+            TimeSpan(ejection.max),
+            ejection.max_share
+        )?;
+    }
+    match group.slow_start {
+        Some(time) => writeln!(out, "    slow start: {}", TimeSpan(time)),
+        None => Ok(()),
+    }
+}
+
 /// What all connections have in common, and the packets that there are for them.
 fn summarize_tcp(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     let tcp = &config.tcp;
@@ -277,6 +308,9 @@ mod tests {
             "    route sni www.example, *.example; alpn h2, http/1.1; source 0.0.0.0/0: served by \
              nginx\n",
             "group nginx: round_robin\n    sends PROXY headers of version 2\n",
+            "checks http: every 2s, down after 3 failures, up after 2 successes\n",
+            "ejection: after 5 failed sessions, for 10s to 5m, at most 50% of the backends\n",
+            "slow start: 30s\n",
             "203.0.113.11:8080 weight 2\n",
             "    engine smoltcp\n",
             "    engine native, congestion cubic, pacing off, ECN off, SACK on, time stamps on\n",

@@ -191,6 +191,7 @@ fn check_groups(groups: &[RawGroup], limits: &LimitConfig, findings: &mut Findin
             let subject = "`weight` in [[backend_group.backend]]";
             findings.error(first.weight.span(), subject, TopologyFault::NoWeight);
         }
+        check_absences(group, chosen.clone().count(), findings);
         let total = chosen
             .map(|backend| backend.max_connections.map(u64::from))
             .sum();
@@ -208,6 +209,28 @@ fn check_groups(groups: &[RawGroup], limits: &LimitConfig, findings: &mut Findin
             }
             _ => {}
         }
+    }
+}
+
+/// Whether backends can go, and come back. `takers` is how many of them have a weight.
+fn check_absences(group: &RawGroup, takers: usize, findings: &mut Findings) {
+    if let Some(slow_start) = &group.slow_start
+        && group.health.is_none()
+        && group.ejection.is_none()
+    {
+        let subject = "`slow_start` in [[backend_group]]";
+        findings.warn(slow_start.span(), subject, Caution::NeverComesBack);
+    }
+    if let Some(ejection) = &group.ejection
+        && takers > 0
+        && ejection.most_of(takers) == 0
+    {
+        let caution = Caution::EjectsNothing {
+            max_share: ejection.max_share,
+            backends: takers,
+        };
+        let subject = "`max_share` in [backend_group.ejection]";
+        findings.warn(group.span.clone(), subject, caution);
     }
 }
 

@@ -5,6 +5,7 @@
 //! added by [`super::report`].
 
 mod address;
+mod health;
 mod route;
 mod topology;
 
@@ -13,6 +14,7 @@ use std::io;
 use thiserror::Error;
 
 pub use self::address::{AddressFault, Family, Unusable};
+pub use self::health::HealthFault;
 pub use self::route::RouteFault;
 pub use self::topology::TopologyFault;
 use super::quantity::{ByteSize, QuantityError};
@@ -220,6 +222,9 @@ pub enum Fault {
     /// Ports, listeners, groups and devices that do not fit each other.
     #[error(transparent)]
     Topology(#[from] TopologyFault),
+    /// Checks of backends that cannot be made.
+    #[error(transparent)]
+    Health(#[from] HealthFault),
 }
 
 impl Fault {
@@ -232,10 +237,7 @@ impl Fault {
             Self::UnknownKey { nearest, known } => nearest_of(*nearest, "keys", &known.join(", ")),
             Self::MissingKey { example } => format!("add a line such as `{example}`"),
             Self::WrongType { example, .. } => format!("write it as in `{example}`"),
-            Self::BadDuration { may_be_off, .. } => {
-                let off = if *may_be_off { ", or \"off\"" } else { "" };
-                format!("write a number and ns, us, ms, s, m, h or d, such as \"10s\"{off}")
-            }
+            Self::BadDuration { may_be_off, .. } => duration_help(*may_be_off),
             Self::ZeroDuration { may_be_off: true } => "write \"off\" to switch it off".into(),
             Self::ZeroDuration { may_be_off: false } => "write a duration above zero".into(),
             Self::BadSize { .. } => {
@@ -263,10 +265,7 @@ impl Fault {
                 zero_is_unlimited,
                 ..
             } => share_help(*workers, *zero_is_unlimited),
-            Self::TooFewSourcePorts { least, .. } => format!(
-                "each worker connects from source ports of its own: widen the range to at least \
-                 {least} ports, or list fewer lcores"
-            ),
+            Self::TooFewSourcePorts { least, .. } => source_ports_help(*least),
             Self::TooFewPackets { least, .. } => packets_help(*least),
             Self::ConnectionsBeyondPool {
                 packets,
@@ -279,6 +278,7 @@ impl Fault {
             Self::Route(fault) => fault.help(),
             Self::TooLittleToPeek { least, .. } => peeking_help(*least),
             Self::Topology(fault) => fault.help(),
+            Self::Health(fault) => fault.help(),
         }
     }
 }
@@ -286,6 +286,20 @@ impl Fault {
 /// What to do about a file that is no TOML.
 const SYNTAX_HELP: &str = "the file is TOML: `key = value`, texts, durations and sizes in quotes, \
                            every table and every key of a table once";
+
+/// How durations are written.
+fn duration_help(may_be_off: bool) -> String {
+    let off = if may_be_off { ", or \"off\"" } else { "" };
+    format!("write a number and ns, us, ms, s, m, h or d, such as \"10s\"{off}")
+}
+
+/// Why a range of ports must have a size.
+fn source_ports_help(least: usize) -> String {
+    format!(
+        "each worker connects from source ports of its own: widen the range to at least {least} \
+         ports, or list fewer lcores"
+    )
+}
 
 /// Why a limit must not be smaller than the number of workers.
 fn share_help(workers: usize, zero_is_unlimited: bool) -> String {
@@ -413,6 +427,28 @@ pub enum Caution {
     /// A budget that ends before its first part does.
     #[error("the budget for all tries ends before the first try times out")]
     ConnectOutlivesBudget,
+    /// Checks that may still run when the next is due.
+    #[error("a check may take longer than `interval`; the next one then waits for it")]
+    CheckOutlivesInterval,
+    /// One failure is enough.
+    #[error("a single lost packet or slow answer takes a backend down")]
+    FallsAtOnce,
+    /// A key that belongs to another kind of check.
+    #[error("has no effect with this `check`")]
+    OfAnotherCheck,
+    /// Backends that never come back, because they never go.
+    #[error("has no effect without [backend_group.health] or [backend_group.ejection]")]
+    NeverComesBack,
+    /// A share that is less than one backend.
+    #[error(
+        "{max_share} percent of {backends} backends that take sessions is none: nothing is ever ejected"
+    )]
+    EjectsNothing {
+        /// The share, in percent.
+        max_share: u8,
+        /// Backends with a weight.
+        backends: usize,
+    },
 }
 
 impl Caution {
@@ -448,6 +484,16 @@ impl Caution {
             Self::ConnectOutlivesBudget => {
                 "make `connect` a fraction of `connect_total`, so that another backend is tried"
             }
+            Self::CheckOutlivesInterval => {
+                "make `timeout` at most `interval`, or a backend that is silent is found out late"
+            }
+            Self::FallsAtOnce => "write 2 or more, and shorten `interval` if that takes too long",
+            Self::OfAnotherCheck => {
+                "remove it: `send` and `expect` belong to \"send_expect\", `path`, `host` and \
+                 `status` to \"http\""
+            }
+            Self::NeverComesBack => "remove it, or say how backends are checked",
+            Self::EjectsNothing { .. } => "raise `max_share`, or remove [backend_group.ejection]",
         }
     }
 }

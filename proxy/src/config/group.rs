@@ -1,8 +1,9 @@
 //! `[[backend_group]]`: servers that serve the same, and what they are told.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
-use super::EngineConfig;
+use super::{EjectionConfig, EngineConfig, HealthConfig};
 
 /// Position of a group in [`Config::backend_groups`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -22,6 +23,13 @@ pub struct BackendGroupConfig {
     pub announce: Option<AnnounceConfig>,
     /// `engine`, `congestion`, `pacing`, `ecn`, `sack`, `timestamps`: how its connections are run.
     pub engine: EngineConfig,
+    /// `[backend_group.health]`: how its backends are checked; `None` if they are not.
+    pub health: Option<HealthConfig>,
+    /// `[backend_group.ejection]`: when sessions avoid a backend at which others failed; `None` if
+    /// they never do.
+    pub ejection: Option<EjectionConfig>,
+    /// `slow_start = "off"`: how long the weight of a backend grows from nothing after it came back.
+    pub slow_start: Option<Duration>,
     /// Every `[[backend_group.backend]]`; at least one of them has a weight above 0.
     pub backends: Vec<BackendConfig>,
 }

@@ -3,6 +3,7 @@
 //! Here: files as a whole, keys and types; below: the rules of single values and of what parts of
 //! a file say about each other.
 
+mod health;
 mod listener;
 mod settings;
 mod steering;
@@ -106,6 +107,15 @@ fn the_example_is_valid_and_shows_the_defaults() {
     assert_eq!(config.ports[1].device, "0000:03:00.0");
     let group = config.backend_group(config.listeners[0].backend_group);
     assert_eq!(group.engine.engine, EngineKind::Native);
+    let health = group.health.as_ref().unwrap();
+    let tcp_check = health::checked("check = \"tcp\"").unwrap();
+    let same = HealthConfig {
+        check: Check::Tcp,
+        port: None,
+        ..health.clone()
+    };
+    assert_eq!(same, tcp_check);
+    assert_eq!(group.ejection, health::ejecting(""));
     assert_eq!(group.backends[0].name, "n1");
     assert_eq!(group.backends[1].name, "203.0.113.11:8080");
     assert_eq!(group.backends[1].weight, 2);
@@ -134,6 +144,8 @@ fn the_example_shows_every_key() {
         "[[port]]",
         "[[listener.route]]",
         "[[backend_group]]",
+        "[backend_group.health]",
+        "[backend_group.ejection]",
         "[[backend_group.backend]]",
     ] {
         text = text.replacen(header, &format!("{header}\nx = 0"), 1);
@@ -141,7 +153,7 @@ fn the_example_shows_every_key() {
     text = text.replacen("{ to", "{ x = 0, to", 1);
     text.insert_str(0, "x = 0\n");
     let errors = parse(&text).unwrap_err();
-    assert_eq!(errors.len(), 15, "one for each table: {errors}");
+    assert_eq!(errors.len(), 17, "one for each table: {errors}");
     let shown = keys_of(document.get_ref());
     for error in errors.iter() {
         let Fault::UnknownKey { known, .. } = &error.fault else {
@@ -188,6 +200,8 @@ fn everything_else_has_a_default() {
     assert_eq!(config.log, LogConfig::default());
     let group = &config.backend_groups[0];
     assert_eq!((group.balance, group.tries), (Balance::RoundRobin, 3));
+    assert_eq!((&group.health, &group.ejection), (&None, &None));
+    assert_eq!(group.slow_start, None);
     assert_eq!(group.backends[0].max_connections, None);
     assert_eq!(group.backends[0].weight, 1);
 }

@@ -3,6 +3,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
+use core::time::Duration;
 
 use netstack::ip::{Ip, V6};
 use netstack::wire::ethernet::MacAddr;
@@ -14,8 +15,8 @@ use super::listener::{RawListener, read_listener};
 use super::report::Findings;
 use super::section::Section;
 use super::{
-    AnnounceConfig, AnnounceVersion, BackendConfig, BackendGroupConfig, Balance, EngineConfig,
-    InterfaceAddress, PortConfig, ProxyTlv, Route, tcp, value,
+    AnnounceConfig, AnnounceVersion, BackendConfig, BackendGroupConfig, Balance, EjectionConfig,
+    EngineConfig, HealthConfig, InterfaceAddress, PortConfig, ProxyTlv, Route, health, tcp, value,
 };
 
 /// Everything that refers to something else.
@@ -56,6 +57,9 @@ pub(super) struct RawGroup {
     pub(super) tries: u8,
     pub(super) announce: Option<AnnounceConfig>,
     pub(super) engine: EngineConfig,
+    pub(super) health: Option<HealthConfig>,
+    pub(super) ejection: Option<EjectionConfig>,
+    pub(super) slow_start: Option<Spanned<Duration>>,
     pub(super) backends: Vec<RawBackend>,
 }
 
@@ -273,6 +277,9 @@ fn read_group(
     let tries = section.or("tries", 3, findings, |value| value::integer(value, 1..=16));
     let announce = read_announce(&mut section, findings);
     let engine = tcp::engine(&mut section, findings);
+    let slow_start = health::slow_start(&mut section, findings);
+    let health = health::health(&mut section, findings);
+    let ejection = health::ejection(&mut section, findings);
     let label = "[[backend_group.backend]]";
     let backends = each(
         &mut section,
@@ -291,6 +298,9 @@ fn read_group(
         tries,
         announce,
         engine,
+        health,
+        ejection,
+        slow_start,
         backends,
     })
 }
@@ -409,6 +419,9 @@ impl RawGroup {
             tries: self.tries,
             announce: self.announce,
             engine: self.engine,
+            health: self.health,
+            ejection: self.ejection,
+            slow_start: self.slow_start.map(Spanned::into_inner),
             backends: backends.collect(),
         }
     }

@@ -21,6 +21,7 @@ use thiserror::Error;
 
 pub use self::v1::MAX_LEN as V1_MAX_LEN;
 pub use self::v2::{Announcement as AnnouncementV2, MAX_LEN as V2_MAX_LEN};
+use crate::config::AnnounceVersion;
 
 /// The ends of the connection that is relayed, both of one IP version.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -76,6 +77,18 @@ pub fn parse(octets: &[u8]) -> Result<Option<Header>, ParseError> {
 fn begins_like(octets: &[u8], signature: &[u8]) -> bool {
     let known = octets.len().min(signature.len());
     octets[..known] == signature[..known]
+}
+
+/// Writes a header that says that the connection is our own, as those of checks are (section 2.2:
+/// such a connection speaks for nobody), behind what is in `out`.
+pub fn emit_own(version: AnnounceVersion, out: &mut Vec<u8>) {
+    match version {
+        AnnounceVersion::V1 => out.extend_from_slice(b"PROXY UNKNOWN\r\n"),
+        AnnounceVersion::V2 => {
+            out.extend_from_slice(v2::SIGNATURE);
+            out.extend_from_slice(&[v2::LOCAL, 0, 0, 0]);
+        }
+    }
 }
 
 /// Writes a header of version 1 for a connection behind what is in `out`.

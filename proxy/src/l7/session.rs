@@ -17,7 +17,6 @@ mod announce;
 mod config;
 mod connecting;
 mod joined;
-mod opening;
 mod preamble;
 
 use netstack::counters::{Counters, Event};
@@ -26,15 +25,16 @@ use netstack::time::Instant;
 use netstack::timer_wheel::TimerWheel;
 use slab::Slab;
 
-pub use self::config::{BackendPath, Group, ListenerPlan, SessionsConfig};
+pub use self::config::{Group, ListenerPlan, SessionsConfig};
 use self::connecting::Search;
 use self::joined::Joined;
 use self::preamble::Preamble;
 pub use self::preamble::Preface;
 use super::about::About;
-use super::backend_pool::BackendId;
+use super::backend_pool::{BackendId, BackendPool};
 use super::report::SessionReport;
 use crate::termination::{Cause, CloseReason, Phase, Side};
+use crate::worker::SetBackend;
 
 /// Sessions reset in one turn when draining is over.
 const RESETS_PER_TURN: usize = 256;
@@ -167,9 +167,25 @@ impl Sessions {
         self.sessions.is_empty()
     }
 
-    /// When [`Self::handle_timeouts`] must be called at the latest.
+    /// Takes back backends that were ejected for long enough.
+    pub fn take_back_backends(&mut self, now: Instant) {
+        for group in &mut self.config.groups {
+            group.pool.handle_timeouts(now);
+        }
+    }
+
+    /// Uses a backend as the operator wants from now on.
+    pub fn set_backend(&mut self, change: &SetBackend) {
+        if let Some(group) = self.config.groups.get_mut(change.group.0) {
+            group.pool.set(change.backend, change.setting);
+        }
+    }
+
+    /// When [`Self::handle_timeouts`] or [`Self::take_back_backends`] must be called at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next_deadline()
+        let groups = self.config.groups.iter();
+        let returns = groups.filter_map(|group| group.pool.poll_timeout());
+        returns.chain(self.timers.next_deadline()).min()
     }
 
     /// The other half of a session, if there are two.
@@ -256,6 +272,46 @@ impl Sessions {
         // The client's handshake may still want an ACK, and its octets a window.
         if self.sessions.contains(key) {
             turn.tcp.flush(client, turn.now, turn.out);
+        }
+    }
+
+    fn pool_of(&mut self, key: usize) -> &mut BackendPool {
+        let group = self.sessions[key].group(&self.config);
+        &mut self.config.groups[group].pool
+    }
+
+    /// Tells the pool of a backend that did not become connected. A later try that the budget of
+    /// all tries cut short says nothing about the backend.
+    fn note_failed<O: Output>(
+        &mut self,
+        key: usize,
+        backend: BackendId,
+        reason: CloseReason,
+        turn: &Turn<'_, O>,
+    ) {
+        let session = &self.sessions[key];
+        let waited = turn.now.saturating_duration_since(session.ready_at());
+        let cut_short = reason.cause == Cause::TimedOut
+            && session.tried().0 > 1
+            && waited >= self.config.connect_total;
+        if !cut_short && reason.cause != Cause::Internal {
+            self.pool_of(key)
+                .note_failed(turn.now, backend, reason.cause);
+        }
+    }
+
+    /// Tells the pool how a session ended that was joined.
+    fn note_end<O: Output>(&mut self, key: usize, reason: CloseReason, turn: &Turn<'_, O>) {
+        let Stage::Joined { joined, .. } = &self.sessions[key].stage else {
+            return;
+        };
+        let backend = joined.attempt.backend;
+        let silent = joined.bytes_to_client == 0;
+        if reason == CloseReason::FINISHED {
+            self.pool_of(key).note_served(turn.now, backend);
+        } else if silent && (reason.side, reason.cause) == (Side::Backend, Cause::Reset) {
+            self.pool_of(key)
+                .note_failed(turn.now, backend, reason.cause);
         }
     }
 

@@ -104,7 +104,18 @@ impl Config {
             port,
             backends: backends.collect(),
             engine: &[],
+            group: "",
         });
+        self
+    }
+
+    /// Adds keys and tables to the backend group of what was served last, as the configuration file
+    /// has them.
+    #[must_use]
+    pub fn group(mut self, toml: &'static str) -> Self {
+        if let Some(service) = self.services.last_mut() {
+            service.group = toml;
+        }
         self
     }
 
@@ -253,6 +264,7 @@ struct Service {
     port: u16,
     backends: Vec<String>,
     engine: &'static [(&'static str, &'static str)],
+    group: &'static str,
 }
 
 impl Service {
@@ -263,6 +275,7 @@ impl Service {
             port,
             backends,
             engine,
+            group,
         } = self;
         let engine = engine.iter();
         let engine: Vec<_> = engine
@@ -276,7 +289,7 @@ impl Service {
             "\n[[listener]]\nname = \"{name}\"\n\
              addresses = [\"{GATE_V4}:{port}\", \"[{GATE_V6}]:{port}\"]\n\
              backend_group = \"{name}\"\n{engine}\
-             \n[[backend_group]]\nname = \"{name}\"\nbalance = \"round_robin\"\n{engine}"
+             \n[[backend_group]]\nname = \"{name}\"\nbalance = \"round_robin\"\n{engine}{group}"
         );
         let backends = backends.iter();
         let backends =

@@ -8,7 +8,7 @@ use super::page::Page;
 use super::topology::{SERVER_V4, SERVER_V6};
 use super::{Namespace, Process, RigError};
 
-/// A running nginx that serves pages on port 80 of both of the server's addresses.
+/// A running nginx that serves pages on a port of both of the server's addresses.
 #[derive(Debug)]
 pub struct Nginx {
     process: Process,
@@ -18,8 +18,18 @@ pub struct Nginx {
 
 impl Nginx {
     /// Writes configuration and pages to `directory`, starts nginx in `namespace` and waits until
-    /// it listens.
+    /// it listens on port 80.
     pub fn start(
+        namespace: &Namespace,
+        directory: &Path,
+        pages: &[Page],
+    ) -> Result<Self, RigError> {
+        Self::start_on(80, namespace, directory, pages)
+    }
+
+    /// The same on another port.
+    pub fn start_on(
+        port: u16,
         namespace: &Namespace,
         directory: &Path,
         pages: &[Page],
@@ -34,7 +44,7 @@ impl Nginx {
             written.push((*page, checksum));
         }
         let config = directory.join("nginx.conf");
-        fs::write(&config, configuration(directory))
+        fs::write(&config, configuration(directory, port))
             .map_err(RigError::io(config.display().to_string()))?;
 
         let mut command = namespace.command("nginx");
@@ -43,7 +53,9 @@ impl Nginx {
         let mut process = Process::start(&mut command, &directory.join("nginx.log"))?;
         process.wait_until_ready(Duration::from_secs(20), |_| {
             namespace
-                .exec("ss --listening --tcp --numeric --no-header sport = :80")
+                .exec(&format!(
+                    "ss --listening --tcp --numeric --no-header sport = :{port}"
+                ))
                 .is_ok_and(|sockets| sockets.lines().count() == 2)
         })?;
         Ok(Self {
@@ -75,7 +87,7 @@ impl Nginx {
 }
 
 /// nginx's configuration: everything it writes stays in `directory`.
-fn configuration(directory: &Path) -> String {
+fn configuration(directory: &Path, port: u16) -> String {
     let directory = directory.display();
     format!(
         "daemon off;
@@ -94,8 +106,8 @@ http {{
     scgi_temp_path {directory}/scgi;
     default_type application/octet-stream;
     server {{
-        listen {SERVER_V4}:80 backlog=4096;
-        listen [{SERVER_V6}]:80 backlog=4096;
+        listen {SERVER_V4}:{port} backlog=4096;
+        listen [{SERVER_V6}]:{port} backlog=4096;
         root {directory}/pages;
     }}
 }}

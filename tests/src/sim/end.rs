@@ -23,6 +23,8 @@ pub struct Script {
     seed: u64,
     close: Close,
     reads: bool,
+    /// What is sent instead of a stream.
+    text: Option<&'static [u8]>,
 }
 
 impl Script {
@@ -34,6 +36,15 @@ impl Script {
             seed: 0,
             close: Close::AfterPeer,
             reads: true,
+            text: None,
+        }
+    }
+
+    /// Says this, and closes.
+    pub fn says(text: &'static str) -> Self {
+        Self {
+            text: Some(text.as_bytes()),
+            ..Self::sends(text.len() as u64).closes(Close::AfterSending)
         }
     }
 
@@ -198,10 +209,14 @@ impl End {
         let mut acted = false;
         while self.sent < self.script.octets && socket.can_send() {
             let wanted = (self.script.octets - self.sent) as usize;
-            let (seed, at) = (self.script.seed, self.sent);
+            let Script { seed, text, .. } = self.script;
+            let at = self.sent;
             let written = socket.send(|room| {
                 let len = wanted.min(room.len());
-                pattern::fill(seed, at, &mut room[..len]);
+                match text {
+                    Some(text) => room[..len].copy_from_slice(&text[at as usize..][..len]),
+                    None => pattern::fill(seed, at, &mut room[..len]),
+                }
                 (len, len)
             });
             let Ok(written @ 1..) = written else { break };

@@ -139,9 +139,25 @@ impl SimHost {
         });
     }
 
+    /// Accepts no more connections at `at`, and refuses them.
+    pub fn stop_serving(&mut self, at: SocketAddr) {
+        let sockets = &mut self.sockets;
+        self.listeners.retain(|listener| {
+            if listener.at == at {
+                sockets.remove(listener.waiting);
+            }
+            listener.at != at
+        });
+    }
+
     /// Ignores segments to `port`, as a firewall that drops.
     pub fn ignore_port(&mut self, port: u16) {
         self.ignored.push(port);
+    }
+
+    /// Lets them through again.
+    pub fn heed_port(&mut self, port: u16) {
+        self.ignored.retain(|ignored| *ignored != port);
     }
 
     /// Cuts the host off, or connects it again.

@@ -91,6 +91,7 @@ pub struct Setup {
     backends: Vec<SocketAddr>,
     settings: Vec<(&'static str, String)>,
     tuning: Vec<(&'static str, &'static str)>,
+    group: String,
 }
 
 impl Variant {
@@ -205,6 +206,7 @@ impl Setup {
             backends: vec![family.addresses().backend(0)],
             settings: Vec::new(),
             tuning: Vec::new(),
+            group: String::new(),
         }
     }
 
@@ -307,6 +309,15 @@ impl Setup {
         self
     }
 
+    /// Adds keys, and tables such as `[backend_group.health]`, to the group of the backends, as the
+    /// configuration file has them.
+    #[must_use]
+    pub fn group(mut self, toml: &str) -> Self {
+        self.group.push_str(toml);
+        self.group.push('\n');
+        self
+    }
+
     /// The keys that were set.
     fn settings_toml(&self) -> String {
         let line = |(key, value): &(&str, String)| format!("{key} = {value}\n");
@@ -373,8 +384,9 @@ engine = "{engine}"
 [[backend_group]]
 name = "servers"
 engine = "{engine}"
-"#,
+{group}"#,
             seed = self.seed,
+            group = self.group,
         )
         .expect("a String takes everything");
         for backend in &self.backends {

@@ -11,12 +11,14 @@ use netstack::io::{PacketBuf, PortId};
 use netstack::time::Instant;
 use netstack::wire::ethernet::MacAddr;
 use proxy::assemble::{ControlEnds, Queues, assemble};
-use proxy::config::Config;
+use proxy::config::{BackendGroupId, Config};
+use proxy::l7::backend_pool::{BackendId, Setting};
+use proxy::l7::health::HealthReport;
 use proxy::l7::report::SessionReport;
 use proxy::port_queues::PortQueues;
 use proxy::receiver::Receiver;
 use proxy::secret::Secrets;
-use proxy::worker::{Command, Worker};
+use proxy::worker::{Command, SetBackend, Worker};
 
 use super::conservation;
 use super::end::End;
@@ -225,6 +227,24 @@ impl World {
         self.control.reports.try_iter().collect()
     }
 
+    /// What happened to backends since this was last asked.
+    pub fn health_reports(&mut self) -> Vec<HealthReport> {
+        self.control.health.try_iter().collect()
+    }
+
+    /// Uses a backend otherwise from now on.
+    pub fn set_backend(&mut self, index: usize, setting: Setting) {
+        let change = SetBackend {
+            group: BackendGroupId(0),
+            backend: BackendId::new(index),
+            setting,
+        };
+        let deaf = self
+            .control
+            .tell_all(&Command::SetBackends([change].into()));
+        assert_eq!(deaf, 0, "workers that did not take it");
+    }
+
     /// The codes of the sessions that have ended since the reports were last taken.
     pub fn endings(&mut self) -> Vec<String> {
         let reports = self.reports();
@@ -243,7 +263,7 @@ impl World {
 
     /// Tells Weirgate to take no more clients, and to end.
     pub fn drain(&mut self, limit: Duration) {
-        self.control.tell_all(Command::Drain(limit));
+        self.control.tell_all(&Command::Drain(limit));
     }
 
     /// Whether all workers have said that they are done.
@@ -344,7 +364,7 @@ impl World {
         self.moved |= self.carry_to_hosts();
         // What the control thread does.
         if !self.finished && self.control.all_drained() {
-            self.control.tell_all(Command::Finish);
+            self.control.tell_all(&Command::Finish);
         }
     }
 

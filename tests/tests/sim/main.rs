@@ -5,6 +5,7 @@ mod backends;
 mod check;
 mod close;
 mod goodput;
+mod health;
 mod limits;
 mod links;
 mod pacing;

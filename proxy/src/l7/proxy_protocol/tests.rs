@@ -271,3 +271,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_connection_of_our_own_speaks_for_nobody() {
+    for version in [AnnounceVersion::V1, AnnounceVersion::V2] {
+        let mut octets = Vec::new();
+        emit_own(version, &mut octets);
+        let header = parse(&octets).unwrap().unwrap();
+        assert_eq!((header.endpoints, header.len), (None, octets.len()));
+    }
+}

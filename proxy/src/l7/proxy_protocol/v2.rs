@@ -27,7 +27,7 @@ const CRC32C: u8 = 0x03;
 const UNIQUE_ID: u8 = 0x05;
 
 /// Commands, in the lower half of the octet whose upper half is the version.
-const LOCAL: u8 = 0x20;
+pub(super) const LOCAL: u8 = 0x20;
 const PROXY: u8 = 0x21;
 
 /// Families and transports.

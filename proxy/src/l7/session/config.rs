@@ -1,30 +1,16 @@
 //! What sessions are made with: backend groups, and how each backend is reached.
 
-use core::net::IpAddr;
 use core::time::Duration;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use netstack::ip::{FiveTuple, Ip};
-use netstack::rss::Steering;
 use netstack::tcp::ConnectionOptions;
 
 use super::Preface;
 use crate::config::AnnounceConfig;
+use crate::l7::backend_path::BackendPath;
 use crate::l7::backend_pool::BackendPool;
 use crate::l7::report::SessionReport;
-
-/// What a session needs to reach one backend.
-#[derive(Clone, Debug)]
-pub struct BackendPath {
-    /// Our address towards it.
-    pub source: IpAddr,
-    /// The MTU of the port that leads to it, in octets.
-    pub mtu: usize,
-    /// How that port spreads replies over its queues, and which queue is this worker's; `None` if
-    /// nobody can tell.
-    pub steering: Option<(Steering, u16)>,
-}
 
 /// A backend group as a worker uses it.
 #[derive(Debug)]
@@ -71,13 +57,4 @@ pub struct SessionsConfig {
     pub connect_total: Duration,
     /// Where reports go; full means lost and counted.
     pub reports: Sender<SessionReport>,
-}
-
-impl BackendPath {
-    /// Whether a reply of this flow arrives at this worker's queue, as far as anybody can tell.
-    pub(super) fn comes_home<I: Ip>(&self, reply: &FiveTuple<I>) -> bool {
-        self.steering
-            .as_ref()
-            .is_none_or(|(steering, queue)| steering.queue_for(reply) == *queue)
-    }
 }

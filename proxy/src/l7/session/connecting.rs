@@ -4,11 +4,11 @@
 //! backend could be connected to.
 
 use netstack::counters::Event;
-use netstack::tcp::Output;
+use netstack::tcp::{ConnectError, Output};
 
 use super::joined::Joined;
-use super::opening::{Opening, refusal};
 use super::{Attempt, Sessions, Stage, Turn, close_reason};
+use crate::l7::backend_path::Opening;
 use crate::l7::backend_pool::BackendId;
 use crate::termination::{Cause, CloseReason, Phase, Side};
 
@@ -67,7 +67,7 @@ impl Sessions {
             let may_try = search.failed.len() < usize::from(group.tries)
                 && (search.failed.is_empty() || waited < self.config.connect_total);
             let choice = may_try
-                .then(|| group.pool.pick(client, &search.failed))
+                .then(|| group.pool.pick(turn.now, client, &search.failed))
                 .flatten();
             let Some(backend) = choice else {
                 turn.counters.increment(Event::SessionsNoBackend);
@@ -78,12 +78,13 @@ impl Sessions {
                 turn.counters.increment(Event::SessionsRetried);
             }
             let opening = Opening {
-                group,
-                backend,
+                path: &group.paths[backend.index()],
+                remote: group.pool.backend(backend).address,
+                options: &group.options,
                 by: ready_at + self.config.connect_total,
                 owner: key as u32,
             };
-            match opening.open(turn) {
+            match opening.open(turn.now, turn.tcp) {
                 Ok(connection) => {
                     search.attempt = Some(Attempt {
                         backend,
@@ -115,12 +116,10 @@ impl Sessions {
         }
         let backend = turn.tcp.connection(attempt.connection);
         if let Some(cause) = backend.ended() {
+            let reason = close_reason(Side::Backend, cause, Phase::Connect);
+            self.note_failed(key, attempt.backend, reason, turn);
             self.abandon(key, attempt, turn);
-            self.connect_next(
-                key,
-                close_reason(Side::Backend, cause, Phase::Connect),
-                turn,
-            );
+            self.connect_next(key, reason, turn);
             return;
         }
         if backend.is_established() {
@@ -153,5 +152,18 @@ impl Sessions {
         self.config.groups[group].pool.release(attempt.backend);
         turn.tcp.connection(attempt.connection).abort();
         turn.tcp.release(attempt.connection, turn.now, turn.out);
+    }
+}
+
+/// Why no connection could even be begun.
+fn refusal(error: ConnectError) -> CloseReason {
+    let cause = match error {
+        ConnectError::NoPort => Cause::Exhausted,
+        ConnectError::NoConnection => Cause::Limit,
+    };
+    CloseReason {
+        side: Side::Proxy,
+        cause,
+        phase: Phase::Connect,
     }
 }

@@ -46,10 +46,15 @@ impl Sessions {
         let to_client = splice::forward(&mut backend, &mut client, turn.out);
         Half::share_progress(&mut client, &mut backend);
         let ended = (client.ended(), backend.ended());
+        let first = joined.bytes_to_client == 0 && to_client > 0;
         joined.bytes_to_backend += to_backend;
         joined.bytes_to_client += to_client;
         turn.counters.add(Event::BytesToBackend, to_backend);
         turn.counters.add(Event::BytesToClient, to_client);
+        if first {
+            let backend = joined.attempt.backend;
+            self.pool_of(key).note_served(turn.now, backend);
+        }
         let reason = match ended {
             (Some(CloseCause::Finished), Some(CloseCause::Finished)) => CloseReason::FINISHED,
             (Some(cause), _) if cause != CloseCause::Finished => {
@@ -64,6 +69,7 @@ impl Sessions {
                 return;
             }
         };
+        self.note_end(key, reason, turn);
         self.close(key, reason, turn);
     }
 }
