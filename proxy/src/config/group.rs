@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::{EjectionConfig, EngineConfig, HealthConfig};
 
-/// Position of a group in [`Config::backend_groups`].
+/// Position of a group in [`super::Config::backend_groups`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct BackendGroupId(pub usize);
 

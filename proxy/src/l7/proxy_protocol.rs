@@ -5,7 +5,7 @@
 //! and may carry more, in TLVs. The two are told apart by their first octets; nothing else is taken
 //! for a header, and nothing is guessed.
 //!
-//! In: the first octets of a connection ([`parse`]), or the ends of one ([`Announcement`]). Out: a
+//! In: the first octets of a connection ([`parse`]), or the ends of one ([`v2::Announcement`]). Out: a
 //! [`Header`], or octets. Of TLVs received, a checksum is verified and a NOOP skipped; the others
 //! must only be well-formed.
 
